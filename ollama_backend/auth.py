@@ -1,0 +1,79 @@
+"""Who is calling: keys compared in constant time, and the caller they make together with an address."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom the line and the rate count as one: a key (its fingerprint, empty without one) at an address."""
+
+    key: str
+    address: str
+
+
+def generate_key() -> str:
+    """Return a new key: 32 random bytes as URL-safe text."""
+    return secrets.token_urlsafe(32)
+
+
+def fingerprint(key: bytes) -> str:
+    """Return 16 hex digits that name a key without telling it."""
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
+class Keys:
+    """The keys that callers may present; several are valid at once, for rotation."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+        if not self._keys:
+            raise ValueError("at least one key is needed")
+
+    def __repr__(self) -> str:
+        return f"Keys({len(self._keys)})"
+
+    def check(self, presented: Iterable[bytes]) -> str | None:
+        """Return the fingerprint of the first presented key that is valid, or None.
+
+        Every pair is compared, in constant time, so that the time taken tells nothing of a key.
+        """
+        found = None
+        for candidate in presented:
+            for key in self._keys:
+                if hmac.compare_digest(candidate, key) and found is None:
+                    found = fingerprint(key)
+        return found
+
+
+def presented_keys(headers: Headers) -> list[bytes]:
+    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, as they came."""
+    keys = []
+    for name, value in headers:
+        name = name.lower()
+        if name == b"x-api-key":
+            keys.append(value.strip())
+        elif name == b"authorization":
+            scheme, _, rest = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer":
+                keys.append(rest.strip())
+    return keys
+
+
+def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
+    """Return the caller's address: that many from the right of `X-Forwarded-For`, else the peer's.
+
+    Entries further left are the caller's own words and are never believed.
+    """
+    if trusted_proxies < 1:
+        return peer
+    lines = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
+    hops = [hop.strip() for hop in ",".join(lines).split(",") if hop.strip()]
+    if not hops:
+        return peer
+    return hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]

@@ -1,0 +1,1 @@
+"""One answer and its life: waiting in line, being written, being followed."""

@@ -1,0 +1,132 @@
+"""Every failure that a caller can be told of, as one tree.
+
+    BackendError                 500  internal_error
+    ├─ BadRequest                400  bad_request
+    ├─ Unauthorized              401  unauthorized
+    ├─ NotFound                  404  not_found
+    │  └─ ModelNotFound          404  model_not_found
+    ├─ MethodNotAllowed          405  method_not_allowed
+    ├─ TooLarge                  413  too_large
+    ├─ RateLimited               429  rate_limited
+    ├─ OllamaFailed              502  ollama_failed
+    │  └─ CloudKeyRefused        502  cloud_key_refused
+    ├─ Unavailable               503  unavailable
+    │  ├─ OllamaUnavailable      503  ollama_unavailable
+    │  ├─ ModelNotReady          503  model_not_ready
+    │  ├─ ShuttingDown           503  shutting_down
+    │  └─ LineFull               503  line_full
+    └─ OllamaTimeout             504  ollama_timeout
+
+A message says what happened and what to do. It never holds a key, a path or a host.
+"""
+
+from typing import ClassVar
+
+
+class BackendError(Exception):
+    """A failure with an HTTP `status`, a `code` for programs and a message for people.
+
+    `retry_after` is in seconds, or None where waiting does not help.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class BadRequest(BackendError):
+    """The request itself is at fault: malformed, of a wrong type, or with a refused option."""
+
+    status, code = 400, "bad_request"
+
+
+class Unauthorized(BackendError):
+    """No key came with the request, or a wrong one."""
+
+    status, code = 401, "unauthorized"
+
+
+class NotFound(BackendError):
+    """There is no such route or thing."""
+
+    status, code = 404, "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The model is not installed, or requests may not name it."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(BackendError):
+    """The route exists, for other methods; `allow` names them."""
+
+    status, code = 405, "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class TooLarge(BackendError):
+    """The body is larger than the route takes."""
+
+    status, code = 413, "too_large"
+
+
+class RateLimited(BackendError):
+    """The caller has started too many generations lately."""
+
+    status, code = 429, "rate_limited"
+
+
+class OllamaFailed(BackendError):
+    """Ollama failed, or answered with something that is not its protocol."""
+
+    status, code = 502, "ollama_failed"
+
+
+class CloudKeyRefused(OllamaFailed):
+    """The remote Ollama refused the key that this server presents to it."""
+
+    code = "cloud_key_refused"
+
+
+class Unavailable(BackendError):
+    """Not now: waiting helps."""
+
+    status, code = 503, "unavailable"
+
+
+class OllamaUnavailable(Unavailable):
+    """Ollama does not answer."""
+
+    code = "ollama_unavailable"
+
+
+class ModelNotReady(Unavailable):
+    """The model is still being pulled."""
+
+    code = "model_not_ready"
+
+
+class ShuttingDown(Unavailable):
+    """The server is going down."""
+
+    code = "shutting_down"
+
+
+class LineFull(Unavailable):
+    """As many requests wait as may wait."""
+
+    code = "line_full"
+
+
+class OllamaTimeout(BackendError):
+    """Ollama was silent for longer than it may be."""
+
+    status, code = 504, "ollama_timeout"

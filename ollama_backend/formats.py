@@ -1,0 +1,85 @@
+"""The forms in which Ollama writes hosts, durations and model names."""
+
+import re
+from urllib.parse import urlsplit
+
+CLOUD_HOST = "ollama.com"
+_PORTS = {"http": 80, "https": 443}
+_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
+_LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+
+
+def parse_host(text: str) -> str:
+    """Return the base URL of an Ollama from any form that `OLLAMA_HOST` takes (envconfig/config.go, Host).
+
+    Without a scheme the port is 11434; `http://` means 80 and `https://` 443; `ollama.com` means https.
+    A wildcard address means loopback to a client. Raises ValueError with what is wrong.
+    """
+    text = text.strip().strip("\"'").strip()
+    scheme, found, rest = text.partition("://")
+    if not found:
+        scheme, rest = ("https" if text.split("/")[0].split(":")[0].lower() == CLOUD_HOST else "http"), text
+    scheme = scheme.lower()
+    if scheme not in _PORTS:
+        raise ValueError(f"its scheme {scheme!r} is neither http nor https")
+    where, _, path = rest.partition("/")
+    if "@" in where or "?" in rest or "#" in rest or any(c.isspace() for c in rest):
+        raise ValueError("it holds a user name, a query, a fragment or a blank")
+    name, port = _split_port(where)
+    if port is None:
+        port = _PORTS[scheme] if found or scheme == "https" else 11434
+    name = _WILDCARDS.get(name, name)
+    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    shown_port = "" if found and port == _PORTS[scheme] else f":{port}"
+    return f"{scheme}://{name}{shown_port}" + (f"/{path.rstrip('/')}" if path.strip("/") else "")
+
+
+def _split_port(where: str) -> tuple[str, int | None]:
+    bracketed = re.fullmatch(r"(\[[^\]]*\])(?::(.*))?", where)
+    if bracketed:
+        name, port = bracketed.group(1), bracketed.group(2)
+    elif where.count(":") > 1:  # a bare IPv6 address
+        name, port = where, None
+    else:
+        name, _, port = where.partition(":")
+    if not port:
+        return name, None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"its port {port!r} is not a number from 1 to 65535")
+    return name, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a base URL names this machine."""
+    return _LOOPBACKS.fullmatch(urlsplit(host).hostname or "") is not None
+
+
+def is_cloud(host: str) -> bool:
+    """Tell whether a base URL names Ollama's own cloud."""
+    name = (urlsplit(host).hostname or "").lower()
+    return name == CLOUD_HOST or name.endswith("." + CLOUD_HOST)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds in a Go duration such as `5m` or `1h30m`, or in a bare number.
+
+    A negative one is negative. Raises ValueError for anything else.
+    """
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
+    if re.fullmatch(r"\d+(\.\d+)?", digits):
+        return sign * float(digits)
+    if not digits or _DURATION.sub("", digits):
+        raise ValueError("it is not a duration")
+    return sign * sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(digits))
+
+
+def model_name(name: str) -> str:
+    """Return the form in which two names of one model are equal (types/model/name.go): `library/` and
+    the registry left out, `:latest` added, lower case."""
+    name = name.strip().lower()
+    for prefix in ("https://", "http://"):
+        name = name.removeprefix(prefix)
+    name = name.removeprefix("registry.ollama.ai/").removeprefix("library/")
+    return name if ":" in name.rsplit("/", 1)[-1] else name + ":latest"

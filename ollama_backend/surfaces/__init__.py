@@ -1,0 +1,1 @@
+"""The doors: each translates its own protocol, in and out."""

@@ -3,10 +3,12 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Headers = Iterable[tuple[bytes, bytes]]
+from .errors import Unauthorized
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +79,23 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     if not hops:
         return peer
     return hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]
+
+
+class Gate:
+    """Tells who is calling; behind `trusted_proxies` proxies the address is taken from `X-Forwarded-For`."""
+
+    def __init__(self, keys: Keys, trusted_proxies: int) -> None:
+        self._keys = keys
+        self._trusted_proxies = trusted_proxies
+
+    def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
+        """Return the caller. Raises Unauthorized without a valid key, unless `keyless` ones may pass."""
+        presented = presented_keys(headers)
+        key = self._keys.check(presented)
+        if key is None and not keyless:
+            raise Unauthorized(
+                "The key is wrong. Send the one that this server's owner gave you."
+                if presented
+                else "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
+            )
+        return Caller(key or "", client_address(headers, peer, self._trusted_proxies))

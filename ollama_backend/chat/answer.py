@@ -1,0 +1,262 @@
+"""One reply being written: it outlives its readers, is followed by any number of them, and is stopped at once."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple, Self
+
+from ..errors import BackendError, OllamaFailed, ShuttingDown
+from ..ollama.wire import Chunk
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 4 * 2**20
+UNREAD_SECONDS = 10.0  # an answer that nobody has ever read is given up after this
+BROKEN = "Something went wrong on this server. Try again."
+
+
+class State(StrEnum):
+    """What an answer is at, in the order of its life; the last three are its ends."""
+
+    PREPARING = "preparing"
+    WAITING = "waiting"
+    LOADING = "loading"
+    READING = "reading"
+    THINKING = "thinking"
+    WRITING = "writing"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+KINDS: Final[tuple[Literal["thinking"], Literal["content"]]] = ("thinking", "content")
+ENDS = frozenset((State.DONE, State.STOPPED, State.FAILED))
+StopReason = Literal["stop", "left", "shutdown"]
+
+
+class Delta(NamedTuple):
+    """A new piece of text, and when Ollama made it."""
+
+    kind: Literal["thinking", "content"]
+    text: str
+    created_at: str
+
+
+@dataclass(slots=True)
+class Times:
+    """Moments of an answer's life, in seconds of the monotonic clock."""
+
+    began: float
+    asked: float | None = None
+    first: float | None = None
+    thought: float | None = None
+    ended: float | None = None
+
+    def since_asked(self, moment: float | None) -> float | None:
+        """Seconds from the request to Ollama until a moment."""
+        return None if moment is None or self.asked is None else moment - self.asked
+
+
+class Answer:
+    """One reply: its text so far, its state, and the task that writes it.
+
+    `write` does the writing; it is given the answer. The answer is stopped `grace` seconds after its last reader left.
+    `error` says why it failed; `last` is Ollama's closing chunk with its counts; `size` is in bytes. Unless it
+    `keeps_pieces`, its pieces are joined once it has ended and nobody reads.
+    """
+
+    def __init__(
+        self, write: Callable[["Answer"], Awaitable[None]], *, owner: str, grace: float, keeps_pieces: bool = False
+    ) -> None:
+        self.owner = owner
+        self.model = ""
+        self.state = State.WAITING
+        self.position = 0
+        self.deltas: list[Delta] = []
+        self.size = 0
+        self.last: Chunk | None = None
+        self.error: BackendError | None = None
+        self.stop_reason: StopReason | None = None
+        self.times = Times(time.monotonic())
+        self.version = 0
+        self.readers = 0
+        self._grace = grace
+        self._keeps_pieces = keeps_pieces
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._leading: set[str] = set(KINDS)
+        self._timer = asyncio.get_running_loop().call_later(max(grace, UNREAD_SECONDS), self.stop, "left")
+        self._task = asyncio.create_task(self._run(write))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ENDS
+
+    def text(self, kind: Literal["thinking", "content"]) -> str:
+        """Return everything of one kind that was written so far."""
+        return "".join(delta.text for delta in self.deltas if delta.kind == kind)
+
+    def reader(self) -> "Reader":
+        """Follow this answer, from its beginning."""
+        return Reader(self)
+
+    def stop(self, reason: StopReason = "stop") -> None:
+        """End the answer now; what was written is kept."""
+        if not self.ended:
+            self.stop_reason = reason
+            if reason == "shutdown":
+                self.error = ShuttingDown("The server is going down. Try again in a moment.", retry_after=10)
+            self._end(State.FAILED if reason == "shutdown" else State.STOPPED)
+            self._task.cancel()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Have a function called once the writing task is over and its connection closed."""
+        self._task.add_done_callback(lambda _: callback())
+
+    async def wait_closed(self) -> None:
+        """Return when the writing task is over and its connection closed."""
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, write: Callable[["Answer"], Awaitable[None]]) -> None:
+        try:
+            await write(self)
+            if not self.ended:
+                raise OllamaFailed("The answer ended before it was complete. Try again.")
+        except BackendError as exc:
+            self._fail(exc)
+        except Exception:
+            log.exception("an answer broke")
+            self._fail(BackendError(BROKEN))
+
+    def _fail(self, exc: BackendError) -> None:
+        if not self.ended:
+            self.error = exc
+            self._end(State.FAILED)
+
+    def _end(self, state: State) -> None:
+        self.times.ended = time.monotonic()
+        if self.times.thought is None and self.state is State.THINKING:
+            self.times.thought = self.times.ended
+        self._timer.cancel()
+        self.move(state)
+        self._join_pieces()
+
+    def _join_pieces(self) -> None:
+        if self.ended and not self.readers and not self._keeps_pieces:
+            made = self.deltas[-1].created_at if self.deltas else ""
+            joined = (Delta(kind, self.text(kind), made) for kind in KINDS)
+            self.deltas = [delta for delta in joined if delta.text]
+
+    def move(self, state: State, position: int = 0) -> None:
+        """Enter a state, or another position in the line."""
+        if state is State.READING and self.times.asked is None:
+            self.times.asked = time.monotonic()
+        if (state, position) != (self.state, self.position) and not self.ended:
+            self.state, self.position = state, position
+            self.wake()
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in a chunk from Ollama; the newlines that lead thinking and content are left out."""
+        if self.ended:
+            return
+        if chunk.message.thinking:
+            self._add("thinking", chunk.message.thinking, chunk.created_at)
+        if chunk.message.content:
+            self._add("content", chunk.message.content, chunk.created_at)
+        if chunk.done:
+            self.last = chunk
+            self._end(State.DONE)
+
+    def _add(self, kind: Literal["thinking", "content"], text: str, created_at: str) -> None:
+        if kind in self._leading:
+            text = text.lstrip("\n")
+            if not text:
+                return
+            self._leading.remove(kind)
+        now = time.monotonic()
+        self.times.first = self.times.first or now
+        if kind == "content" and self.state is State.THINKING:
+            self.times.thought = now
+        self.size += len(text.encode())
+        if self.size > MAX_BYTES:
+            raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
+        self.deltas.append(Delta(kind, text, created_at))
+        self.state = State.THINKING if kind == "thinking" else State.WRITING
+        self.wake()
+
+    def wake(self) -> None:
+        """Tell every reader that there is something new."""
+        self.version += 1
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def changed(self, seconds: float | None) -> None:
+        """Return at the next change, or after so many seconds."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.discard(waiter)
+
+    def came(self) -> None:
+        """Count a reader."""
+        self.readers += 1
+        self._timer.cancel()
+
+    def left(self) -> None:
+        """Count a reader out; after the last, the grace time begins."""
+        self.readers -= 1
+        if self.ended:
+            self._join_pieces()
+        if self.readers or self.ended:
+            return
+        if self._grace:
+            self._timer = asyncio.get_running_loop().call_later(self._grace, self.stop, "left")
+        else:
+            self.stop("left")
+
+
+class Reader:
+    """Follows one answer at its own pace. As a context manager it counts as a reader until it leaves."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.at = 0
+        self._seen = -1
+        self._open = True
+        answer.came()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Read no more. May be called again."""
+        if self._open:
+            self._open = False
+            self.answer.left()
+
+    async def news(self, seconds: float | None = None) -> bool:
+        """Return True when something has changed since the last look, False after so many seconds without."""
+        if self._seen == self.answer.version:
+            await self.answer.changed(seconds)
+        changed = self._seen != self.answer.version
+        self._seen = self.answer.version
+        return changed
+
+    def take(self) -> list[Delta]:
+        """Return the pieces that came since the last taking."""
+        new = self.answer.deltas[self.at :]
+        self.at += len(new)
+        return new

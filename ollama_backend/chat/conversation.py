@@ -1,0 +1,105 @@
+"""What a model is asked: messages, options within limits, and the history of a session."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import BadRequest
+
+# Ollama loads a model anew when one of these differs from what runs (server/sched.go, needsReload).
+RELOADING = frozenset(
+    """num_ctx num_batch num_gpu main_gpu num_thread use_mmap use_mlock numa low_vram vocab_only f16_kv logits_all
+    draft_num_predict""".split()  # noqa: SIM905
+)
+_NUMBERS = frozenset(
+    """num_predict num_keep seed top_k repeat_last_n mirostat temperature top_p min_p typical_p tfs_z repeat_penalty
+    presence_penalty frequency_penalty mirostat_tau mirostat_eta""".split()  # noqa: SIM905
+)
+MAX_HISTORY_BYTES = 512 * 1024
+MAX_HISTORY_MESSAGES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request to a model, checked; `model` None is the default one, `think` None the model's own habit."""
+
+    model: str | None
+    messages: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    think: bool | str | None = None
+
+    def body(self, model: str) -> dict[str, Any]:
+        """Return the body for Ollama's `/api/chat`, with the model's installed name."""
+        asked: dict[str, Any] = {"model": model, "messages": list(self.messages), "options": dict(self.options)}
+        return asked if self.think is None else {**asked, "think": self.think}
+
+
+def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[str, Any]:
+    """Return options that Ollama may be given, `num_predict` within its ceiling.
+
+    Raises BadRequest for one that would reload the model, and for a wrong type.
+    """
+    checked = {name: value for name, value in (options or {}).items() if value is not None}
+    for name, value in checked.items():
+        if name in RELOADING:
+            raise BadRequest(f"The option {name!r} would load the model anew for everyone. Leave it out.")
+        _check_type(name, value)
+    checked["num_predict"] = clamp_tokens(checked.get("num_predict"), max_tokens)
+    return checked
+
+
+def _check_type(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in _NUMBERS and not is_number:
+        raise BadRequest(f"The option {name!r} must be a number.")
+    if name == "stop" and not (isinstance(value, str) or _is_list_of_text(value)):
+        raise BadRequest("The option 'stop' must be a text or a list of texts.")
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def clamp_tokens(asked: Any, ceiling: int) -> int:
+    """Return how many tokens may be generated: the ceiling where none, more, or endlessly many are asked for."""
+    return int(asked) if asked is not None and 0 <= asked <= ceiling else ceiling
+
+
+def messages_for(prompt: str, system: str | None, default_system: str | None) -> list[dict[str, Any]]:
+    """Return the messages of a single turn. Raises BadRequest for a blank prompt."""
+    if not prompt.strip():
+        raise BadRequest("The prompt is missing or blank. Write what the model is asked.")
+    return [*system_message(system, default_system), {"role": "user", "content": prompt}]
+
+
+def system_message(system: str | None, default_system: str | None) -> list[dict[str, Any]]:
+    """Return the system message as a list of one, or of none; the caller's own comes before the default."""
+    chosen = system if system and system.strip() else default_system
+    return [{"role": "system", "content": chosen}] if chosen else []
+
+
+class Conversation:
+    """The history of one session, in memory, bounded in messages and bytes: the oldest turns go first."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def add(self, question: str, answer: str) -> None:
+        """Append a finished turn; an empty answer is left out."""
+        self.messages.append({"role": "user", "content": question})
+        if answer:
+            self.messages.append({"role": "assistant", "content": answer})
+        while len(self.messages) > MAX_HISTORY_MESSAGES or self._size() > MAX_HISTORY_BYTES:
+            self._drop_oldest_turn()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.messages.clear()
+
+    def _size(self) -> int:
+        return sum(len(message["content"].encode()) for message in self.messages)
+
+    def _drop_oldest_turn(self) -> None:
+        self.messages.pop(0)
+        while self.messages and self.messages[0]["role"] != "user":
+            self.messages.pop(0)

@@ -1,0 +1,26 @@
+"""How often one caller may start a generation."""
+
+import time
+
+import limits
+
+from ..auth import Caller
+from ..errors import RateLimited
+
+
+class Rate:
+    """A moving window per caller, such as `60/minute`; None lets everything pass."""
+
+    def __init__(self, rate: str | None) -> None:
+        self._limit = limits.parse(rate) if rate else None
+        self._window = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+
+    def count(self, caller: Caller) -> None:
+        """Count one generation. Raises RateLimited with the seconds until the next is allowed."""
+        if self._limit is None or self._window.hit(self._limit, caller.key, caller.address):
+            return
+        stats = self._window.get_window_stats(self._limit, caller.key, caller.address)
+        wait = max(1.0, stats.reset_time - time.time())
+        raise RateLimited(
+            f"This key has started more than {self._limit} generations. Wait {wait:.0f} seconds.", retry_after=wait
+        )

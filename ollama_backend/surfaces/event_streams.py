@@ -1,0 +1,98 @@
+"""Which of Gradio's event streams are being read: Gradio itself notices a departure only at its next update."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from .exchange import ASGIApp, Message, Receive, Scope, Send
+
+UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
+_CALL = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
+
+
+class EventStreams:
+    """Counts the open streams of each session, from below Gradio.
+
+    `session_of` names the session of an event id; a caller of `/call` without a session has its event's id as one.
+    """
+
+    def __init__(self) -> None:
+        self.session_of: Callable[[str], str] = lambda event_id: event_id
+        self._open: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+
+    def is_open(self, session: str) -> bool:
+        """Whether somebody reads this session's events."""
+        return self._open[session] > 0
+
+    async def gone(self, session: str) -> None:
+        """Return when the reader of this session has left, or when for 10 seconds there was none."""
+        dropped = self._dropped[session]
+        while self._dropped[session] == dropped:
+            opened = self.is_open(session)
+            try:
+                async with asyncio.timeout(None if opened else UNREAD_SECONDS):
+                    await self._change(session)
+            except TimeoutError:
+                return
+
+    async def _change(self, session: str) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(session, set()).add(waiter)
+        try:
+            await waiter
+        finally:
+            waiters = self._waiters.get(session, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(session, None)
+                if not self.is_open(session):
+                    self._dropped.pop(session, None)
+
+    def _tell(self, session: str) -> None:
+        for waiter in self._waiters.get(session, set()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def watch(self, app: ASGIApp) -> ASGIApp:
+        """Return the app with its event streams counted."""
+
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            session = self._session(scope)
+            if session is None:
+                await app(scope, receive, send)
+            else:
+                await self._count(session, app, scope, receive, send)
+
+        return watched
+
+    def _session(self, scope: Scope) -> str | None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return None
+        if scope["path"].rstrip("/") == "/gradio_api/queue/data":
+            return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [None])[0]
+        call = _CALL.fullmatch(scope["path"])
+        return self.session_of(call[1]) if call else None
+
+    async def _count(self, session: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        finished = False
+
+        async def sending(message: Message) -> None:
+            nonlocal finished
+            finished = finished or (message["type"] == "http.response.body" and not message.get("more_body"))
+            await send(message)
+
+        self._open[session] += 1
+        self._tell(session)
+        try:
+            await app(scope, receive, sending)
+        finally:
+            self._open[session] -= 1
+            if not self._open[session]:
+                del self._open[session]
+            if not finished and session in self._waiters:
+                self._dropped[session] += 1
+            self._tell(session)

@@ -21,8 +21,7 @@ class EventStreams:
     def __init__(self) -> None:
         self.session_of: Callable[[str], str] = lambda event_id: event_id
         self._open: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
-        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, set[asyncio.Future[bool]]] = {}
 
     def is_open(self, session: str) -> bool:
         """Whether somebody reads this session's events."""
@@ -30,32 +29,30 @@ class EventStreams:
 
     async def gone(self, session: str) -> None:
         """Return when the reader of this session has left, or when for 10 seconds there was none."""
-        dropped = self._dropped[session]
-        while self._dropped[session] == dropped:
-            opened = self.is_open(session)
+        dropped = False
+        while not dropped:
             try:
-                async with asyncio.timeout(None if opened else UNREAD_SECONDS):
-                    await self._change(session)
+                async with asyncio.timeout(None if self.is_open(session) else UNREAD_SECONDS):
+                    dropped = await self._change(session)
             except TimeoutError:
                 return
 
-    async def _change(self, session: str) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(session, set()).add(waiter)
+    async def _change(self, session: str) -> bool:
+        """Wait until a stream of this session opens or closes; True when it was dropped."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(session, set())
+        waiters.add(waiter)
         try:
-            await waiter
+            return await waiter
         finally:
-            waiters = self._waiters.get(session, set())
             waiters.discard(waiter)
             if not waiters:
                 self._waiters.pop(session, None)
-                if not self.is_open(session):
-                    self._dropped.pop(session, None)
 
-    def _tell(self, session: str) -> None:
-        for waiter in self._waiters.get(session, set()):
+    def _tell(self, session: str, *, dropped: bool = False) -> None:
+        for waiter in self._waiters.pop(session, set()):
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(dropped)
 
     def watch(self, app: ASGIApp) -> ASGIApp:
         """Return the app with its event streams counted."""
@@ -73,7 +70,8 @@ class EventStreams:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
         if scope["path"].rstrip("/") == "/gradio_api/queue/data":
-            return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [None])[0]
+            query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
+            return query.get("session_hash", [""])[0]
         call = _CALL.fullmatch(scope["path"])
         return self.session_of(call[1]) if call else None
 
@@ -93,6 +91,4 @@ class EventStreams:
             self._open[session] -= 1
             if not self._open[session]:
                 del self._open[session]
-            if not finished and session in self._waiters:
-                self._dropped[session] += 1
-            self._tell(session)
+            self._tell(session, dropped=not finished)

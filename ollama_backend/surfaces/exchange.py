@@ -70,7 +70,7 @@ class Exchange:
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self.began = False
         self._receive = receive
-        self._send = send
+        self.send_message = send
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, empty where it is missing."""
@@ -124,11 +124,11 @@ class Exchange:
         """Send the status and the headers."""
         self.began = True
         head = [(b"content-type", media_type), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self.send_message({"type": "http.response.start", "status": status, "headers": head})
 
     async def send(self, part: bytes, *, more: bool = True) -> None:
         """Send a part of the body."""
-        await self._send({"type": "http.response.body", "body": part, "more_body": more})
+        await self.send_message({"type": "http.response.body", "body": part, "more_body": more})
 
     async def whole(self, status: int, content: Any, headers: Any = ()) -> None:
         """Send a complete JSON answer."""
@@ -138,6 +138,12 @@ class Exchange:
             status, b"application/json", [(b"content-length", size), (b"cache-control", b"no-store"), *headers]
         )
         await self.send(b"" if self.method == "HEAD" else encoded, more=False)
+
+    async def empty(self, status: int, headers: Any = ()) -> None:
+        """Send an answer without a body."""
+        self.began = True
+        await self.send_message({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await self.send(b"", more=False)
 
     async def fail(self, exc: BackendError) -> None:
         """Send an error as the whole answer."""

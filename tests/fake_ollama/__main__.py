@@ -1,0 +1,27 @@
+"""`python -m tests.fake_ollama --port N [MODEL …]`: the stand-in by hand."""
+
+import argparse
+import asyncio
+
+from . import FakeOllama, wire_models
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="default: those of the recordings")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--speed", type=float, default=30.0, help="tokens per second")
+    given = parser.parse_args()
+    async with FakeOllama(given.models or wire_models(), slots=given.slots, port=given.port) as fake:
+        fake.offline = True
+        fake.script(tokens_per_second=given.speed)
+        print(fake.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        print("stopped")

@@ -1,0 +1,108 @@
+"""An answer on its way out, the same for every surface: streamed, whole, refused, or broken as its script asks."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .exchange import Exchange
+from .generation import End, ScriptedReply, generate
+from .script import Ask, Delta
+from .shapes import Refused, RefusedInStream
+
+if TYPE_CHECKING:
+    from .server import FakeOllama
+
+
+@dataclass
+class Said:
+    """What was said so far."""
+
+    thinking: str = ""
+    content: str = ""
+    tool_calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    deltas: list[Delta] = field(default_factory=list)
+
+    def add(self, delta: Delta) -> None:
+        self.thinking += delta.thinking
+        self.content += delta.content
+        self.tool_calls += delta.tool_calls
+        self.deltas.append(delta)
+
+
+class Surface(Protocol):
+    """How one of Ollama's protocols writes an answer."""
+
+    stream_type: str
+    whole_type: str
+    half: bytes
+
+    def delta(self, delta: Delta) -> bytes: ...
+    def done(self, end: End, said: Said) -> bytes: ...
+    def failure(self, text: str) -> bytes: ...
+    def whole(self, end: End, said: Said) -> dict[str, Any]: ...
+    def error(self, status: int, text: str) -> dict[str, Any]: ...
+
+
+async def answer(fake: "FakeOllama", exchange: Exchange, ask: Ask, surface: Surface) -> None:
+    try:
+        async with aclosing(generate(fake, ask)) as events:
+            await follow(exchange, ask, surface, events)
+    except ScriptedReply as refused:
+        if refused.reply is not None:
+            await exchange.reply(refused.reply)
+        else:
+            await refuse(exchange, surface, refused)
+    except Refused as refused:
+        await refuse(exchange, surface, refused)
+
+
+async def refuse(exchange: Exchange, surface: Surface, refused: Refused) -> None:
+    told = surface.error(refused.status, refused.text)
+    content_type = refused.content_type if isinstance(refused, RefusedInStream) else surface.whole_type
+    await exchange.json(refused.status, told, content_type, refused.headers)
+
+
+async def follow(exchange: Exchange, ask: Ask, surface: Surface, events: AsyncGenerator[Delta | End, None]) -> None:
+    said = Said()
+    exchange.split_every = ask.script.split_every if ask.script else None
+    async for event in events:
+        if isinstance(event, End):
+            await (finish_stream if ask.stream else finish_whole)(exchange, surface, event, said)
+            continue
+        said.add(event)
+        if ask.stream:
+            if not exchange.started:
+                await exchange.start(200, surface.stream_type)
+            await exchange.write(surface.delta(event) if event.raw is None else event.raw)
+
+
+async def finish_stream(exchange: Exchange, surface: Surface, end: End, said: Said) -> None:
+    if end.ending == "cut":
+        exchange.abort()
+        return
+    if not exchange.started:
+        if end.ending in ("error", "crash"):
+            raise Refused(500, end.error)
+        await exchange.start(200, surface.stream_type)
+    if end.ending == "done":
+        await exchange.write(surface.done(end, said))
+    elif end.ending == "malformed":
+        await exchange.write(surface.half)
+    elif end.ending != "no_done":
+        await exchange.write(surface.failure(end.error))
+    await exchange.end()
+
+
+async def finish_whole(exchange: Exchange, surface: Surface, end: End, said: Said) -> None:
+    if end.ending in ("error", "crash"):
+        raise Refused(500, end.error)
+    if end.ending in ("done", "no_done"):
+        await exchange.json(200, surface.whole(end, said), surface.whole_type)
+        return
+    await exchange.start(200, surface.whole_type)
+    await exchange.write(surface.half)
+    if end.ending == "cut":
+        exchange.abort()
+    else:
+        await exchange.end()

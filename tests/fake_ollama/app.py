@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from . import anthropic, catalogue, native, openai, responses
 from .exchange import Exchange, Receive, Scope, Send
-from .shapes import Refused
+from .shapes import FOR_EVER, Refused
 
 if TYPE_CHECKING:
     from .server import FakeOllama
@@ -63,7 +63,7 @@ class App:
 
     async def handled(self, exchange: Exchange) -> None:
         path = exchange.request.path
-        await asyncio.sleep(min(self.fake.delays.get(path, 0.0), 10**8))
+        await asyncio.sleep(min(self.fake.delays.get(path, 0.0), FOR_EVER))
         if path in self.fake.replies:
             await exchange.reply(self.fake.replies[path])
         elif not await self.turned_away(exchange):

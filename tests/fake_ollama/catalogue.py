@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import checks
 from .exchange import Exchange
 from .models import Model
-from .shapes import Refused, RefusedInStream, canonical, digest, encode, tokens
+from .shapes import FOR_EVER, Refused, RefusedInStream, canonical, digest, encode, tokens
 
 if TYPE_CHECKING:
     from .server import FakeOllama
@@ -92,7 +92,7 @@ async def progress(fake: "FakeOllama", name: str, key: str) -> Any:
         total = offer.model.size
         completed = {"completed": int(total * share)} if share else {}
         yield {"status": f"pulling {layer[:12]}", "digest": f"sha256:{layer}", "total": total, **completed}
-        await asyncio.sleep(0 if there else offer.seconds / offer.steps)
+        await asyncio.sleep(0 if there else min(offer.seconds / offer.steps, FOR_EVER))
     for status in ("verifying sha256 digest", "writing manifest", "success"):
         if status == "success":
             fake.install(offer.model)

@@ -9,9 +9,23 @@ from .shapes import Refused
 
 KINDS = {"str": "string", "bool": "bool", "int": "number", "float": "number", "list": "array", "dict": "object"}
 LEVELS = ("high", "medium", "low", "max")
-MESSAGE = {"role": str, "content": str, "thinking": str, "images": list, "tool_calls": list, "tool_name": str}
-CHAT = {"model": str, "messages": list, "stream": bool, "options": dict, "tools": list, "logprobs": bool}
-GENERATE = {"model": str, "prompt": str, "suffix": str, "system": str, "template": str, "context": list}
+MESSAGE: dict[str, Any] = {
+    "role": str,
+    "content": str,
+    "thinking": str,
+    "images": list,
+    "tool_calls": list,
+    "tool_name": str,
+}
+CHAT: dict[str, Any] = {
+    "model": str,
+    "messages": list,
+    "stream": bool,
+    "options": dict,
+    "tools": list,
+    "logprobs": bool,
+}
+GENERATE: dict[str, Any] = {"model": str, "prompt": str, "suffix": str, "system": str, "template": str, "context": list}
 GENERATE |= {"stream": bool, "raw": bool, "options": dict, "images": list, "logprobs": bool}
 GO_TYPES = {"messages": "[]api.Message", "options": "map[string]interface {}"}
 INTEGERS = ("num_predict", "num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "seed", "top_k")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .runner import Runner, Slot
 from .script import CRASHED, Ask, Delta, Ending, Script
-from .shapes import Refused, tokens
+from .shapes import FOR_EVER, Refused, tokens
 
 if TYPE_CHECKING:
     from .server import FakeOllama
@@ -79,7 +79,7 @@ async def generate(fake: "FakeOllama", ask: Ask) -> AsyncGenerator[Delta | End, 
     script = ask.script = ask.script or fake.scripts.take(ask)
     try:
         if script.status is not None or script.reply is not None:
-            await asyncio.sleep(min(script.first_delay, 10**8))
+            await asyncio.sleep(min(script.first_delay, FOR_EVER))
             raise ScriptedReply(script)
         async with aclosing(from_model(fake, ask, script, record)) as events:
             async for event in events:
@@ -147,7 +147,7 @@ async def read_prompt(
         slot.tokens = prompt[: known + read]
         raise
     slot.tokens = list(prompt)
-    await asyncio.sleep(min(script.first_delay, 10**8))
+    await asyncio.sleep(min(script.first_delay, FOR_EVER))
 
 
 async def paced(
@@ -157,12 +157,13 @@ async def paced(
     due = time.monotonic()
     for number, delta in enumerate(cut(script, ask)):
         due += script.delay(delta, usual) if number or delta.delay is not None else 0.0
-        await asyncio.sleep(max(0.0, min(due - time.monotonic(), 10**8)))
+        await asyncio.sleep(max(0.0, min(due - time.monotonic(), FOR_EVER)))
         record.phase = "writing"
         record.first_token_at = record.first_token_at or time.monotonic()
         slot.tokens += tokens(delta.thinking + delta.content)
         yield delta
         record.tokens_sent += 1
+    await asyncio.sleep(min(script.end_delay, FOR_EVER))
 
 
 def cut(script: Script, ask: Ask) -> list[Delta]:

@@ -60,8 +60,9 @@ class Ask:
 class Script:
     """How answers behave. Seconds, tokens per second; `math.inf` as `first_delay` is silence for ever.
 
-    `after` is the number of deltas before the ending (None: all). `status` refuses before the first byte with `error`
-    in the surface's own shape, or with `reply` as it stands. `split_every` cuts each line into pieces of so many bytes.
+    `end_delay` lies between the last delta and the last line. `after` is the number of deltas before the ending (None:
+    all). `status` refuses before the first byte with `error` in the surface's own shape, or with `reply` as it stands.
+    `split_every` cuts each line into pieces of so many bytes.
     """
 
     content: str | list[str] | Callable[[Ask], str] = CONTENT
@@ -69,6 +70,7 @@ class Script:
     deltas: list[Delta] | None = None
     first_delay: float = 0.0
     token_delay: float = 0.0
+    end_delay: float = 0.0
     tokens_per_second: float | None = None
     after: int | None = None
     ending: Ending = "done"

@@ -9,7 +9,7 @@ from typing import Any
 NAME = re.compile(r"^(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?$")
 TOKEN = re.compile(r"<\|\w+\|>|\s*[^\s<]+|\s+|<")
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-FOR_EVER = 10**9
+FOR_EVER = 10**8  # seconds; a timer takes no infinity
 
 
 class Refused(Exception):

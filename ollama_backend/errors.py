@@ -3,6 +3,7 @@
     BackendError                 500  internal_error
     ├─ BadRequest                400  bad_request
     ├─ Unauthorized              401  unauthorized
+    ├─ ForeignOrigin             403  foreign_origin
     ├─ NotFound                  404  not_found
     │  └─ ModelNotFound          404  model_not_found
     ├─ MethodNotAllowed          405  method_not_allowed
@@ -48,6 +49,12 @@ class Unauthorized(BackendError):
     """No key came with the request, or a wrong one."""
 
     status, code = 401, "unauthorized"
+
+
+class ForeignOrigin(BackendError):
+    """Pages of this origin may not use the API."""
+
+    status, code = 403, "foreign_origin"
 
 
 class NotFound(BackendError):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from ..auth import Gate
-from ..errors import BackendError, MethodNotAllowed, NotFound, Unauthorized
+from ..errors import BackendError, ForeignOrigin, MethodNotAllowed, NotFound, Unauthorized
 from ..settings import Settings
 from .exchange import BODY_BYTES, ASGIApp, ClientGone, Exchange, Message, Receive, Scope, Send
 
@@ -95,7 +95,7 @@ class Guard:
     async def _preflight(self, exchange: Exchange) -> None:
         origin = exchange.header(b"origin").decode("latin-1")
         if not self.allows_origin(origin):
-            raise _ForeignOrigin("This origin may not use the API. Its owner can allow it with OLLAMA_ORIGINS.")
+            raise ForeignOrigin("This origin may not use the API. Its owner can allow it with OLLAMA_ORIGINS.")
         asked = exchange.header(b"access-control-request-headers") or b"authorization, content-type, x-api-key"
         headers = [
             (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
@@ -124,10 +124,6 @@ class Guard:
         except Unauthorized:
             return BODY_BYTES
         return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
-
-
-class _ForeignOrigin(BackendError):
-    status, code = 403, "foreign_origin"
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

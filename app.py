@@ -1,0 +1,184 @@
+"""OllamaSpace: a chat page and a key-gated API in front of Ollama.
+
+This file only composes: settings, then the parts, then one ASGI app, then the server that runs it.
+    settings        ollama_backend/settings.py
+    keys            ollama_backend/auth.py
+    Ollama          ollama_backend/ollama/      client, engine (which one runs), readiness (is it there)
+    answers         ollama_backend/chat/        line, slots, answer
+    doors           ollama_backend/surfaces/    page, /chat_api, guard
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from ollama_backend.settings import Settings, SettingsError, load_from_process
+
+HERE = Path(__file__).resolve().parent
+GRACEFUL_SECONDS = 1
+
+log = logging.getLogger("ollamaspace")
+
+
+@dataclass
+class Space:
+    """The composed parts: the ASGI app, and what must be closed before its server goes."""
+
+    asgi: Any
+    parts: "Parts"
+    page: Any
+
+    async def close(self) -> None:
+        """End every answer, Gradio's streams and the engine, so that the server need not wait for them."""
+        self.page.app.stop_event.set()
+        self.page._queue.close()
+        await asyncio.gather(self.parts.answers.close(), self.parts.engine.stop())
+
+
+class Parts:
+    """Everything below the doors."""
+
+    def __init__(self, settings: Settings) -> None:
+        from ollama_backend.auth import Gate, Keys
+        from ollama_backend.chat.answers import Answers
+        from ollama_backend.chat.line import Line
+        from ollama_backend.chat.rate import Rate
+        from ollama_backend.chat.slots import Slots
+        from ollama_backend.ollama.client import OllamaClient
+        from ollama_backend.ollama.engine import Engine
+        from ollama_backend.ollama.readiness import Readiness
+
+        self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
+        self.client = OllamaClient(settings.host, settings.cloud_key)
+        self.engine = Engine(settings, self.client)
+        self.readiness = Readiness(settings, self.client, self.engine)
+        self.line = Line(settings.num_parallel, settings.max_waiting)
+        self.slots = Slots(
+            self.client,
+            settings.num_parallel,
+            load=self.readiness.loaded,
+            unloaded=self.readiness.unloaded,
+            owned=lambda: self.engine.owned,
+        )
+        self.engine.on_restart.append(self.slots.reset)
+        self.rate = Rate(settings.rate_limit)
+        self.answers = Answers(
+            self.client, self.line, self.slots, self.readiness, self.rate, silence=settings.silence_timeout
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """Look after the engine and its model for as long as the app runs."""
+        watching = [asyncio.create_task(part.run()) for part in (self.engine, self.readiness)]
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(self.answers.close(), self.engine.stop())
+            await self.client.close()
+
+
+def create_app(settings: Settings) -> Space:
+    """Compose the app: our routes first, then the page, and the guard around both."""
+    from ollama_backend.surfaces.quick_gradio import import_gradio
+
+    gr = import_gradio()
+    from ollama_backend.surfaces.endpoint import add_endpoint
+    from ollama_backend.surfaces.event_streams import EventStreams
+    from ollama_backend.surfaces.exchange import route
+    from ollama_backend.surfaces.guard import Guard
+    from ollama_backend.surfaces.http import HttpSurface
+    from ollama_backend.surfaces.page import create_page, mount_options
+
+    parts, streams = Parts(settings), EventStreams()
+    page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
+    add_endpoint(page, settings, parts.answers, parts.gate, streams)
+    http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
+    doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
+
+    inner = FastAPI(openapi_url=None, lifespan=parts.running)
+    inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in doors.items())
+    gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
+    return Space(Guard(streams.watch(inner), settings, parts.gate, doors), parts, page)
+
+
+class _Endpoint:
+    """Marks a plain ASGI app as one for Starlette's Route, for every method."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """A server that closes the app's own streams first, so that it ends promptly with open tabs."""
+
+    space: Space
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Close the parts and the connections side by side."""
+        await asyncio.gather(self.space.close(), super().shutdown(sockets))
+
+
+def announce(settings: Settings) -> None:
+    """Say where the page is; a generated key is told once, in the link that signs in."""
+    if settings.generated_key:
+        print(
+            "OLLAMA_API_KEY is not set, so a key was made for this run. Open this link to be signed in:\n"
+            f"    {settings.public_url}/#key={settings.keys[0]}\n"
+            "Programs send what stands after #key= as `Authorization: Bearer KEY`.",
+            flush=True,
+        )
+    else:
+        print(f"The page is at {settings.public_url}/", flush=True)
+
+
+def main() -> int:
+    """Run the app; return its exit status: 2 for bad settings, else 128 and the signal that ended it."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        settings = load_from_process(HERE / ".env")
+    except SettingsError as exc:
+        print("The settings cannot work:", *exc.problems, sep="\n  ", file=sys.stderr)
+        return 2
+    space = create_app(settings)
+    config = uvicorn.Config(
+        space.asgi,
+        host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+    server = Server(config)
+    server.space = space
+    bound = config.bind_socket()
+    announce(settings)
+    try:
+        server.run(sockets=[bound])
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Importing Gradio in half the time."""
+
+import importlib
+import inspect
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def import_gradio() -> ModuleType:
+    """Return gradio, imported without what a server does not need.
+
+    Gradio parses and rewrites a `.pyi` file beside each of its components at every import (component_meta.py,
+    create_or_modify_pyi): half of its start-up time. It leaves out components that have no file, so for the time of
+    the import they have none. And it looks for matplotlib twice in every update of a stream (utils.py).
+    """
+    sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
+    getfile = inspect.getfile
+
+    def no_component_file(thing: Any) -> str:
+        if type(thing).__name__ == "ComponentMeta":
+            raise OSError("components have no file while Gradio is imported")
+        return getfile(thing)
+
+    inspect.getfile = no_component_file  # type: ignore[assignment]
+    try:
+        return importlib.import_module("gradio")
+    finally:
+        inspect.getfile = getfile

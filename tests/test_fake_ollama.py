@@ -1,74 +1,24 @@
-"""The stand-in does what tests ask of it, and what a real Ollama does when things go wrong."""
+"""The stand-in answers, fails, stops and starts as tests ask it to."""
 
 import asyncio
-import itertools
 import json
 import math
 import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.fake_ollama import BUSY, CRASHED, Delta, FakeOllama, Model, Reply
-
-
-class Client:
-    """A plain client of Ollama, which can leave at any instant."""
-
-    def __init__(self, fake: FakeOllama) -> None:
-        self.fake = fake
-        self.session = aiohttp.ClientSession(fake.url)
-
-    async def lines(self, path: str, **body: Any) -> tuple[int, list[dict[str, Any]]]:
-        async with self.session.post(path, json=body) as response:
-            text = await response.text()
-        return response.status, [json.loads(line) for line in text.splitlines()]
-
-    async def chat(self, text: str = "Hello", model: str = "guide", **more: Any) -> tuple[int, list[dict[str, Any]]]:
-        return await self.lines("/api/chat", model=model, messages=[{"role": "user", "content": text}], **more)
-
-    async def probe(self, model: str = "guide") -> tuple[int, list[dict[str, Any]]]:
-        asked = {"raw": True, "stream": False, "options": {"num_predict": 1}}
-        return await self.lines("/api/generate", model=model, prompt="x", **asked)
-
-    async def leave_after(self, count: int, text: str = "Hello", model: str = "guide") -> None:
-        """Read so many lines of an answer and cut the connection; 0: leave once the request has arrived."""
-        known = len(self.fake.requests)
-        body = {"model": model, "messages": [{"role": "user", "content": text}]}
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.fake.port)
-        sent = json.dumps(body).encode()
-        head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sent)}\r\n\r\n"
-        writer.write(head.encode() + sent)
-        for _ in range(count):
-            await reader.readuntil(b"}\n\r\n")
-        await self.fake.until(lambda: len(self.fake.requests) > known)
-        writer.transport.abort()
-
-    async def hangs(self, model: str = "guide", seconds: float = 0.15) -> bool:
-        try:
-            await asyncio.wait_for(self.probe(model), seconds)
-        except TimeoutError:
-            return True
-        return False
-
-    async def unload(self, model: str = "guide") -> None:
-        await self.lines("/api/chat", model=model, keep_alive=0)
+from tests.fake_ollama import BUSY, CRASHED, Client, Delta, FakeOllama, Model, Reply, text_of
 
 
 @pytest_asyncio.fixture
 async def client(fake_ollama: FakeOllama) -> AsyncIterator[Client]:
-    made = Client(fake_ollama)
-    yield made
-    await made.session.close()
-
-
-def text_of(lines: list[dict[str, Any]]) -> str:
-    return "".join(line["message"]["content"] for line in lines if "message" in line)
+    async with Client(fake_ollama) as made:
+        yield made
 
 
 async def test_an_answer_is_scripted_by_prompt_model_and_number(fake_ollama: FakeOllama, client: Client) -> None:
@@ -104,128 +54,6 @@ async def assert_left(fake: FakeOllama, client: Client, phase: str, text: str, m
     assert record.phase == phase
     assert record.disconnected_at is not None
     assert record.disconnected_at - left < 0.05
-
-
-async def test_slots_are_given_in_order(fake_ollama: FakeOllama, client: Client) -> None:
-    """With one slot the second request waits without a byte until the first has ended."""
-    fake_ollama.script(content=["a"] * 5, token_delay=0.02)
-    await asyncio.gather(*(client.chat(str(number)) for number in range(3)))
-    records = fake_ollama.generations
-    assert [record.ask.text for record in sorted(records, key=lambda each: each.slot_at or 0)] == ["0", "1", "2"]
-    for earlier, later in itertools.pairwise(records):
-        assert earlier.ended is not None
-        assert later.slot_at is not None
-        assert later.slot_at >= earlier.ended - 0.01
-
-
-async def test_a_wedged_slot_comes_back_by_unloading(fake_ollama: FakeOllama, client: Client) -> None:
-    """After the cancel all but generations answer; `keep_alive: 0` frees it, and the next request loads again."""
-    fake_ollama.wedge_after_cancel = True
-    fake_ollama.script(content=["a"] * 100, token_delay=0.02, times=1)
-    await client.leave_after(2)
-    await fake_ollama.until(lambda: fake_ollama.lost_slots("guide") == 1)
-    assert await client.hangs()
-    assert (await client.lines("/api/chat", model="guide"))[1][0]["done_reason"] == "load"
-    async with client.session.get("/api/ps") as response:
-        assert [row["name"] for row in (await response.json())["models"]] == ["guide:latest"]
-    assert await client.hangs()
-    await client.unload()
-    assert (await client.probe())[0] == 200
-    assert len(fake_ollama.unloads) == 1
-    assert [load.outcome for load in fake_ollama.loads] == ["loaded", "loaded"]
-
-
-async def test_who_hangs_on_a_wedge_holds_the_model() -> None:
-    """A model is unloaded only when nobody holds it: those who hang must leave first, as in Ollama's scheduler."""
-    async with FakeOllama(["guide"]) as fake:
-        client = Client(fake)
-        fake.wedge_after_cancel = "always"
-        fake.script(content=["a"] * 100, token_delay=0.02, times=1)
-        await client.leave_after(2)
-        await fake.until(lambda: fake.lost_slots("guide"))
-        hanging = asyncio.create_task(client.chat())
-        await fake.until(lambda: len(fake.generations) == 2)
-        await client.unload()
-        assert fake.unloads == []
-        hanging.cancel()
-        await fake.until(lambda: fake.unloads)
-        assert (await client.chat())[0] == 200
-        await client.session.close()
-
-
-async def test_with_two_slots_one_is_lost_and_a_running_answer_goes_on() -> None:
-    """`keep_alive: 0` waits for the running answer; a request meanwhile waits too, and then both slots are free."""
-    async with FakeOllama(["guide"], slots=2) as fake:
-        client = Client(fake)
-        fake.wedge_after_cancel = True
-        fake.script(content=["a"] * 50, thinking=[], token_delay=0.01, match="long")
-        await client.leave_after(2, "long")
-        await fake.until(lambda: fake.lost_slots("guide") == 1)
-        assert not await client.hangs()
-        running = asyncio.create_task(client.chat("long"))
-        await fake.until(lambda: fake.generations[-1].phase == "writing")
-        assert await client.hangs()
-        await client.unload()
-        meanwhile = await client.chat("short")
-        assert running.done()
-        assert text_of((await running)[1]) == "a" * 50
-        assert meanwhile[0] == 200
-        assert len(fake.unloads) == 1
-        assert fake.lost_slots("guide") == 0
-        assert [status for status, _ in await asyncio.gather(client.probe(), client.probe())] == [200, 200]
-        await client.session.close()
-
-
-async def test_a_load_is_thrown_away_when_its_caller_leaves(fake_ollama: FakeOllama, client: Client) -> None:
-    """Another request that waits loads again and is served."""
-    fake_ollama.install(Model("slow", load_seconds=0.1))
-    first = asyncio.create_task(client.chat(model="slow"))
-    await fake_ollama.until(lambda: fake_ollama.loads)
-    second = asyncio.create_task(client.chat(model="slow"))
-    await fake_ollama.until(lambda: len(fake_ollama.generations) == 2)
-    first.cancel()
-    assert (await second)[0] == 200
-    assert [load.outcome for load in fake_ollama.loads] == ["thrown away", "loaded"]
-
-
-async def test_too_many_while_loading_are_refused() -> None:
-    """Eight at once with a queue of two: five get 503, three are served."""
-    async with FakeOllama([Model("guide", load_seconds=0.1)], max_queue=2) as fake:
-        client = Client(fake)
-        answers = await asyncio.gather(*(client.chat() for _ in range(8)))
-        assert sorted(status for status, _ in answers) == [200] * 3 + [503] * 5
-        assert next(lines for status, lines in answers if status == 503) == [{"error": BUSY}]
-        await client.session.close()
-
-
-async def test_a_silent_cancel_leaves_the_slot_busy_for_a_while(fake_ollama: FakeOllama, client: Client) -> None:
-    """Cancelled while the prompt is read, the slot is no wedge: it comes back by itself."""
-    fake_ollama.wedge_after_cancel = "always"
-    fake_ollama.busy_after_silent_cancel = 0.3
-    fake_ollama.script(first_delay=120, match="long")
-    await client.leave_after(0, "long")
-    await fake_ollama.until(lambda: fake_ollama.generations[0].ended)
-    assert await client.hangs(seconds=0.1)
-    assert (await client.probe())[0] == 200
-    assert fake_ollama.unloads == []
-
-
-async def test_the_prompt_cache_shows_what_was_read(fake_ollama: FakeOllama, client: Client) -> None:
-    """A longer conversation reads only its new words; a foreign prompt loses that, unless the host keeps it."""
-    turns = [{"role": "user", "content": "one two three four five " * 20}]
-    fake_ollama.script(thinking=[], content="an answer")
-    read = []
-    for host_cache in (False, True):
-        fake_ollama.host_cache = host_cache
-        for _ in range(2):
-            await client.lines("/api/chat", model="guide", messages=turns)
-            read.append(fake_ollama.generations[-1].prompt_tokens_read)
-            await client.probe()
-        turns = [{"role": "user", "content": "six seven eight nine ten " * 20}]
-    assert read[0] > 100
-    assert read[1] > 100
-    assert read[2] > 100
-    assert read[3] == 1
 
 
 @pytest.mark.parametrize(
@@ -323,3 +151,4 @@ def test_a_blocking_test_can_use_it() -> None:
             with pytest.raises(urllib.error.URLError):
                 urllib.request.urlopen(f"{fake.url}/api/version", timeout=5)
             fake.run(fake.start())
+        fake.run(fake.stop())

@@ -108,6 +108,16 @@ async def test_an_option_that_reloads_does(fake_ollama: FakeOllama, client: olla
     assert len(fake_ollama.loads) == 1
     await client.chat("guide", ASK, options={"num_ctx": 2048})
     assert len(fake_ollama.loads) == 2
+    assert (await client.ps()).models[0].context_length == 2048
+
+
+async def test_the_last_of_several_names_counts(fake_ollama: FakeOllama) -> None:
+    """A request is read as Go reads it: without case, and the last one of two wins."""
+    fake_ollama.install("other")
+    sent = '{"model":"guide","MODEL":"other","Model":"guide","model":"OTHER","messages":[],"stream":false}'
+    async with aiohttp.ClientSession(fake_ollama.url) as session, session.post("/api/chat", data=sent) as response:
+        assert (await response.json())["model"] == "OTHER"
+    assert list(fake_ollama.scheduler.loaded) == ["other:latest"]
 
 
 async def test_a_pull_can_fail(fake_ollama: FakeOllama, client: ollama.AsyncClient) -> None:

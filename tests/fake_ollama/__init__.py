@@ -15,12 +15,13 @@ Raw requests (`"raw": true`), with which a slot is probed, get the default answe
 """
 
 from .catalogue import DISK_FULL, Pull
+from .client import Client, text_of
 from .generation import Generation
 from .models import Model, wire_models
 from .script import BUSY, CRASHED, Ask, Delta, Reply, Script
 from .server import FakeOllama
 
 __all__ = [
-    "BUSY", "CRASHED", "DISK_FULL", "Ask", "Delta", "FakeOllama", "Generation", "Model", "Pull", "Reply", "Script",
-    "wire_models",
+    "BUSY", "CRASHED", "DISK_FULL", "Ask", "Client", "Delta", "FakeOllama", "Generation", "Model", "Pull", "Reply",
+    "Script", "text_of", "wire_models",
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 
+import uvloop
+
 from . import FakeOllama, wire_models
 
 
@@ -12,16 +14,19 @@ async def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--speed", type=float, default=30.0, help="tokens per second")
+    parser.add_argument("--silence", type=float, default=0.0, help="seconds before the first token")
+    parser.add_argument("--wedge", type=float, default=0.0, help="probability that a cancel wedges")
     given = parser.parse_args()
     async with FakeOllama(given.models or wire_models(), slots=given.slots, port=given.port) as fake:
         fake.offline = True
-        fake.script(tokens_per_second=given.speed)
+        fake.wedge_after_cancel = given.wedge
+        fake.script(tokens_per_second=given.speed, first_delay=given.silence)
         print(fake.url, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        uvloop.run(main())
     except KeyboardInterrupt:
         print("stopped")

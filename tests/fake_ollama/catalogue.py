@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import checks
 from .exchange import Exchange
 from .models import Model
-from .shapes import FOR_EVER, Refused, RefusedInStream, canonical, digest, encode, tokens
+from .shapes import FOR_EVER, Refused, RefusedInStream, canonical, digest, encode, seconds, tokens
 
 if TYPE_CHECKING:
     from .server import FakeOllama
@@ -44,7 +44,7 @@ async def tags(fake: "FakeOllama", exchange: Exchange) -> None:
 async def ps(fake: "FakeOllama", exchange: Exchange) -> None:
     fake.scheduler.drop_expired()
     longest = sorted(fake.scheduler.loaded.values(), key=lambda runner: -runner.expires_at)
-    rows = [runner.model.running(runner.expires_at, runner.model.context_length) for runner in longest]
+    rows = [runner.model.running(runner.expires_at, runner.settings[0]) for runner in longest]
     await exchange.json(200, {"models": rows})
 
 
@@ -145,7 +145,7 @@ def vector(text: str, length: int) -> list[float]:
 async def vectors(fake: "FakeOllama", model: Model, texts: list[str], body: dict[str, Any]) -> list[list[float]]:
     if "embedding" not in model.capabilities:
         raise Refused(501, "This server does not support embeddings. Start it with `--embeddings`")
-    async with fake.scheduler.hold(model, {}, None) as runner:
+    async with fake.scheduler.hold(model, body, seconds(body.get("keep_alive"))) as runner:
         slot = await runner.take([])
         try:
             await asyncio.sleep(fake.embed_seconds)
@@ -185,5 +185,5 @@ async def embeddings(fake: "FakeOllama", exchange: Exchange) -> None:
     body = checks.decode(exchange.request.raw, "EmbeddingRequest", {"model": str, "prompt": str, "options": dict})
     if not body.get("model"):
         raise Refused(400, "model is required")
-    found = await vectors(fake, embedder(fake, body["model"]), [body.get("prompt") or ""], {})
+    found = await vectors(fake, embedder(fake, body["model"]), [body.get("prompt") or ""], body)
     await exchange.json(200, {"embedding": found[0]})

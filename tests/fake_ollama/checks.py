@@ -31,9 +31,17 @@ GO_TYPES = {"messages": "[]api.Message", "options": "map[string]interface {}"}
 INTEGERS = ("num_predict", "num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "seed", "top_k")
 
 
-def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object as Go decodes it: names are compared without case, and the last one wins."""
-    return {name.lower(): value for name, value in pairs}
+class Object(dict[str, Any]):
+    """A JSON object that remembers what it was made of, double names included."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def fields(made: Object) -> dict[str, Any]:
+    """An object as Go decodes it into a struct: names are compared without case, and the last one wins."""
+    return {name.lower(): value for name, value in made.pairs}
 
 
 def decode(raw: bytes, name: str, kinds: dict[str, Any], messages: str = "[]api.Message") -> dict[str, Any]:
@@ -42,7 +50,7 @@ def decode(raw: bytes, name: str, kinds: dict[str, Any], messages: str = "[]api.
         raise Refused(400, "missing request body")
     try:
         text = raw.decode("utf-8", "replace")
-        body = json.loads(text)
+        body = json.loads(text, object_pairs_hook=Object)
     except json.JSONDecodeError as error:
         rest = text[error.pos :].strip()
         half = not rest or error.msg.startswith("Unterminated")
@@ -50,11 +58,13 @@ def decode(raw: bytes, name: str, kinds: dict[str, Any], messages: str = "[]api.
         raise Refused(400, words) from error
     if body is None:
         return {}
-    if not isinstance(body, dict):
+    if not isinstance(body, Object):
         package = "openai" if name == "ChatCompletionRequest" else "api"
         raise Refused(400, f"json: cannot unmarshal {go_kind(body)} into Go value of type {package}.{name}")
-    lowered = fields(list(body.items()))
+    lowered = fields(body)
     check_kinds(lowered, name, kinds, messages)
+    if isinstance(turns := lowered.get("messages"), list):
+        lowered["messages"] = [fields(turn) if isinstance(turn, Object) else turn for turn in turns]
     return lowered
 
 

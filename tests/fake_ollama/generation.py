@@ -192,7 +192,7 @@ def give_back(fake: "FakeOllama", runner: Runner, slot: Slot, record: Generation
     if record.phase == "writing" and record.tokens_sent and not fake.stopping and fake.wedges(record):
         slot.state = "lost"
         record.wedged = True
-    elif record.phase == "reading":
-        runner.free(slot, fake.busy_after_silent_cancel)
+    elif record.phase in ("reading", "writing"):
+        runner.free(slot, fake.busy_after_silent_cancel if record.phase == "reading" else fake.busy_after_cancel)
     else:
         runner.free(slot)

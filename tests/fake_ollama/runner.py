@@ -17,7 +17,7 @@ from .models import Model
 from .script import BUSY
 from .shapes import Refused, common_prefix
 
-RELOADING = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")
+RELOADING = ("num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")
 
 
 @dataclass
@@ -43,6 +43,13 @@ class Slot:
     state: str = "free"
     tokens: list[str] = field(default_factory=list)
     used_at: float = 0.0
+
+
+def launch(model: Model, body: dict[str, Any]) -> tuple[Any, ...]:
+    """What a model is loaded with, its context first: a request that wants it otherwise loads it again."""
+    options = body.get("options") or {}
+    context = min(int(options.get("num_ctx") or model.context_length), model.context_length)
+    return (context, *(options.get(name) for name in RELOADING), body.get("shift", True) is not False)
 
 
 class Runner:
@@ -133,8 +140,7 @@ class Scheduler:
     @asynccontextmanager
     async def hold(self, model: Model, body: dict[str, Any], keep_seconds: float | None) -> AsyncIterator[Runner]:
         """The model in memory, loaded if need be, and held until the block is left."""
-        options = body.get("options") or {}
-        settings = (*(options.get(name) for name in RELOADING), body.get("shift", True) is not False)
+        settings = launch(model, body)
         runner = self.usable(model, settings) or await self.wait(model, settings)
         runner.holders += 1
         if keep_seconds is not None:

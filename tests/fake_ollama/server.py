@@ -62,7 +62,7 @@ class FakeOllama:
         self.registry: dict[str, Pull] = {}
         self.offline = self.host_cache = self.stopping = False
         self.wedge_after_cancel: Wedge = False
-        self.busy_after_silent_cancel = self.embed_seconds = 0.0
+        self.busy_after_silent_cancel = self.busy_after_cancel = self.embed_seconds = 0.0
         self.prompt_tokens_per_second: float | None = None
         self.dice = random.Random(7)
         self.authority = trustme.CA() if tls else None

@@ -53,6 +53,22 @@ async def test_a_wedged_slot_comes_back_by_unloading(fake_ollama: FakeOllama, cl
     assert [load.outcome for load in fake_ollama.loads] == ["loaded", "loaded"]
 
 
+async def test_who_joins_with_a_keep_alive_keeps_a_lost_slot() -> None:
+    """As the source reads: a request with a `keep_alive` of its own takes the unloading back."""
+    async with FakeOllama(["guide"], slots=2, joins_expiring=True) as fake, Client(fake) as client:
+        fake.wedge_after_cancel = True
+        fake.script(content=["a"] * 30, token_delay=0.01, match="long")
+        await client.leave_after(2, "long")
+        await fake.until(lambda: fake.lost_slots("guide") == 1)
+        running = asyncio.create_task(client.chat("long"))
+        await fake.until(lambda: fake.generations[-1].phase == "writing" and fake.generations[-1].outcome == "running")
+        await client.unload()
+        await client.chat("short", keep_alive="5m")
+        await running
+        assert fake.lost_slots("guide") == 1
+        assert fake.unloads == []
+
+
 async def test_who_hangs_on_a_wedge_holds_the_model() -> None:
     """A model is unloaded only when nobody holds it: those who hang must leave first, as in Ollama's scheduler."""
     async with FakeOllama(["guide"]) as fake, Client(fake) as client:

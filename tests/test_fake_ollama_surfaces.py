@@ -101,6 +101,15 @@ async def test_one_model_makes_room_for_another() -> None:
         assert [model.model for model in (await client.ps()).models] == ["other:latest"]
 
 
+async def test_a_model_that_does_not_load_says_why(fake_ollama: FakeOllama, client: ollama.AsyncClient) -> None:
+    """The runner's last words, with their status; another model goes on."""
+    fake_ollama.install(Model("broken", load_error="llama-server process has terminated: signal: illegal instruction"))
+    with pytest.raises(ollama.ResponseError, match="illegal instruction") as failed:
+        await client.chat("broken", ASK)
+    assert failed.value.status_code == 500
+    assert (await client.chat("guide", ASK)).done
+
+
 async def test_an_option_that_reloads_does(fake_ollama: FakeOllama, client: ollama.AsyncClient) -> None:
     """`num_ctx` other than the running one loads the model again."""
     await client.chat("guide", ASK)

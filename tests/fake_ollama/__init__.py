@@ -11,7 +11,9 @@
         fake.requests, fake.generations, fake.loads, fake.unloads, fake.lost_slots("qwen3:4b")
         await fake.until(lambda: fake.generations and fake.generations[0].outcome == "disconnected")
 
-Raw requests (`"raw": true`), with which a slot is probed, get the default answer unless a script has `raw=True`.
+`tls=True, cloud=True, api_key=…` is https://ollama.com; a client trusts `fake.client_context()`, or SSL_CERT_FILE with
+what `fake.trusted.cert_pem.write_to_path(…)` wrote. Raw requests (`"raw": true`), with which a slot is probed, get the
+default answer unless a script has `raw=True`.
 """
 
 from .catalogue import DISK_FULL, Pull

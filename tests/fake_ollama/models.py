@@ -24,6 +24,7 @@ class Model:
     native_template: bool = False
     load_seconds: float = 0.0
     load_error: str | None = None
+    load_status: int = 500
     slots: int | None = None
     prompt_tokens_per_second: float | None = None
     tokens_per_second: float | None = None

@@ -145,6 +145,7 @@ class Scheduler:
         runner.holders += 1
         if keep_seconds is not None:
             runner.keep(keep_seconds)
+            runner.expiring = ""  # only who joins a model that is to go finds any: it stays after all
         try:
             yield runner
         finally:
@@ -193,7 +194,7 @@ class Scheduler:
             raise
         load.outcome, load.ended = "failed" if model.load_error else "loaded", time.monotonic()
         if model.load_error:
-            raise Refused(500, model.load_error)
+            raise Refused(model.load_status, model.load_error)
         self.loaded[model.key] = Runner(model, model.slots or self.default_slots, settings, self.keep_seconds)
 
     def expire(self, model: Model) -> None:

@@ -15,7 +15,7 @@ RETRY_SECONDS = 10.0
 class Ticket:
     """One request in the line. As a context manager it leaves the line, or gives its place back, at the end."""
 
-    def __init__(self, line: "Line", caller: Caller, order: tuple[int, int], moved: Callable[[], None]) -> None:
+    def __init__(self, line: "Line", caller: Caller, order: tuple[float, int], moved: Callable[[], None]) -> None:
         self.caller = caller
         self.order = order
         self._line = line
@@ -54,18 +54,19 @@ class Ticket:
 class Line:
     """Lets `places` requests run and `max_waiting` wait.
 
-    Fair queueing by start time: a caller's requests stand in successive rounds, and a caller who comes anew stands in
-    the round that is being served. So callers take turns, each one's own requests stay in order, and nobody starves.
+    Start-time fair queueing: a caller's requests stand in successive rounds, and a caller who comes anew stands in the
+    round that is being served. The round goes on with every request that ends, by its caller's share. So callers take
+    turns, each one's own requests stay in order, and nobody starves behind callers who keep coming.
     """
 
     def __init__(self, places: int, max_waiting: int) -> None:
         self._places = places
         self._max_waiting = max_waiting
-        self._waiting: list[tuple[tuple[int, int], Ticket]] = []
+        self._waiting: list[tuple[tuple[float, int], Ticket]] = []
         self._running: set[Ticket] = set()
-        self._rounds: dict[Caller, int] = {}
+        self._rounds: dict[Caller, float] = {}
         self._here: Counter[Caller] = Counter()
-        self._round = 0
+        self._round = 0.0
         self._arrivals = 0
 
     @property
@@ -99,6 +100,7 @@ class Line:
         entry = (ticket.order, ticket)
         if ticket in self._running:
             self._running.remove(ticket)
+            self._round += 1 / len(self._here)
         elif entry in self._waiting:
             self._waiting.remove(entry)
         else:
@@ -116,7 +118,7 @@ class Line:
     def _serve(self) -> None:
         while self._waiting and len(self._running) < self._places:
             _, ticket = self._waiting.pop(0)
-            self._round = ticket.order[0]
+            self._round = max(self._round, ticket.order[0])
             self._running.add(ticket)
             ticket.call()
         for _, ticket in self._waiting:

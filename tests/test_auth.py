@@ -1,0 +1,67 @@
+"""Keys and callers."""
+
+import hmac
+
+import pytest
+
+from ollama_backend.auth import Caller, Gate, Keys, client_address, presented_keys
+from ollama_backend.errors import Unauthorized
+
+BEARER = (b"Authorization", b"Bearer k1")
+
+
+def test_both_headers_carry_a_key() -> None:
+    """A key travels as a bearer token or as X-API-Key; the scheme's case does not matter, another scheme does."""
+    headers = [(b"authorization", b"bearer  one "), (b"x-api-key", b" two"), (b"authorization", b"Basic three")]
+    assert presented_keys(headers) == [b"one", b"two"]
+
+
+def test_one_valid_header_is_enough() -> None:
+    """A private Space spends Authorization on its own token."""
+    gate = Gate(Keys(["k1", "k2"]), 0)
+    caller = gate.caller([(b"authorization", b"Bearer hf_x"), (b"x-api-key", b"k2")], "1.2.3.4")
+    assert caller.address == "1.2.3.4" and len(caller.key) == 16
+    assert caller != gate.caller([BEARER], "1.2.3.4")
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [(b"x-api-key", b"")], [(b"x-api-key", b"k")], [(b"x-api-key", "ké".encode())]]
+)
+def test_without_a_valid_key(headers: list[tuple[bytes, bytes]]) -> None:
+    """Nothing else passes, and the message holds no key."""
+    gate = Gate(Keys(["k1"]), 0)
+    with pytest.raises(Unauthorized) as caught:
+        gate.caller(headers, "")
+    assert "k1" not in caught.value.message
+    assert gate.caller(headers, "9.9.9.9", keyless=True) == Caller("", "9.9.9.9")
+
+
+def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a hit, every configured key is compared, by `hmac.compare_digest`."""
+    compared = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or real(a, b))
+    assert Keys(["k1", "k2", "k3"]).check([b"k1"]) is not None
+    assert compared == [(b"k1", b"k1"), (b"k1", b"k2"), (b"k1", b"k3")]
+
+
+def test_keys_are_not_shown() -> None:
+    """The representation tells how many there are."""
+    assert repr(Keys(["secret"])) == "Keys(1)"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "address"),
+    [
+        (["6.6.6.6, 1.1.1.1"], 0, "peer"),
+        (["6.6.6.6, 1.1.1.1"], 1, "1.1.1.1"),
+        (["6.6.6.6", "1.1.1.1"], 1, "1.1.1.1"),
+        (["6.6.6.6, 5.5.5.5, 1.1.1.1"], 2, "5.5.5.5"),
+        (["1.1.1.1"], 2, "1.1.1.1"),
+        ([], 1, "peer"),
+    ],
+)
+def test_the_address_behind_proxies(forwarded: list[str], proxies: int, address: str) -> None:
+    """Only as many entries from the right are believed as proxies stand in front."""
+    headers = [(b"X-Forwarded-For", line.encode()) for line in forwarded]
+    assert client_address(headers, "peer", proxies) == address

@@ -1,0 +1,114 @@
+"""Settings: every default, every problem at once, no secret shown."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ollama_backend.settings import SettingsError, load, load_from_process
+
+
+def problems(**environment: str) -> list[str]:
+    """The problems of an environment."""
+    with pytest.raises(SettingsError) as caught:
+        load(environment)
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    """With nothing set, every setting has its documented default and a key is made."""
+    settings = load({})
+    assert (settings.host, settings.model, settings.num_parallel) == ("http://127.0.0.1:11434", "qwen3:4b", 1)
+    assert (settings.load_timeout, settings.silence_timeout, settings.resume_seconds) == (300, 600, 60)
+    assert (settings.access, settings.port, settings.max_waiting, settings.max_tokens) == ("key", 7860, 32, 4096)
+    assert (settings.rate_limit, settings.origins, settings.frame_ancestors) == ("60/minute", ("*",), "*")
+    assert settings.trusted_proxies == 0
+    assert settings.generated_key
+    assert len(settings.keys[0]) == 43
+    assert load({}).keys != settings.keys
+
+
+def test_blank_means_unset() -> None:
+    """A blank value is as good as none."""
+    settings = load({"OLLAMA_API_KEY": "  ", "PORT": "", "CHAT_RATE_LIMIT": " "})
+    assert settings.generated_key and settings.port == 7860 and settings.rate_limit == "60/minute"
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    """One start tells all that is wrong, each with the variable's name."""
+    found = problems(
+        OLLAMA_HOST="ftp://x", OLLAMA_NUM_PARALLEL="many", PORT="99999", CHAT_ACCESS="all", CHAT_RATE_LIMIT="often",
+        OLLAMA_LOAD_TIMEOUT="soon", CHAT_GGUF="/no/such.gguf", CHAT_FRAME_ANCESTORS="a; b", CHAT_OWNS_OLLAMA="maybe",
+    )  # fmt: skip
+    assert sorted(line.split(":")[0] for line in found) == [
+        "CHAT_ACCESS", "CHAT_FRAME_ANCESTORS", "CHAT_GGUF", "CHAT_OWNS_OLLAMA", "CHAT_RATE_LIMIT", "OLLAMA_HOST",
+        "OLLAMA_LOAD_TIMEOUT", "OLLAMA_NUM_PARALLEL", "PORT",
+    ]  # fmt: skip
+
+
+def test_no_secret_is_shown() -> None:
+    """Neither a problem nor the representation of settings holds a secret."""
+    found = problems(OLLAMA_API_KEY="schlüssel-geheim", OLLAMA_CLOUD_API_KEY="wolke-ü")
+    assert len(found) == 2 and "geheim" not in str(found) and "wolke" not in str(found)
+    settings = load({"OLLAMA_API_KEY": "hush", "OLLAMA_CLOUD_API_KEY": "hushhush", "CHAT_SYSTEM_PROMPT": "hushed"})
+    assert "hush" not in repr(settings)
+    assert "OLLAMA_API_KEY" not in settings.environment and "OLLAMA_CLOUD_API_KEY" not in settings.environment
+
+
+def test_several_keys() -> None:
+    """Commas separate keys that are all valid, as for a rotation."""
+    assert load({"OLLAMA_API_KEY": "one, two ,,"}).keys == ("one", "two")
+    assert "OLLAMA_API_KEY" in problems(OLLAMA_API_KEY=",")[0]
+
+
+def test_the_cloud_needs_its_own_key() -> None:
+    """A cloud host without a cloud key is refused, in words that help who has put it into the inbound one."""
+    (problem,) = problems(OLLAMA_HOST="https://ollama.com", OLLAMA_API_KEY="cloud-key")
+    assert problem.startswith("OLLAMA_CLOUD_API_KEY") and "OLLAMA_API_KEY" in problem and "cloud-key" not in problem
+    settings = load({"OLLAMA_HOST": "ollama.com", "OLLAMA_CLOUD_API_KEY": "k"})
+    assert (settings.model, settings.num_parallel) == ("deepseek-v3.1:671b-cloud", 8)
+    assert "clear" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
+
+
+def test_the_default_model_must_be_allowed() -> None:
+    """`OLLAMA_MODEL` is among `CHAT_MODELS`, compared as Ollama compares names."""
+    assert "qwen3:4b" in problems(CHAT_MODELS="llama3.2")[0]
+    assert load({"CHAT_MODELS": "a, library/B:latest", "OLLAMA_MODEL": "b"}).models == ("a", "library/B:latest")
+
+
+def test_hub_files(tmp_path: Path) -> None:
+    """`CHAT_GGUF` is a file that exists or a file on the hub."""
+    here = tmp_path / "m.gguf"
+    here.write_bytes(b"GGUF")
+    assert load({"CHAT_GGUF": str(here)}).gguf == str(here)
+    for hub in ("hf://Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf", "hf://a/b@main/c/d.gguf", "hf://a/b/c.gguf@v1"):
+        assert load({"CHAT_GGUF": hub}).gguf == hub
+    assert "hf://owner" in problems(CHAT_GGUF="hf://nothing")[0]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` fills in what the environment lacks; blank counts as lacking; keys leave the process's environment."""
+    for name in ("OLLAMA_MODEL", "CHAT_MAX_TOKENS", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OLLAMA_API_KEY", "from-environment")
+    monkeypatch.setenv("CHAT_MAX_WAITING", " ")
+    (tmp_path / ".env").write_text('OLLAMA_API_KEY=from-file\nOLLAMA_MODEL="llama3.2"\nCHAT_MAX_WAITING=7\nEMPTY=\n')
+    settings = load_from_process(tmp_path / ".env")
+    assert settings.keys == ("from-environment",)
+    assert (settings.model, settings.max_waiting) == ("llama3.2", 7)
+    assert "OLLAMA_API_KEY" not in os.environ
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    """A `.env` that is no text is told in words."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"\.env: it cannot be read"):
+        load_from_process(tmp_path / ".env")
+
+
+def test_where_people_find_the_page() -> None:
+    """A Space's own host makes the link; elsewhere it is this machine and the port."""
+    assert load({"PORT": "8000"}).public_url == "http://localhost:8000"
+    space = load({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space,chat.example.com"})
+    assert (space.public_url, space.trusted_proxies) == ("https://a-b.hf.space", 1)
+    assert load({"GRADIO_SERVER_PORT": "7870"}).port == 7870

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import certifi
@@ -13,10 +13,11 @@ import httpx
 import ollama
 
 from ..errors import OllamaFailed, OllamaTimeout, OllamaUnavailable
-from .wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, failure, split_lines
+from .wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, decode_tags, failure, split_lines
 
 AWAY = "Ollama does not answer. Try again in a moment."
 ASK_SECONDS = 10.0
+PULL_SECONDS = 600.0  # a pull says nothing while it checks the digest of a large layer
 END_SECONDS = 2.0
 
 
@@ -78,14 +79,19 @@ class OllamaClient:
             )
         return self._session
 
+    def _new_asker(self, seconds: float) -> ollama.AsyncClient:
+        timeout = httpx.Timeout(seconds, connect=ASK_SECONDS)
+        asker = ollama.AsyncClient(
+            host=self.host, follow_redirects=False, trust_env=False, verify=self._tls(), timeout=timeout
+        )
+        # The package puts OLLAMA_API_KEY into this header, whoever is asked.
+        asker._client.headers.pop("authorization", None)
+        asker._client.headers.update(self._headers)
+        return asker
+
     def _asks(self) -> ollama.AsyncClient:
         if self._asker is None:
-            self._asker = ollama.AsyncClient(
-                host=self.host, follow_redirects=False, trust_env=False, verify=self._tls(), timeout=ASK_SECONDS
-            )
-            # The package puts OLLAMA_API_KEY into this header, whoever is asked.
-            self._asker._client.headers.pop("authorization", None)
-            self._asker._client.headers.update(self._headers)
+            self._asker = self._new_asker(ASK_SECONDS)
         return self._asker
 
     @contextmanager
@@ -122,16 +128,13 @@ class OllamaClient:
             async with asyncio.timeout(ASK_SECONDS), self.open("GET", "/api/tags") as answer:
                 if answer.status != 200:
                     raise failure(answer.status, await answer.read(), cloud=bool(self._headers))
-                listed = await answer.json(content_type=None)
-            return [
-                InstalledModel(
-                    name=row["name"],
-                    size=int(row.get("size") or 0),
-                    capabilities=tuple(row.get("capabilities") or ()),
-                    parameter_size=(row.get("details") or {}).get("parameter_size") or "",
-                )
-                for row in listed.get("models") or []
-            ]
+                listed = decode_tags(await answer.read())
+        return [
+            InstalledModel(
+                row.name, row.size, tuple(row.capabilities or ()), (row.details and row.details.parameter_size) or ""
+            )
+            for row in listed.models or ()
+        ]
 
     async def capabilities(self, model: str) -> tuple[str, ...]:
         """Return what a model can do, such as `completion`, `thinking`, `vision`, `tools`."""
@@ -146,11 +149,19 @@ class OllamaClient:
         return {str(model.name or model.model): model for model in listed.models}
 
     async def pull(self, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
-        """Pull a model and yield its progress: `status`, `digest`, and `total` and `completed` in bytes."""
-        with self.translated():
-            steps = await self._asks().pull(model, stream=True)
-            async for step in steps:
-                yield step
+        """Pull a model and yield its progress: `status`, `digest`, and `total` and `completed` in bytes.
+
+        Closing the generator closes the connection, which ends the pull; what came is kept for the next one.
+        """
+        asker = self._new_asker(PULL_SECONDS)
+        try:
+            with self.translated():
+                steps = await asker.pull(model, stream=True)
+                async with aclosing(cast(AsyncGenerator[ollama.ProgressResponse, None], steps)):
+                    async for step in steps:
+                        yield step
+        finally:
+            await asker._client.aclose()
 
     async def load(self, model: str, seconds: float | None) -> None:
         """Load a model and return when it is loaded; a cancel throws the load away, so share one."""

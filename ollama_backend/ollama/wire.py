@@ -60,6 +60,27 @@ class Chunk(msgspec.Struct):
     error: Any = None
 
 
+class Details(msgspec.Struct):
+    """What is told of a model's making."""
+
+    parameter_size: str | None = None
+
+
+class Tag(msgspec.Struct):
+    """One model in `/api/tags`; `size` is in bytes."""
+
+    name: str
+    size: int = 0
+    capabilities: list[str] | None = None
+    details: Details | None = None
+
+
+class Tags(msgspec.Struct):
+    """The answer of `/api/tags`."""
+
+    models: list[Tag] | None = None
+
+
 METRICS = (
     "total_duration",
     "load_duration",
@@ -69,6 +90,7 @@ METRICS = (
     "eval_duration",
 )
 _chunks = msgspec.json.Decoder(Chunk)
+_tags = msgspec.json.Decoder(Tags)
 
 
 def decode_chunk(line: bytes) -> Chunk:
@@ -80,6 +102,14 @@ def decode_chunk(line: bytes) -> Chunk:
     if chunk.error is not None:
         raise failure(200, line)
     return chunk
+
+
+def decode_tags(body: bytes) -> Tags:
+    """Return the list of models in a body. Raises OllamaFailed for what is none."""
+    try:
+        return _tags.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

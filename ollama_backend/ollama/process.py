@@ -1,0 +1,183 @@
+"""One child program in a process group of its own: what it says, how it ends, and that nothing of it stays."""
+
+import asyncio
+import logging
+import os
+import signal
+from asyncio.subprocess import Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+GRACE_SECONDS = 1.0
+KILL_SECONDS = 0.4
+KEPT_LINES = 20
+MAX_LINE_BYTES = 4096
+
+log = logging.getLogger(__name__)
+
+
+class Child:
+    """A running program, the leader of its process group.
+
+    `status` is its exit status once it has ended (negative for a signal), `said` its last lines.
+    """
+
+    def __init__(self, process: Process, name: str, hear: Callable[[str], None] | None) -> None:
+        self._process = process
+        self._name = name
+        self._hear = hear
+        self._life = asyncio.ensure_future(process.wait())
+        self._parent_end: int | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self.said: deque[str] = deque(maxlen=KEPT_LINES)
+
+    @classmethod
+    async def start(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        name: str,
+        directory: Path | None = None,
+        hear: Callable[[str], None] | None = None,
+    ) -> "Child":
+        """Start a program; `hear` is called with each line that it says. Raises OSError when it cannot be run.
+
+        Its standard input is a pipe that ends when this process does, however that ends.
+        """
+        # Pipes of our own: asyncio's wait() may wait for the end of its pipes, which a surviving runner holds open.
+        output, output_write = os.pipe()
+        input_read, parent_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=input_read,
+                stdout=output_write,
+                stderr=output_write,
+                env=dict(environment),
+                cwd=directory,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            os.close(parent_end)
+            raise
+        finally:
+            os.close(output_write)
+            os.close(input_read)
+        child = cls(process, name, hear)
+        child._parent_end = parent_end
+        child._listener = asyncio.ensure_future(child._listen(output))
+        return child
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._process.returncode
+
+    async def died(self, seconds: float | None) -> bool:
+        """Wait for its end for so long, and tell whether it has ended."""
+        done, _ = await asyncio.wait({self._life}, timeout=seconds)
+        return bool(done)
+
+    async def end(self, grace: float = GRACE_SECONDS) -> None:
+        """End the whole group: ask, wait for at most `grace` seconds, then kill. Reaps what is ours to reap."""
+        if self._parent_end is not None:
+            os.close(self._parent_end)
+            self._parent_end = None
+        if grace and self._signal(signal.SIGTERM):
+            await self._gone(grace)
+        if self._signal(signal.SIGKILL):
+            await self._gone(KILL_SECONDS)
+        if self._listener:
+            await asyncio.wait({self._listener}, timeout=0.05)
+            self._listener.cancel()
+
+    def _signal(self, number: int) -> bool:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):  # macOS refuses for a group of nothing but zombies
+            return False
+        return True
+
+    async def _gone(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._life)
+                while self._signal(0):
+                    self._reap_orphans()
+                    await asyncio.sleep(0.01)
+                return True
+        return False
+
+    def _reap_orphans(self) -> None:
+        # As process 1 we inherit the group's orphans; only after the leader was waited for, whose status is asyncio's.
+        with suppress(ChildProcessError):
+            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
+                pass
+
+    async def _listen(self, output: int) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(output, "rb", buffering=0)
+        )
+        rest = b""
+        try:
+            while part := await reader.read(2**16):
+                *lines, rest = (rest + part).split(b"\n")
+                rest = rest[:MAX_LINE_BYTES]
+                for line in lines:
+                    self._heard(line)
+            self._heard(rest)
+        finally:
+            transport.close()
+
+    def _heard(self, line: bytes) -> None:
+        text = line[:MAX_LINE_BYTES].decode("utf-8", "replace").strip()
+        if not text:
+            return
+        self.said.append(text)
+        log.debug("%s: %s", self._name, text)
+        if self._hear:
+            self._hear(text)
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    name: str,
+    directory: Path | None = None,
+    hear: Callable[[str], None] | None = None,
+) -> AsyncIterator[Child]:
+    """Run a program for the length of a block; whatever way the block is left, its whole group is ended."""
+    starting = asyncio.ensure_future(Child.start(command, environment, name=name, directory=directory, hear=hear))
+    try:
+        child = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Cancelled between fork and return: there may be a child that nobody knows of.
+        await asyncio.wait({starting})
+        if not starting.exception():
+            await starting.result().end()
+        raise
+    try:
+        yield child
+    finally:
+        # A dead leader's runner has nothing to tidy up, and holds the model's memory meanwhile.
+        await _to_the_end(child.end(GRACE_SECONDS if child.status is None else 0))
+
+
+async def _to_the_end(ending: Coroutine[None, None, None]) -> None:
+    """Wait for an ending even when cancelled meanwhile, once or often: half an ending leaves an orphan."""
+    task = asyncio.ensure_future(ending)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

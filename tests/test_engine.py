@@ -1,0 +1,291 @@
+"""Which Ollama runs, with real child processes."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ollama_backend import settings
+from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.ollama.engine import STRANGER, Engine, Patience
+from tests.fake_ollama import FakeOllama
+from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
+from tests.waiting import until
+
+HASTY = Patience(hang=1.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
+
+
+@asynccontextmanager
+async def supervised(environment: Mapping[str, str], patience: Patience = HASTY) -> AsyncIterator[Engine]:
+    """Run an engine for the length of a block, and show that it stops in time."""
+    chosen = settings.load({"OLLAMA_HOST": f"127.0.0.1:{free_port()}", **environment})
+    client = OllamaClient(chosen.host)
+    engine = Engine(chosen, client, patience)
+    task = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        began = time.monotonic()
+        await engine.stop()
+        took = time.monotonic() - began
+        await asyncio.wait({task})
+        await client.close()
+    assert task.cancelled()
+    assert took < 1.5
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Stub:
+    return stub_ollama(tmp_path)
+
+
+async def fine(engine: Engine) -> None:
+    """Wait until the engine has nothing to say."""
+    await until(lambda: engine.reason == "" and not engine.starting, "the engine is fine")
+
+
+async def test_an_ollama_that_answers_is_used_and_none_is_started(stub: Stub, fake_ollama: FakeOllama) -> None:
+    """Where OLLAMA_HOST answers, nothing is started, an `ollama` on PATH or not."""
+    async with supervised({**stub.environment, "OLLAMA_HOST": fake_ollama.url}) as engine:
+        await fine(engine)
+        assert (engine.kind, engine.started, engine.owned) == ("ollama", False, True)
+    assert stub.starts == []
+
+
+async def test_an_ollama_on_path_is_started_where_the_host_points(stub: Stub) -> None:
+    """`ollama serve` runs as the leader of its own group, on loopback, and ends with the engine."""
+    port = free_port()
+    async with supervised({**stub.environment, "OLLAMA_HOST": f"0.0.0.0:{port}"}) as engine:
+        await fine(engine)
+        assert (engine.kind, engine.started, engine.owned) == ("ollama", True, True)
+        (start,) = stub.starts
+        assert start["arguments"] == ["serve"]
+        assert start["pid"] == start["group"] == start["session"] != os.getpgid(0)
+        assert start["environment"]["OLLAMA_HOST"] == f"127.0.0.1:{port}"
+        assert start["environment"]["OLLAMA_NUM_PARALLEL"] == "1"
+    assert not is_alive(start["pid"])
+
+
+async def test_the_child_sees_no_secret(stub: Stub) -> None:
+    """A child's environment is an allow list: no key, no token, nothing of ours, and no OLLAMA_ORIGINS."""
+    passed = {
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": "/tmp",
+        "https_proxy": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1",
+        "SSL_CERT_FILE": "/etc/ssl/cert.pem",
+        "LD_LIBRARY_PATH": "/usr/local/lib",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "OLLAMA_KEEP_ALIVE": "10m",
+        "OLLAMA_MODELS": "/models",
+    }
+    kept_back = {
+        "OLLAMA_API_KEY": "inbound-secret",
+        "OLLAMA_CLOUD_API_KEY": "cloud-secret",
+        "OLLAMA_ORIGINS": "https://example.org",
+        "HF_TOKEN": "hub-secret",
+        "HF_HOME": "/hub",
+        "NVIDIA_API_KEY": "gpu-secret",
+        "AWS_SECRET_ACCESS_KEY": "aws-secret",
+        "CHAT_ACCESS": "open",
+        "LLAMA_API_KEY": "runner-secret",
+        "LD_PRELOAD": "/evil.so",
+        "SPACE_ID": "someone/space",
+    }
+    async with supervised({**stub.environment, **passed, **kept_back}) as engine:
+        await fine(engine)
+        (start,) = stub.starts
+    seen = start["environment"]
+    assert {name: seen.get(name) for name in passed} == passed
+    assert not set(kept_back) & set(seen)
+    assert not any("-secret" in value for value in seen.values())
+
+
+async def test_a_killed_server_is_started_again_and_its_runner_ended_first(stub: Stub) -> None:
+    """SIGKILL on `ollama serve` leaves its runner behind: it is ended before the next start."""
+    stub.behave("runner")
+    async with supervised(stub.environment) as engine:
+        restarts: list[bool] = []
+        engine.on_restart.append(lambda: restarts.append(any(is_alive(start["runner"]) for start in stub.starts[:-1])))
+        await fine(engine)
+        first = stub.starts[0]
+        assert is_alive(first["runner"])
+        os.kill(first["pid"], signal.SIGKILL)
+        await until(lambda: len(restarts) == 2, "it answers again")
+        assert restarts == [False, False]
+        second = stub.starts[1]
+        assert is_alive(second["runner"])
+    assert not any(is_alive(start[which]) for start in (first, second) for which in ("pid", "runner"))
+
+
+async def test_a_crash_later_is_told_with_its_last_words(stub: Stub) -> None:
+    """A child that served and then ended is started again; the reason tells its status and what it said last."""
+    stub.behave("crash")
+    async with supervised(stub.environment, Patience(first_pause=5)) as engine:
+        await fine(engine)
+        told: list[str] = []
+        engine.on_change.append(lambda: told.append(engine.reason))
+        client = OllamaClient(engine._client.host)
+        await client.models()
+        await client.close()
+        await until(lambda: told, "the death is told", 3)
+        assert told[0] == (
+            "Ollama ended and is started again in 5 seconds: it ended with status 3; its last words were: "
+            "panic: out of luck."
+        )
+        assert engine.starting
+
+
+async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama) -> None:
+    """After so many deaths in a row it is given up with the reason, without a path in it."""
+    stub.behave("die")
+    async with supervised(stub.environment, Patience(first_pause=0.01, longest_pause=0.05)) as engine:
+        await until(lambda: not engine.starting, "given up")
+        assert len(stub.starts) == 5
+        assert "is not started again" in engine.reason
+        assert "status 1" in engine.reason
+        assert "permission denied" in engine.reason
+        assert "/nowhere" not in engine.reason
+
+
+async def test_an_ollama_started_by_hand_is_used_after_giving_up(stub: Stub) -> None:
+    """Giving up does not last: who starts an Ollama by hand at OLLAMA_HOST is served by it."""
+    stub.behave("die")
+    port = free_port()
+    async with supervised({**stub.environment, "OLLAMA_HOST": f"127.0.0.1:{port}"}) as engine:
+        await until(lambda: not engine.starting, "given up")
+        async with FakeOllama(port=port):
+            await fine(engine)
+            assert not engine.started
+
+
+async def test_a_child_that_hangs_counts_as_dead(stub: Stub) -> None:
+    """A child that never answers, and is deaf to TERM besides, is ended and started again, and given up in the end."""
+    stub.behave("hang", "deaf", "runner")
+    async with supervised(stub.environment, Patience(hang=0.3, first_pause=0.01, deaths=2)) as engine:
+        await until(lambda: not engine.starting, "given up")
+        assert "did not answer" in engine.reason
+        assert len(stub.starts) == 2
+    assert not any(is_alive(start[which]) for start in stub.starts for which in ("pid", "runner"))
+
+
+async def test_a_child_that_freezes_later_is_ended(stub: Stub) -> None:
+    """A child that stops answering after it has served is ended and started again."""
+    stub.behave("freeze")
+    async with supervised(stub.environment) as engine:
+        await fine(engine)
+        stub.behave()
+        client = OllamaClient(engine._client.host)
+        asking = asyncio.create_task(client.models())
+        await until(lambda: len(stub.starts) == 2, "the second start")
+        await asyncio.wait({asking})
+        assert asking.exception()
+        await client.close()
+        await fine(engine)
+
+
+async def test_stopping_is_quick_with_a_deaf_child(stub: Stub) -> None:
+    """A child that ignores TERM is killed with its runner: no orphan stays, within 1.5 seconds."""
+    stub.behave("deaf", "runner")
+    async with supervised(stub.environment) as engine:
+        await fine(engine)
+        (start,) = stub.starts
+    assert not is_alive(start["pid"])
+    assert not is_alive(start["runner"])
+
+
+@pytest.mark.parametrize("delay", [0, 0.005, 0.02, 0.05, 0.1])
+async def test_stopping_at_any_instant_of_the_start_leaves_nothing(stub: Stub, delay: float) -> None:
+    """Also a child that is just being made is ended."""
+    async with supervised(stub.environment):
+        await asyncio.sleep(delay)
+    assert not any(is_alive(start["pid"]) for start in stub.starts)
+
+
+async def test_a_stranger_on_the_port_is_named_and_waited_out(stub: Stub) -> None:
+    """Something else that listens at OLLAMA_HOST is reported; once it has gone, the choice goes on."""
+    listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with supervised({**stub.environment, "OLLAMA_HOST": f"127.0.0.1:{port}"}) as engine:
+        await until(lambda: engine.reason == STRANGER, "the stranger is told")
+        assert stub.starts == []
+        listener.close()
+        await listener.wait_closed()
+        await fine(engine)
+        assert engine.started
+
+
+async def test_a_port_taken_in_between_is_said(tmp_path: Path) -> None:
+    """When the child cannot have its port, the reason says so and not just a status."""
+    script = tmp_path / "ollama"
+    script.write_text("#!/bin/sh\necho 'Error: listen tcp 127.0.0.1:1: bind: address already in use' >&2\nexit 1\n")
+    script.chmod(0o755)
+    async with supervised({"PATH": str(tmp_path)}) as engine:
+        await until(lambda: not engine.starting, "given up")
+        assert "its port is in use by another program" in engine.reason
+
+
+async def test_a_remote_host_is_never_replaced(stub: Stub) -> None:
+    """An OLLAMA_HOST on another machine is used whether it answers or not; nothing is started, nothing is owned."""
+    async with supervised({**stub.environment, "OLLAMA_HOST": "http://ollama.invalid:11434"}) as engine:
+        await fine(engine)
+        assert (engine.started, engine.owned) == (False, False)
+    assert stub.starts == []
+
+
+@pytest.mark.parametrize(("word", "owned"), [("yes", True), ("no", False)])
+async def test_the_owner_says_what_is_owned(fake_ollama: FakeOllama, word: str, owned: bool) -> None:
+    """CHAT_OWNS_OLLAMA overrides what is concluded."""
+    async with supervised({"OLLAMA_HOST": fake_ollama.url, "CHAT_OWNS_OLLAMA": word}) as engine:
+        await fine(engine)
+        assert engine.owned is owned
+
+
+async def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    """An `ollama` without its interpreter is a reason in words."""
+    script = tmp_path / "ollama"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    async with supervised({"PATH": str(tmp_path)}) as engine:
+        await until(lambda: not engine.starting, "given up")
+        assert "could not be run" in engine.reason
+
+
+async def test_a_cpu_or_file_that_cannot_serve_is_given_up_at_once(tmp_path: Path) -> None:
+    """The embedded engine's own sentence is the reason, after one try: another cannot mend a damaged file."""
+    damaged = tmp_path / "Broken.GGUF"
+    damaged.write_bytes(b"GGUF but not really")
+    async with supervised({"PATH": os.defpath, "CHAT_GGUF": str(damaged)}) as engine:
+        assert (engine.kind, engine.model) == ("embedded", "broken")
+        await until(lambda: not engine.starting, "given up")
+        assert "damaged" in engine.reason.lower() or "GGUF" in engine.reason
+        assert str(tmp_path) not in engine.reason
+
+
+async def test_the_embedded_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """The child's standard input is a pipe that ends with its parent, also when that is killed."""
+    program = (
+        "import asyncio, sys\n"
+        "from ollama_backend.ollama.process import Child\n"
+        "async def main():\n"
+        "    reader = 'import os, sys; print(os.getpid(), flush=True); sys.stdin.read()'\n"
+        "    tell = lambda pid: print(pid, flush=True)\n"
+        "    await Child.start([sys.executable, '-c', reader], {}, name='reader', hear=tell)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout
+    child = int(await parent.stdout.readline())
+    assert is_alive(child)
+    parent.kill()
+    await parent.wait()
+    await until(lambda: not is_alive(child), "the child has ended")

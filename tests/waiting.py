@@ -1,0 +1,17 @@
+"""Waiting for something to become true, with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def until(look: Callable[[], T], words: str = "", seconds: float = 10.0) -> T:
+    """Look again and again until there is something to see, and return it."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain: {words}"
+        await asyncio.sleep(0.01)
+    return seen

@@ -92,7 +92,7 @@ async def test_with_two_slots_one_is_lost_and_a_running_answer_goes_on() -> None
         fake.script(content=["a"] * 50, thinking=[], token_delay=0.01, match="long")
         await client.leave_after(2, "long")
         await fake.until(lambda: fake.lost_slots("guide") == 1)
-        assert not await client.hangs()
+        assert (await client.probe())[0] == 200
         running = asyncio.create_task(client.chat("long"))
         await fake.until(lambda: fake.generations[-1].phase == "writing" and fake.generations[-1].outcome == "running")
         assert await client.hangs()
@@ -146,16 +146,17 @@ async def test_a_cancel_as_the_last_token_comes_can_wedge(fake_ollama: FakeOllam
 
 async def test_reading_a_prompt_takes_time_and_is_kept(fake_ollama: FakeOllama, client: Client) -> None:
     """Left half way, the slot holds the part that was read: the next time only the rest is read."""
-    fake_ollama.prompt_tokens_per_second = 1000
+    fake_ollama.prompt_tokens_per_second = 500
     started = time.monotonic()
     leaving = asyncio.create_task(client.chat("word " * 400))
-    await fake_ollama.until(lambda: fake_ollama.generations and time.monotonic() > started + 0.2)
+    await fake_ollama.until(lambda: fake_ollama.generations and time.monotonic() > started + 0.1)
     leaving.cancel()
     await fake_ollama.until(lambda: fake_ollama.generations[0].ended)
     started = time.monotonic()
     await client.chat("word " * 400)
-    assert 50 < fake_ollama.generations[1].prompt_tokens_read < 350
-    assert time.monotonic() - started >= fake_ollama.generations[1].prompt_tokens_read / 1000
+    again = fake_ollama.generations[1]
+    assert 1 < again.prompt_tokens_read < again.prompt_tokens - 20
+    assert time.monotonic() - started >= again.prompt_tokens_read / 500
 
 
 async def test_a_load_is_thrown_away_when_its_caller_leaves(fake_ollama: FakeOllama, client: Client) -> None:

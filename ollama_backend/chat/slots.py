@@ -61,6 +61,11 @@ class ModelSlots:
         """Slots that cannot be counted on."""
         return self.running + self.lost + len(self.doubts)
 
+    @property
+    def can_be_freed(self) -> bool:
+        """Whether a slot is lost and no answer would have to wait for its return."""
+        return self.lost > 0 and not self.running
+
     def end(self) -> None:
         """Note that an answer has ended, and wake whoever waits for that."""
         self.running -= 1
@@ -120,7 +125,7 @@ class Slots:
             if not slot.finished:
                 known.doubts.append(time.monotonic() + slot.patience())
             known.end()
-            if known.lost and not known.running:
+            if known.can_be_freed:
                 self._in_background(self._free_when_idle(model, known))
 
     def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -136,8 +141,8 @@ class Slots:
         async with known.turn:
             await self._load(model)
             drains = False
-            while drains or known.taken >= self._per_model:
-                if known.lost and not known.running:
+            while drains or known.taken >= self._per_model or known.can_be_freed:
+                if known.can_be_freed:
                     await self._free(model, known)
                     drains = False
                 elif known.doubts and not drains:
@@ -190,7 +195,7 @@ class Slots:
 
     async def _free_when_idle(self, model: str, known: ModelSlots) -> None:
         async with known.turn:
-            if known.lost and not known.running:
+            if known.can_be_freed:
                 try:
                     await self._free(model, known)
                 except BackendError as exc:

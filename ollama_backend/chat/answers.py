@@ -146,12 +146,12 @@ class Answers:
         try:
             await self._models.loaded(model)
             answer.move(State.WAITING)
-            async with self._slots.hold(model) as slot:
+            body = ask.body(model)
+            async with self._slots.hold(model, body) as slot:
                 answer.move(State.READING)
-                async with aclosing(self._heard(ask.body(model))) as chunks:
+                async with aclosing(self._heard(body)) as chunks:
                     async for chunk in chunks:
-                        slot.heard = True
-                        slot.finished = chunk.done
+                        slot.hear(finished=chunk.done)
                         answer.add(chunk)
         except OllamaUnavailable:
             self._models.suspect()

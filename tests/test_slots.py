@@ -124,10 +124,11 @@ async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama, mon
         assert not fake_ollama.unloads
 
 
-async def test_two_slots_one_lost_beside_a_long_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("joins_expiring", [False, True])
+async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The long answer goes on unharmed to its end; then the model is freed, and both slots work again."""
     monkeypatch.setattr(slots, "PROBE_SECONDS", 0.5)
-    async with FakeOllama(models=["guide"], slots=2) as fake:
+    async with FakeOllama(models=["guide"], slots=2, joins_expiring=joins_expiring) as fake:
         fake.script(match="to be cancelled", content=["w "] * 500, token_delay=0.01)
         fake.script(match="long", content=["long "] * 100, token_delay=0.03, thinking="")
         fake.script(match="both", content=["both "] * 20, token_delay=0.03, thinking="")

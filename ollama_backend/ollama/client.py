@@ -12,13 +12,15 @@ import certifi
 import httpx
 import ollama
 
-from ..errors import OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ..errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ..formats import model_name
 from .wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, decode_tags, failure, split_lines
 
 AWAY = "Ollama does not answer. Try again in a moment."
 ASK_SECONDS = 10.0
 PULL_SECONDS = 600.0  # a pull says nothing while it checks the digest of a large layer
 END_SECONDS = 2.0
+ENDING_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,16 @@ class OllamaClient:
         """Load a model and return when it is loaded; a cancel throws the load away, so share one."""
         await self._whole("/api/chat", {"model": model, "messages": []}, seconds)
 
-    async def unload(self, model: str, seconds: float | None = ASK_SECONDS) -> None:
-        """End a model's runner as soon as its running answers have ended."""
+    async def unload(self, model: str, seconds: float = ASK_SECONDS) -> None:
+        """End a model's runner as soon as its running answers have ended; wait a little for its end.
+
+        A request that comes too early would join the runner that is to end (server/sched.go).
+        """
         await self._whole("/api/chat", {"model": model, "messages": [], "keep_alive": 0}, seconds)
+        with suppress(TimeoutError, BackendError):
+            async with asyncio.timeout(END_SECONDS):
+                while model_name(model) in map(model_name, await self.running()):  # noqa: ASYNC110 - no event tells it
+                    await asyncio.sleep(ENDING_SECONDS)
 
     async def probe(self, model: str, seconds: float, body: Mapping[str, Any] | None = None) -> None:
         """Ask for one token and read it to the end: it comes back only when the model has a free slot.

@@ -50,6 +50,10 @@ class Loads:
         """Take note of a sign that a model is loaded."""
         self._believed[model_name(model)] = time.monotonic() + BELIEF_SECONDS
 
+    def unloaded(self, model: str) -> None:
+        """Take note that a model was unloaded."""
+        self._believed.pop(model_name(model), None)
+
     def begin(self, model: str) -> asyncio.Task[None]:
         """Start to load a model, or join the load that runs."""
         key = model_name(model)

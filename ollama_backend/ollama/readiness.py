@@ -147,6 +147,10 @@ class Readiness:
         if not self._in_cloud(model):
             self._loads.used(model)
 
+    def unloaded(self, model: str) -> None:
+        """Take note that a model was unloaded."""
+        self._loads.unloaded(model)
+
     def suspect(self) -> None:
         """Look at once."""
         self._wake.set()

@@ -18,7 +18,7 @@ from tests.fake_ollama import FakeOllama
 from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
 from tests.waiting import until
 
-HASTY = Patience(hang=1.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
+HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
 
 
 @asynccontextmanager
@@ -170,7 +170,7 @@ async def test_an_ollama_started_by_hand_is_used_after_giving_up(stub: Stub) -> 
 async def test_a_child_that_hangs_counts_as_dead(stub: Stub) -> None:
     """A child that never answers, and is deaf to TERM besides, is ended and started again, and given up in the end."""
     stub.behave("hang", "deaf", "runner")
-    async with supervised(stub.environment, Patience(hang=0.3, first_pause=0.01, deaths=2)) as engine:
+    async with supervised(stub.environment, Patience(hang=2.0, first_pause=0.01, deaths=2)) as engine:
         await until(lambda: not engine.starting, "given up")
         assert "did not answer" in engine.reason
         assert len(stub.starts) == 2
@@ -180,7 +180,7 @@ async def test_a_child_that_hangs_counts_as_dead(stub: Stub) -> None:
 async def test_a_child_that_freezes_later_is_ended(stub: Stub) -> None:
     """A child that stops answering after it has served is ended and started again."""
     stub.behave("freeze")
-    async with supervised(stub.environment) as engine:
+    async with supervised(stub.environment, Patience(hang=2.0, first_pause=0.05, look=0.2)) as engine:
         await fine(engine)
         stub.behave()
         client = OllamaClient(engine._client.host)

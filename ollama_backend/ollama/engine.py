@@ -50,10 +50,10 @@ class GivenUp(Exception):
 class Engine:
     """The Ollama that this process talks to: somebody else's, a child `ollama serve`, or the embedded engine.
 
-    `kind` is the best knowledge at any moment, `model` what an embedded engine serves (else None), `starting` tells
-    whether waiting helps, `reason` is in words for a stranger and empty when all is well, and `fetching` is the
-    download of a GGUF file. `on_restart` is called whenever a started Ollama answers again, `on_change` whenever
-    `reason`, `starting` or `fetching` has changed.
+    `kind` is the best knowledge at any moment, `model` what an embedded engine serves (else None), `settled` tells
+    whether the client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger
+    and empty when all is well, `fetching` is the download of a GGUF file. `on_restart` is called whenever a started
+    Ollama answers again, `on_change` whenever `reason`, `starting` or `fetching` has changed.
     """
 
     def __init__(self, settings: Settings, client: OllamaClient, patience: Patience = Patience()) -> None:
@@ -62,8 +62,10 @@ class Engine:
         self._client = client
         self._task: asyncio.Task[None] | None = None
         self._file: str | None = None
+        self._moved = False
         self.kind: Kind = "embedded" if settings.gguf else "ollama"
         self.model: str | None = launching.gguf_model(settings.gguf) if settings.gguf else None
+        self.settled = False
         self.started = False
         self.starting = True
         self.reason = "Ollama is being looked for."
@@ -131,8 +133,9 @@ class Engine:
     async def _use_another(self) -> None:
         """Talk to the Ollama that OLLAMA_HOST names, which somebody else runs."""
         self.kind, self.model, self.started = "ollama", None, False
-        if self._client.host != self._settings.host:
+        if self._moved:
             await self._client.use(self._settings.host)
+        self.settled = True
         log.info("Using the Ollama at %s", self._settings.host)
         self._say("")
 
@@ -152,17 +155,13 @@ class Engine:
             launch = await self._prepared()
             began = time.monotonic()
             answered, why = await self._run_child(launch)
-            lived = time.monotonic() - began
+            lived, because = time.monotonic() - began, launching.sentence(why)
             quick_deaths = 0 if answered and lived >= patience.quick else quick_deaths + 1
             pause = min(patience.longest_pause, 0 if lived >= patience.steady else pause * 2) or patience.first_pause
             if quick_deaths >= patience.deaths:
-                raise GivenUp(
-                    f"{self._name} ended {quick_deaths} times in a row and is not started again: {_stop(why)}"
-                )
+                raise GivenUp(f"{self._name} ended {quick_deaths} times in a row and is not started again: {because}")
             log.warning("%s ended: %s. It is started again in %s", self._name, why, duration_words(pause))
-            self._say(
-                f"{self._name} ended and is started again in {duration_words(pause)}: {_stop(why)}", starting=True
-            )
+            self._say(f"{self._name} ended and is started again in {duration_words(pause)}: {because}", starting=True)
             await asyncio.sleep(pause)
             if not self._settings.gguf and await answers(self._settings.host):
                 return
@@ -213,7 +212,8 @@ class Engine:
         self._say(f"{self._name} is starting.", starting=True)
         if self._client.host != launch.host:
             await self._client.use(launch.host)
-        self.started = True
+            self._moved = True
+        self.settled = self.started = True
         try:
             async with running(launch.command, launch.environment, name=launch.kind, directory=ROOT) as child:
                 answered = await self._answers_at_last(child)
@@ -227,7 +227,7 @@ class Engine:
             return False, f"it could not be run ({exc.strerror})"
         why = launching.cause(launch, status, child.said)
         if launch.kind == "embedded" and status in LASTING:
-            raise GivenUp(_stop(why))
+            raise GivenUp(launching.sentence(why))
         return answered, why
 
     async def _answers_at_last(self, child: Child) -> bool:
@@ -249,8 +249,3 @@ class Engine:
     def _say_fetching(self, progress: Progress | None, words: str) -> None:
         self.fetching = progress
         self._say(words, starting=progress is not None)
-
-
-def _stop(sentence: str) -> str:
-    """Return a sentence with its full stop, but for one that ends in a command to copy."""
-    return sentence if sentence.endswith(INSTALL) else f"{sentence}."

@@ -134,3 +134,8 @@ def _ending(launch: Launch, status: int) -> Iterator[str]:
 def _public(line: str) -> str:
     """Return a line without addresses and folders, but with the command that installs Ollama whole."""
     return INSTALL.join(clean(part) for part in line.split(INSTALL)).strip()
+
+
+def sentence(words: str) -> str:
+    """Return words with its full stop, but for one that ends in a command to copy."""
+    return words if words.endswith(INSTALL) else f"{words}."

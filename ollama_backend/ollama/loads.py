@@ -50,10 +50,6 @@ class Loads:
         """Take note of a sign that a model is loaded."""
         self._believed[model_name(model)] = time.monotonic() + BELIEF_SECONDS
 
-    def unloaded(self, model: str) -> None:
-        """Take note that a model was unloaded."""
-        self._believed.pop(model_name(model), None)
-
     def begin(self, model: str) -> asyncio.Task[None]:
         """Start to load a model, or join the load that runs."""
         key = model_name(model)
@@ -80,6 +76,10 @@ class Loads:
         # What was learnt while the answer was on its way is newer than the answer.
         newer = {key: until for key, until in self._believed.items() if until >= asked + BELIEF_SECONDS}
         self._believed = believed | newer
+
+    def unloaded(self, model: str) -> None:
+        """Take note that a model was unloaded."""
+        self._believed.pop(model_name(model), None)
 
     def forget(self) -> None:
         """Believe nothing any more: another Ollama answers now."""

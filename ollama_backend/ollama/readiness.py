@@ -84,22 +84,12 @@ class Readiness:
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and the body of `GET /health`."""
         state = self._board.state
-        body: dict[str, Any] = {"status": state.status, "model": self.model, "engine": self._engine.kind}
-        if state.version:
-            body["version"] = state.version
-        if state.status == "ok":
-            return 200, body
-        if state.status == "pulling":
-            body |= {"completed": state.completed or 0, "total": state.total or 0}
-        return 503, body | {"reason": state.reason}
+        body = {"status": state.status, "model": self.model, "engine": self._engine.kind} | state.details()
+        return (200 if state.status == "ok" else 503), body
 
-    def changed(self) -> asyncio.Future[None]:
-        """Return a future that is done at the next change of anything told here."""
-        return self._board.changed()
-
-    async def wait_changed(self) -> None:
+    async def changed(self) -> None:
         """Return at the next change of anything told here."""
-        await self.changed()
+        await self._board.changed()
 
     def resolve(self, model: str | None) -> str:
         """Return the installed name for a request's model, or for the default.
@@ -113,21 +103,18 @@ class Readiness:
             raise OllamaUnavailable(self.reason or ASKING, retry_after=2 if self._engine.starting else 5)
         if found := self._catalogue.find(named):
             return found
-        if self._settings.is_cloud and self._same(named, self.model):
+        if self._settings.is_cloud and model_name(named) == model_name(self.model):
             return self._catalogue.sent(named)
         raise self._missing(named)
 
     def _missing(self, named: str) -> BackendError:
         if time.monotonic() - self._listed_at > 1:  # it may have been installed since
             self._list_again()
-        if self._pull and self._same(named, self._pull.model):
+        if self._pull and model_name(named) == model_name(self._pull.model):
             if not self._pull.unknown:
                 return ModelNotReady(self._pull.reason, retry_after=self._pull.seconds_left)
             return ModelNotFound(self._pull.reason)
         return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
-
-    def _same(self, one: str, other: str) -> bool:
-        return model_name(one) == model_name(other)
 
     def _remedy(self, model: str) -> str:
         add = "" if self._engine.kind == "embedded" else f"`ollama pull {model}` where Ollama runs adds it. "
@@ -183,6 +170,8 @@ class Readiness:
 
     async def _look(self) -> None:
         """Ask what is due."""
+        if not self._engine.settled:
+            return
         was_there = self._presence.there
         await self._presence.look()
         if not self._presence.there:
@@ -209,7 +198,7 @@ class Readiness:
 
     def _meet_the_embedded(self) -> None:
         """Take the embedded engine of another process, found where OLLAMA_HOST points, for what it is."""
-        if self.version.endswith("-embedded") and not self._engine.started and self._catalogue.installed:
+        if self._presence.version.endswith("-embedded") and not self._engine.started and self._catalogue.installed:
             self._engine.kind = "embedded"
             self._engine.model = self._catalogue.installed[0].name.removesuffix(":latest")
 

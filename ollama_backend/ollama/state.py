@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .client import InstalledModel
 
@@ -22,6 +22,13 @@ class State:
     completed: int | None = None
     total: int | None = None
     models: tuple[InstalledModel, ...] = ()
+
+    def details(self) -> dict[str, Any]:
+        """Return what a program is told of it: the version, and what is the matter where something is."""
+        told: dict[str, Any] = {"version": self.version} if self.version else {}
+        if self.status == "pulling":
+            told |= {"completed": self.completed or 0, "total": self.total or 0}
+        return told if self.status == "ok" else told | {"reason": self.reason}
 
 
 class Board:

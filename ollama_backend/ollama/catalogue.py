@@ -45,11 +45,12 @@ class Catalogue:
         return not self._allowed or self._key(name) in self._allowed or self._key(name) == self._key(default)
 
     def find(self, name: str) -> str | None:
-        """Return the installed name of a model, however it is written."""
+        """Return the name by which a model is installed, however it is written; `:latest` may stay away."""
         if not self.known:
             return None
         key = self._key(name)
-        return next((model.name for model in self.installed if self._key(model.name) == key), None)
+        found = next((model.name for model in self.installed if self._key(model.name) == key), None)
+        return name if found == f"{name}:latest" else found
 
     def sent(self, name: str) -> str:
         """Return the name under which an unlisted model is asked for."""

@@ -80,14 +80,13 @@ class Guard:
         ]
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
-        """Return a `send` that sets our headers in place of the framework's own CORS headers."""
+        """Return a `send` that adds our headers."""
         origin = next((v.decode("latin-1") for k, v in scope["headers"] if k.lower() == b"origin"), "")
         added = [*self._headers, *self._cors(origin)]
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(k, v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
-                message = {**message, "headers": [*kept, *added]}
+                message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         return sending
@@ -114,7 +113,7 @@ class Guard:
             raise MethodNotAllowed(f"{exchange.method} is not allowed here. Use POST.", allow="POST")
         if writes:
             receive = _replayed(await exchange.body(self._limit(exchange)), receive)
-        await self._app(scope, receive, exchange.send_message)
+        await self._app(scope, receive, _without_cors(exchange.send_message))
 
     def _limit(self, exchange: Exchange) -> int:
         if exchange.path != _WITH_IMAGES:
@@ -124,6 +123,18 @@ class Guard:
         except Unauthorized:
             return BODY_BYTES
         return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
+
+
+def _without_cors(send: Send) -> Send:
+    """Return a `send` that drops the framework's CORS headers: it lets every origin in, with credentials."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(k, v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sending
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

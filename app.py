@@ -20,12 +20,14 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from ollama_backend.settings import Settings, SettingsError, load_from_process
 
 HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
+PING_SECONDS = 20.0  # a peer that does not answer for so long is dead; proxies cut what is silent for a minute
+SOCKET_MESSAGE_BYTES = 4 * 2**20  # above the largest that is answered by words, so that the socket survives it
 
 log = logging.getLogger("ollamaspace")
 
@@ -101,6 +103,7 @@ def create_app(settings: Settings) -> Space:
     from ollama_backend.surfaces.guard import Guard
     from ollama_backend.surfaces.http import HttpSurface
     from ollama_backend.surfaces.page import create_page, mount_options
+    from ollama_backend.surfaces.realtime import Realtime
 
     parts, streams = Parts(settings), EventStreams()
     page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
@@ -110,6 +113,8 @@ def create_app(settings: Settings) -> Space:
 
     inner = FastAPI(openapi_url=None, lifespan=parts.running)
     inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in doors.items())
+    realtime = Realtime(settings, parts.gate, parts.answers, parts.readiness)
+    inner.router.routes.append(WebSocketRoute("/ws", realtime))
     gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
     return Space(Guard(streams.watch(inner), settings, parts.gate, doors), parts, page)
 
@@ -167,6 +172,11 @@ def main() -> int:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
     server = Server(config)

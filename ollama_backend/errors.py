@@ -7,6 +7,7 @@
     ├─ NotFound                  404  not_found
     │  └─ ModelNotFound          404  model_not_found
     ├─ MethodNotAllowed          405  method_not_allowed
+    ├─ Busy                      409  busy
     ├─ TooLarge                  413  too_large
     ├─ RateLimited               429  rate_limited
     ├─ OllamaFailed              502  ollama_failed
@@ -77,6 +78,12 @@ class MethodNotAllowed(BackendError):
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class Busy(BackendError):
+    """The session is writing another answer."""
+
+    status, code = 409, "busy"
 
 
 class TooLarge(BackendError):

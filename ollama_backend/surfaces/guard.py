@@ -8,6 +8,7 @@ from ..auth import Gate
 from ..errors import BackendError, ForeignOrigin, MethodNotAllowed, NotFound, Unauthorized
 from ..settings import Settings
 from .exchange import BODY_BYTES, ASGIApp, ClientGone, Exchange, Message, Receive, Scope, Send
+from .websocket import refuse
 
 IMAGES_BYTES = 20 * 2**20
 OPEN_IMAGES_BYTES = 8 * 2**20
@@ -18,6 +19,7 @@ _READS = re.compile(
     r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]+|call/chat_api/\w+)"
 )
 _WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/chat_api)")
+_SOCKET = "/ws"
 _WITH_IMAGES = "/gradio_api/queue/join"
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -39,6 +41,7 @@ class Guard:
         self._own = frozenset(own)
         self._origins = settings.origins
         self._is_open = settings.access == "open"
+        self._public_url = settings.public_url
         self._headers = [
             (b"content-security-policy", (_POLICY + settings.frame_ancestors).encode()),
             (b"x-content-type-options", b"nosniff"),
@@ -47,6 +50,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -62,6 +68,18 @@ class Guard:
             return
         except BackendError as exc:
             await exchange.fail(exc)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a socket through to its one route. A caller without an origin is no browser."""
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        origin = headers.get(b"origin", "")
+        own = origin and (origin.partition("://")[2] == headers.get(b"host") or origin == self._public_url)
+        if scope["path"] != _SOCKET:
+            await refuse(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
+        elif origin and not own and not self.allows_origin(origin):
+            await refuse(scope, send, ForeignOrigin("This origin may not open sockets. OLLAMA_ORIGINS can allow it."))
+        else:
+            await self._app(scope, receive, send)
 
     def allows_origin(self, origin: str) -> bool:
         """Tell whether pages of an origin may read answers and open sockets."""

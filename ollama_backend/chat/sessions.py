@@ -1,0 +1,210 @@
+"""Realtime sessions: whose they are, what was said in them, and the answer that was asked for last."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Any
+
+from ..errors import BadRequest, NotFound, Unavailable
+from .answer import Answer
+from .conversation import Conversation, system_message
+
+MAX_SESSIONS = 1000
+MAX_BYTES = 64 * 2**20
+IDLE_SECONDS = 3600.0
+SWEEP_SECONDS = 60.0
+PIECE_BYTES = 200  # what a kept piece of an answer costs beside its text
+
+
+class Farewell(StrEnum):
+    """Why a session leaves the socket that held it."""
+
+    REPLACED = "replaced"
+    EVICTED = "evicted"
+
+
+Holder = Callable[[Farewell], None]
+
+
+class Session:
+    """One conversation of one key: its history, its system message, and its last answer, named by its client."""
+
+    def __init__(self) -> None:
+        self.system: str | None = None
+        self.answer: Answer | None = None
+        self.answer_name: str | None = None
+        self.holder: Holder | None = None
+        self.used_at = time.monotonic()
+        self._conversation = Conversation()
+        self._question: str | None = None
+        self._history_bytes = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is waiting or being written."""
+        return self.answer is not None and not self.answer.ended
+
+    @property
+    def seq(self) -> int:
+        """The number of the last piece that was written of the last answer."""
+        return len(self.answer.deltas) if self.answer else 0
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Every finished turn, oldest first."""
+        self._settle()
+        return self._conversation.messages
+
+    @property
+    def size(self) -> int:
+        """What this session costs in memory, in bytes, roughly."""
+        written = self.answer.size + PIECE_BYTES * len(self.answer.deltas) if self.answer else 0
+        return self._history_bytes + written + len(self._question or "") + len(self.system or "")
+
+    def hold(self, holder: Holder) -> None:
+        """Belong to one socket from now on; the one before is told."""
+        before, self.holder = self.holder, holder
+        if before:
+            before(Farewell.REPLACED)
+
+    def leave(self, holder: Holder) -> None:
+        """Belong to no socket, unless another has taken over."""
+        if self.holder == holder:
+            self.holder = None
+            self.used_at = time.monotonic()
+
+    def messages_for(self, question: str, default_system: str | None) -> list[dict[str, Any]]:
+        """Return what the model is asked: system message, history, question. Raises BadRequest for a blank one."""
+        if not question.strip():
+            raise BadRequest("The content is blank. Write what the model is asked.")
+        return [*system_message(self.system, default_system), *self.history, {"role": "user", "content": question}]
+
+    def begin(self, name: str, question: str, answer: Answer) -> None:
+        """Keep a new answer in place of the one before."""
+        self._settle()
+        self.answer, self.answer_name, self._question = answer, name, question
+        self.used_at = time.monotonic()
+
+    def find(self, name: str | None) -> Answer:
+        """Return the last answer, which must have that name if one is given. Raises NotFound."""
+        if self.answer is None or name not in (None, self.answer_name):
+            raise NotFound("There is no such answer any more. Ask again.")
+        return self.answer
+
+    def stop(self) -> None:
+        """Stop a running answer; what was written stays in the history."""
+        if self.answer:
+            self.answer.stop()
+
+    def clear(self) -> None:
+        """Forget every turn; a running answer is stopped and forgotten too."""
+        self.stop()
+        self.answer = self.answer_name = self._question = None
+        self._conversation.clear()
+        self._history_bytes = 0
+
+    def forget_answer(self) -> None:
+        """Keep an ended answer in the history only: it cannot be resumed any more."""
+        self._settle()
+        if not self.running:
+            self.answer = self.answer_name = None
+
+    def _settle(self) -> None:
+        """Put an ended answer into the history; one that failed before its first word leaves no turn."""
+        if self._question is None or self.answer is None or not self.answer.ended:
+            return
+        content = self.answer.text("content")
+        if content or not self.answer.error:
+            self._conversation.add(self._question, content)
+        self._question = None
+        self._history_bytes = sum(len(message["content"].encode()) for message in self._conversation.messages)
+
+
+class Sessions:
+    """The sessions of all keys, bounded in number, memory and age; a key never sees those of another."""
+
+    def __init__(
+        self, *, most: int = MAX_SESSIONS, most_bytes: int = MAX_BYTES, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._idle_seconds = idle_seconds
+        self._kept: dict[tuple[str, str], Session] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def open(self, owner: str, name: str) -> Session:
+        """Return the session of a key by its name, or a new one. Raises Unavailable when none can be given up."""
+        self.tidy()
+        session = self._kept.pop((owner, name), None)
+        if session is None:
+            self._make_room()
+            session = Session()
+        self._kept[owner, name] = session
+        session.used_at = time.monotonic()
+        self._watch()
+        return session
+
+    def tidy(self) -> None:
+        """Give up what is too old, and the least lately used of what is too much."""
+        oldest = time.monotonic() - self._idle_seconds
+        for key, session in list(self._kept.items()):
+            if not session.holder and session.used_at < oldest:
+                self._evict(key)
+        if self._size() > self._most_bytes:
+            self._shrink()
+
+    def _watch(self) -> None:
+        if self._timer is None and self._kept:
+            after = min(SWEEP_SECONDS, self._idle_seconds)
+            self._timer = asyncio.get_running_loop().call_later(after, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self.tidy()
+        self._watch()
+
+    def _make_room(self) -> None:
+        if len(self._kept) < self._most:
+            return
+        free = next((key for key in self._by_use() if not self._kept[key].holder), None)
+        if free is None:
+            raise Unavailable("Too many sessions are connected. Try again later.", retry_after=60)
+        self._evict(free)
+
+    def _by_use(self) -> Iterator[tuple[str, str]]:
+        """The sessions without a socket first, and of both the least lately used first."""
+        order = sorted(self._kept.items(), key=lambda item: (item[1].holder is not None, item[1].used_at))
+        return (key for key, _ in order)
+
+    def _size(self) -> int:
+        return sum(session.size for session in self._kept.values())
+
+    def _shrink(self) -> None:
+        """First the answers that could still be resumed go, then whole sessions; the last one stays."""
+        order = list(self._by_use())[:-1]
+        excess = self._size() - self._most_bytes
+        for give_up in (self._forget_answer, self._evict):
+            for key in order:
+                if excess <= 0:
+                    return
+                excess -= give_up(key)
+
+    def _forget_answer(self, key: tuple[str, str]) -> int:
+        """Return the bytes that were freed."""
+        session = self._kept[key]
+        before = session.size
+        if not session.holder:
+            session.forget_answer()
+        return before - session.size
+
+    def _evict(self, key: tuple[str, str]) -> int:
+        """Return the bytes that were freed."""
+        session = self._kept.pop(key)
+        session.stop()
+        if session.holder:
+            session.holder(Farewell.EVICTED)
+        return session.size

@@ -11,7 +11,6 @@ from ..auth import Headers
 from ..errors import BackendError
 from .exchange import Receive, Scope, Send
 
-SEND_SECONDS = 20.0  # a peer that takes nothing for so long is dead
 CLOSE_SECONDS = 0.2
 REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, two of them are the code
 PROTOCOL = "ollamaspace"
@@ -23,13 +22,14 @@ class PeerGone(Exception):
 
 
 class WebSocket:
-    """One socket; `offered` are its subprotocols."""
+    """One socket; `offered` are its subprotocols, and a peer that takes nothing for `send_seconds` has left."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, send_seconds: float) -> None:
         self.headers: Headers = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self.offered: Sequence[str] = scope.get("subprotocols") or ()
         self._query: bytes = scope["query_string"]
+        self._send_seconds = send_seconds
         self._receive = receive
         self._send = send
 
@@ -40,7 +40,7 @@ class WebSocket:
     async def accept(self) -> None:
         """Open the socket."""
         await self._receive()
-        await self._put({"type": "websocket.accept", "subprotocol": chosen(self.offered)})
+        await self._put({"type": "websocket.accept", "subprotocol": chosen(self.offered)}, self._send_seconds)
 
     async def messages(self) -> AsyncGenerator[bytes, None]:
         """Yield what comes in, text and binary alike, until the peer leaves."""
@@ -50,7 +50,7 @@ class WebSocket:
 
     async def send(self, message: Any) -> None:
         """Send one message. Raises PeerGone."""
-        await self._put({"type": "websocket.send", "text": msgspec.json.encode(message).decode()})
+        await self._put({"type": "websocket.send", "text": msgspec.json.encode(message).decode()}, self._send_seconds)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; a peer that has left needs no closing."""
@@ -60,7 +60,7 @@ class WebSocket:
         except PeerGone:
             return
 
-    async def _put(self, message: dict[str, Any], seconds: float = SEND_SECONDS) -> None:
+    async def _put(self, message: dict[str, Any], seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._send(message)

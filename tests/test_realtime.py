@@ -32,7 +32,7 @@ async def test_an_answer_from_welcome_to_complete(fake_ollama: FakeOllama, space
     ]
     end = messages[4]
     assert (end["type"], end["message"], end["done_reason"]) == ("complete", "Response complete", "stop")
-    assert (end["seq"], end["eval_count"], end["model"]) == (3, 3, "guide:latest")
+    assert (end["seq"], end["eval_count"], end["model"]) == (3, 3, "guide")
     assert end["prompt_eval_count"] and end["total_duration"] and end["tokens_per_second"] > 0
 
 
@@ -166,7 +166,7 @@ async def test_model_thinking_and_options_are_passed_on(fake_ollama: FakeOllama)
     fake_ollama.install("other")
     async with RealtimeSpace(fake_ollama, max_tokens=7) as space, space.talk() as talk:
         messages = await talk.ask(model="other", think=False, options={"temperature": 0.5, "num_predict": 100})
-        assert messages[-1]["model"] == "other:latest"
+        assert messages[-1]["model"] == "other"
         assert not text(messages, "thinking")
     body = fake_ollama.generations[-1].ask.body
     assert (body["think"], body["options"]) == (False, {"temperature": 0.5, "num_predict": 7})

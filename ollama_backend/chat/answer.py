@@ -4,60 +4,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from ..errors import BackendError, OllamaFailed, ShuttingDown
 from ..ollama.wire import Chunk
+from .state import ENDS, KINDS, Times
+from .state import Delta as Delta
+from .state import State as State
+from .state import StopReason as StopReason
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 4 * 2**20
 UNREAD_SECONDS = 10.0  # an answer that nobody has ever read is given up after this
 BROKEN = "Something went wrong on this server. Try again."
-
-
-class State(StrEnum):
-    """What an answer is at, in the order of its life; the last three are its ends."""
-
-    PREPARING = "preparing"
-    WAITING = "waiting"
-    LOADING = "loading"
-    READING = "reading"
-    THINKING = "thinking"
-    WRITING = "writing"
-    DONE = "done"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
-KINDS: Final[tuple[Literal["thinking"], Literal["content"]]] = ("thinking", "content")
-ENDS = frozenset((State.DONE, State.STOPPED, State.FAILED))
-StopReason = Literal["stop", "left", "shutdown"]
-
-
-class Delta(NamedTuple):
-    """A new piece of text, and when Ollama made it."""
-
-    kind: Literal["thinking", "content"]
-    text: str
-    created_at: str
-
-
-@dataclass(slots=True)
-class Times:
-    """Moments of an answer's life, in seconds of the monotonic clock."""
-
-    began: float
-    asked: float | None = None
-    first: float | None = None
-    thought: float | None = None
-    ended: float | None = None
-
-    def since_asked(self, moment: float | None) -> float | None:
-        """Seconds from the request to Ollama until a moment."""
-        return None if moment is None or self.asked is None else moment - self.asked
 
 
 class Answer:

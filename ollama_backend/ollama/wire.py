@@ -27,10 +27,11 @@ _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
 _PRIVATE = (
     (re.compile(r"\b(?:Get|Post|Head|Put) \"[^\"]*\": ?"), ""),
     (re.compile(r"\bhttps?://\S+"), "its server"),
-    (re.compile(r"\b(?:dial|read|write|lookup) (?:tcp|udp)?[^:]*:?\d*(?:->\S+)?: ?"), ""),
-    (re.compile(r"\[?[\da-fA-F:.]*[.:][\da-fA-F:.]*\]?:\d{2,5}\b"), "its server"),
-    (re.compile(r"(?<![\w/])(?:/[\w.@+-]+){2,}/?"), "a file"),
+    (re.compile(r"\blookup \S+(?: on \S+?:\d+)?"), "no address for its server"),
+    (re.compile(r"\[[\da-fA-F:.]+\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "its server"),
+    (re.compile(r"\b(?:localhost|[\w-]+(?:\.[\w-]+)+):\d{2,5}\b"), "its server"),
     (re.compile(r"\b[A-Za-z]:\\\S+"), "a file"),
+    (re.compile(r"(?<![\w/])(?:/[\w.@+-]+){2,}/?"), "a file"),
 )
 
 

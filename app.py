@@ -39,11 +39,13 @@ class Space:
     asgi: Any
     parts: "Parts"
     page: Any
+    passthrough: Any
 
     async def close(self) -> None:
         """End every answer, Gradio's streams and the engine, so that the server need not wait for them."""
         self.page.app.stop_event.set()
         self.page._queue.close()
+        self.passthrough.close()
         await asyncio.gather(self.parts.answers.close(), self.parts.engine.stop())
 
 
@@ -65,6 +67,7 @@ class Parts:
         self.engine = Engine(settings, self.client)
         self.readiness = Readiness(settings, self.client, self.engine)
         self.line = Line(settings.num_parallel, settings.max_waiting)
+        self.embed_line = Line(settings.num_parallel, settings.max_waiting)
         self.slots = Slots(
             self.client,
             settings.num_parallel,
@@ -103,6 +106,7 @@ def create_app(settings: Settings) -> Space:
     from ollama_backend.surfaces.guard import Guard
     from ollama_backend.surfaces.http import HttpSurface
     from ollama_backend.surfaces.page import create_page, mount_options
+    from ollama_backend.surfaces.passthrough import PassThrough
     from ollama_backend.surfaces.realtime import Realtime
 
     parts, streams = Parts(settings), EventStreams()
@@ -110,13 +114,18 @@ def create_app(settings: Settings) -> Space:
     add_endpoint(page, settings, parts.answers, parts.gate, streams)
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
     doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
+    passed = PassThrough(
+        settings, parts.gate, parts.client, parts.readiness, parts.line, parts.embed_line, parts.slots, parts.rate
+    )
 
     inner = FastAPI(openapi_url=None, lifespan=parts.running)
     inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in doors.items())
     realtime = Realtime(settings, parts.gate, parts.answers, parts.readiness)
     inner.router.routes.append(WebSocketRoute("/ws", realtime))
+    inner.router.routes.extend(Route(under + "{rest:path}", passed) for under in passed.under)
     gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
-    return Space(Guard(streams.watch(inner), settings, parts.gate, doors), parts, page)
+    guard = Guard(streams.watch(inner), settings, parts.gate, doors, passed.under)
+    return Space(guard, parts, page, passed)
 
 
 class _Endpoint:

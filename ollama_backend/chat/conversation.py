@@ -61,8 +61,11 @@ def _is_list_of_text(value: Any) -> bool:
 
 
 def clamp_tokens(asked: Any, ceiling: int) -> int:
-    """Return how many tokens may be generated: the ceiling where none, more, or endlessly many are asked for."""
-    return int(asked) if asked is not None and 0 <= asked <= ceiling else ceiling
+    """Return how many tokens may be generated: the ceiling where none, more, or endlessly many are asked for.
+
+    None is what Ollama understands by 0 too (llm/llama_server.go leaves it out of its own request).
+    """
+    return int(asked) if asked is not None and 1 <= asked <= ceiling else ceiling
 
 
 def messages_for(prompt: str, system: str | None, default_system: str | None) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The one way to Ollama: the `ollama` package for what is asked now and then, aiohttp where tokens flow."""
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -20,6 +21,7 @@ AWAY = "Ollama does not answer. Try again in a moment."
 ASK_SECONDS = 10.0
 PULL_SECONDS = 600.0  # a pull says nothing while it checks the digest of a large layer
 END_SECONDS = 2.0
+PIECE_BYTES = 2**20
 ENDING_SECONDS = 0.05
 
 
@@ -204,7 +206,9 @@ class OllamaClient:
         self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None, accept: str = "*/*"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and give its answer as soon as the head is there. Leaving closes the connection."""
-        content = {"data": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
+        content: dict[str, Any] = {} if body is None else {"json": body}
+        if isinstance(body, bytes):  # aiohttp sends a file in pieces, and warns of many bytes at once
+            content = {"data": io.BytesIO(body) if len(body) > PIECE_BYTES else body}
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if isinstance(body, bytes):
             headers["Content-Type"] = "application/json"

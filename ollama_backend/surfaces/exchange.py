@@ -41,10 +41,14 @@ class ClientGone(Exception):
 
 
 def error_body(path: str, exc: BackendError) -> dict[str, Any]:
-    """Return an error in the shape of its route: `/v1/*` has OpenAI's, everything else Ollama's."""
+    """Return an error in the shape of its route: `/v1/*` has OpenAI's, everything else Ollama's.
+
+    On Anthropic's route it stands in Anthropic's envelope, so that both kinds of client read it.
+    """
     if path == "/v1" or path.startswith("/v1/"):
         kind = _ERROR_TYPES.get(exc.status, "api_error")
-        return {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
+        told = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
+        return {"type": "error", **told} if path == "/v1/messages" else told
     return {"error": exc.message}
 
 
@@ -130,13 +134,13 @@ class Exchange:
         """Send a part of the body."""
         await self.send_message({"type": "http.response.body", "body": part, "more_body": more})
 
-    async def whole(self, status: int, content: Any, headers: Any = ()) -> None:
+    async def whole(
+        self, status: int, content: Any, headers: Any = (), media_type: bytes = b"application/json"
+    ) -> None:
         """Send a complete JSON answer."""
         encoded = msgspec.json.encode(content)
         size = str(len(encoded)).encode()
-        await self.begin(
-            status, b"application/json", [(b"content-length", size), (b"cache-control", b"no-store"), *headers]
-        )
+        await self.begin(status, media_type, [(b"content-length", size), (b"cache-control", b"no-store"), *headers])
         await self.send(b"" if self.method == "HEAD" else encoded, more=False)
 
     async def empty(self, status: int, headers: Any = ()) -> None:

@@ -32,13 +32,16 @@ _EXPOSED = b"retry-after, www-authenticate"
 class Guard:
     """Wraps the whole app: our own routes pass, the framework's by allow list only.
 
-    `own` are the paths of our own routes; each of them checks keys and sizes itself.
+    `own` are the paths of our own routes, and `under` what theirs begin with; each checks keys and sizes itself.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, gate: Gate, own: Iterable[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, gate: Gate, own: Iterable[str], under: tuple[str, ...] = ()
+    ) -> None:
         self._app = app
         self._gate = gate
         self._own = frozenset(own)
+        self._under = under
         self._origins = settings.origins
         self._is_open = settings.access == "open"
         self._public_url = settings.public_url
@@ -60,7 +63,7 @@ class Guard:
         try:
             if exchange.method == "OPTIONS" and exchange.header(b"access-control-request-method"):
                 await self._preflight(exchange)
-            elif exchange.path in self._own:
+            elif exchange.path in self._own or exchange.path.startswith(self._under):
                 await self._app(scope, receive, exchange.send_message)
             else:
                 await self._framework(exchange, scope, receive)

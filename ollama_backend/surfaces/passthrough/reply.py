@@ -1,0 +1,121 @@
+"""An answer on its way down: begun late, kept from falling silent, ended with an error where it broke off."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ...errors import BackendError
+from ..exchange import BEAT_SECONDS, STREAM_HEADERS, WHOLE_SECONDS, ClientGone, Exchange
+from .dialects import Dialect
+from .requests import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds until a silent stream carries a sign of life, and until a silent whole answer begins."""
+
+    beat: float = BEAT_SECONDS
+    whole: float = WHOLE_SECONDS
+
+
+class Reply:
+    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off."""
+
+    def __init__(self, exchange: Exchange, dialect: Dialect, asked: Asked, patience: Patience) -> None:
+        self._exchange = exchange
+        self._dialect = dialect
+        self._asked = asked
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + (patience.beat if asked.streams else patience.whole)
+        self._sending = False
+        self._last = b""
+        self._beat: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+        self._stopped: Exception | None = None
+        self.finished = False
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Send signs of life meanwhile, and break off as soon as the caller has gone or `stop` is called.
+
+        Raises ClientGone, or what `stop` was given.
+        """
+        self._timer = self._loop.call_at(self._due, self._tick)
+        try:
+            with self._exchange.on_departure(self._left):
+                yield
+        except asyncio.CancelledError:
+            if self._stopped is None or self._task is None:
+                raise
+            self._task.uncancel()
+            raise self._stopped from None
+        finally:
+            self._timer.cancel()
+            if self._beat:
+                self._beat.cancel()
+
+    def stop(self, why: Exception) -> None:
+        """Break the answer off."""
+        if self._stopped is None and self._task:
+            self._stopped = why
+            self._task.cancel()
+
+    def _left(self) -> None:
+        if not self.finished:
+            self.stop(ClientGone())
+
+    async def block(self, block: bytes, media_type: bytes) -> None:
+        """Pass on whole lines or events."""
+        self._sending = True
+        try:
+            await self._begin(media_type)
+            await self._exchange.send(block)
+        finally:
+            self._sending = False
+        self._last = block
+        self._due = self._loop.time() + self._patience.beat
+
+    async def end(self) -> None:
+        """End a stream."""
+        await self._exchange.send(b"", more=False)
+
+    async def whole(self, media_type: bytes, body: bytes) -> None:
+        """Send a whole answer, or what of it is still to be sent."""
+        self._sending = True
+        if self._exchange.began:
+            newline = b"\n" if self._asked.streams and not body.endswith(b"\n") else b""
+            await self._exchange.send(body + newline, more=False)
+            return
+        await self._exchange.begin(200, media_type, [(b"content-length", str(len(body)).encode()), *STREAM_HEADERS])
+        await self._exchange.send(body, more=False)
+
+    async def fail(self, exc: BackendError) -> None:
+        """Tell a failure in the stream that has begun; raise it where none has."""
+        if not self._exchange.began:
+            raise exc
+        self._sending = True
+        late = self._dialect.error(exc, self._last) if self._asked.streams else self._dialect.whole_error(exc)
+        await self._exchange.send(late, more=False)
+
+    async def _begin(self, media_type: bytes) -> None:
+        if not self._exchange.began:
+            await self._exchange.begin(200, media_type, STREAM_HEADERS)
+
+    def _tick(self) -> None:
+        """Send a sign of life when it is due; what was sent meanwhile has put it off."""
+        now = self._loop.time()
+        if now >= self._due:
+            self._due = now + self._patience.beat
+            if not self._sending and not self.finished:
+                self._beat = asyncio.create_task(self._send_beat())
+        self._timer = self._loop.call_at(self._due, self._tick)
+
+    async def _send_beat(self) -> None:
+        if self._asked.streams:
+            await self._begin(self._dialect.media_type)
+            await self._exchange.send(self._dialect.beat(self._asked.name))
+        else:
+            await self._begin(b"application/json")
+            await self._exchange.send(b" ")

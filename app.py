@@ -74,6 +74,7 @@ class Parts:
             load=self.readiness.loaded,
             unloaded=self.readiness.unloaded,
             owned=lambda: self.engine.owned,
+            loses=lambda: self.engine.kind == "ollama" and not settings.is_cloud,
         )
         self.engine.on_restart.append(self.slots.reset)
         self.rate = Rate(settings.rate_limit)

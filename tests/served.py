@@ -55,5 +55,5 @@ async def doors(fake: FakeOllama, *, wait: bool = True, **more: str) -> AsyncIte
     async with serve(Guard(inner, settings, parts.gate, handlers)) as url:
         async with asyncio.timeout(10):
             while wait and parts.readiness.status != "ok":
-                await parts.readiness.wait_changed()
+                await parts.readiness.changed()
         yield url, parts

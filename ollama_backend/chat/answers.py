@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -31,7 +31,7 @@ class Models(Protocol):
     """What an answer needs to know of models."""
 
     def resolve(self, model: str | None) -> str: ...
-    async def changed(self) -> None: ...
+    def changed(self) -> Awaitable[None]: ...
     async def loaded(self, model: str) -> None: ...
     def used(self, model: str) -> None: ...
     def suspect(self) -> None: ...
@@ -146,10 +146,9 @@ class Answers:
         try:
             await self._models.loaded(model)
             answer.move(State.WAITING)
-            body = ask.body(model)
-            async with self._slots.hold(model, body) as slot:
+            async with self._slots.hold(model) as slot:
                 answer.move(State.READING)
-                async with aclosing(self._heard(body)) as chunks:
+                async with aclosing(self._heard(ask.body(model))) as chunks:
                     async for chunk in chunks:
                         slot.hear(finished=chunk.done)
                         answer.add(chunk)

@@ -2,16 +2,17 @@
 
 A client that leaves at the wrong instant can make Ollama keep a model's slot for ever (server/routes.go: a handler
 hands chunks over an unbuffered channel to a writer that has gone). A load request, `/api/ps` and `/api/tags` cannot
-tell; a one-token request comes back only when a slot is free; `keep_alive: 0` frees the model, gently.
+tell; a one-token request comes back only when a slot is free; `keep_alive: 0` frees the model, gently. The prompt
+cache outlives the question: llama-server keeps the prompts that its slots held before.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..errors import BackendError, OllamaTimeout
 from ..formats import model_name
@@ -24,50 +25,29 @@ LONGEST_PATIENCE_SECONDS = 60.0  # for a slot that still reads the prompt of a r
 DRAIN_SECONDS = 30.0  # how long waiting requests may use the other slots before a lost one is fetched back
 
 
-Body = Mapping[str, Any]
-
-
 class Asks(Protocol):
     """What is asked of Ollama here."""
 
-    async def probe(self, model: str, seconds: float, body: Body | None) -> None: ...
+    async def probe(self, model: str, seconds: float) -> None: ...
     async def unload(self, model: str) -> None: ...
-
-
-class Doubt(NamedTuple):
-    """A slot that may be lost: until when it may still be busy, and the chat to ask about it with."""
-
-    until: float
-    body: Body | None
 
 
 @dataclass
 class Slot:
     """One request's hold on a slot; what is heard of it tells what a departure may have done."""
 
-    body: Body | None
     asked_at: float = field(default_factory=time.monotonic)
-    heard_at: float | None = None
+    heard: bool = False
     finished: bool = False
 
     def hear(self, *, finished: bool = False) -> None:
         """Note that a piece of the answer has come, or its end."""
-        self.finished = finished
-        if self.heard_at is None:
-            self.heard_at = time.monotonic()
+        self.heard, self.finished = True, finished
 
-    def doubt(self) -> Doubt:
-        """Return the doubt that is left by whoever leaves now.
-
-        Who left in silence left the slot busy for a while. An answer that began soon is asked for once more, as far
-        as its first token: its prompt is in the model's cache and stays there. One that took long to begin is not.
-        """
-        now = time.monotonic()
-        if self.heard_at is None:
-            patience = min(max(PROBE_SECONDS, 2 * (now - self.asked_at)), LONGEST_PATIENCE_SECONDS)
-            return Doubt(now + patience, None)
-        soon = self.heard_at - self.asked_at < PROBE_SECONDS / 2
-        return Doubt(now + PROBE_SECONDS, self.body if soon else None)
+    def patience(self) -> float:
+        """How long a doubt about this slot lasts, in seconds: who left in silence left it busy for a while."""
+        silent = 0.0 if self.heard else time.monotonic() - self.asked_at
+        return min(max(PROBE_SECONDS, 2 * silent), LONGEST_PATIENCE_SECONDS)
 
 
 @dataclass
@@ -77,7 +57,7 @@ class ModelSlots:
     running: int = 0
     lost: int = 0
     drain_at: float = 0.0
-    doubts: list[Doubt] = field(default_factory=list)
+    doubts: list[float] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,7 +82,7 @@ class Slots:
     """Hands a request on to Ollama only when a slot of its model is free, and gets back those that were lost.
 
     `load` returns when a model is loaded; `unloaded` is told of a model that was freed; `owned` says whether this
-    Ollama may be freed at all: another one is only reported.
+    Ollama may be freed at all: another one is only reported; `loses` says whether it is one that can lose slots.
     """
 
     def __init__(
@@ -113,12 +93,14 @@ class Slots:
         load: Callable[[str], Awaitable[None]],
         unloaded: Callable[[str], None],
         owned: Callable[[], bool],
+        loses: Callable[[], bool] = lambda: True,
     ) -> None:
         self._asks = asks
         self._per_model = per_model
         self._load = load
         self._unloaded = unloaded
         self._owned = owned
+        self._loses = loses
         self._models: dict[str, ModelSlots] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -129,14 +111,14 @@ class Slots:
             known.lost = 0
 
     @asynccontextmanager
-    async def hold(self, model: str, body: Body | None = None) -> AsyncIterator[Slot]:
-        """Wait for a loaded model with a free slot and hold that slot, for a chat with this body where it is one.
+    async def hold(self, model: str) -> AsyncIterator[Slot]:
+        """Wait for a loaded model with a free slot and hold that slot.
 
         Tell it what is heard. Who leaves before the end leaves a doubt behind, unless Ollama ended the stream.
         """
         known = self._models.setdefault(model_name(model), ModelSlots())
         await self._take(model, known)
-        slot = Slot(body)
+        slot = Slot()
         try:
             yield slot
         except OllamaTimeout:
@@ -146,8 +128,8 @@ class Slots:
             slot.finished = True
             raise
         finally:
-            if not slot.finished:
-                known.doubts.append(slot.doubt())
+            if not slot.finished and self._loses():
+                known.doubts.append(time.monotonic() + slot.patience())
             known.end()
             if known.can_be_freed:
                 self._in_background(self._free_when_idle(model, known))
@@ -178,9 +160,8 @@ class Slots:
 
     async def _prove(self, model: str, known: ModelSlots) -> None:
         """Ask whether one of the doubtful slots is free; those that stay away are lost."""
-        ended, doubt = known.ended, max(known.doubts, key=lambda doubt: doubt.until)
-        seconds = max(PROBE_SECONDS, doubt.until - time.monotonic())
-        asked = self._in_background(self._probe(model, seconds, doubt.body))
+        ended, until = known.ended, max(known.doubts)
+        asked = self._in_background(self._probe(model, max(PROBE_SECONDS, until - time.monotonic())))
         over = asyncio.ensure_future(ended.wait())
         try:
             # The question itself is never cut off: who leaves in the middle of it could lose the next slot.
@@ -190,13 +171,13 @@ class Slots:
         if ended.is_set():
             return  # another answer has ended: its slot can be used, and the question proves nothing
         if asked.result():
-            known.doubts.remove(doubt)
+            known.doubts.remove(until)
         else:
             self._count_as_lost(model, known)
 
-    async def _probe(self, model: str, seconds: float, body: Body | None = None) -> bool:
+    async def _probe(self, model: str, seconds: float) -> bool:
         try:
-            await self._asks.probe(model, seconds, body)
+            await self._asks.probe(model, seconds)
         except OllamaTimeout:
             return False
         except BackendError as exc:  # a refusal, or nobody there: no slot was kept from this question

@@ -182,17 +182,10 @@ class OllamaClient:
                 while model_name(model) in map(model_name, await self.running()):  # noqa: ASYNC110 - no event tells it
                     await asyncio.sleep(ENDING_SECONDS)
 
-    async def probe(self, model: str, seconds: float, body: Mapping[str, Any] | None = None) -> None:
-        """Ask for one token and read it to the end: it comes back only when the model has a free slot.
-
-        A chat's body may be given, whose prompt the model has read already; else a prompt of one letter is asked.
-        """
-        if body is None:
-            question = {"model": model, "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
-            await self._whole("/api/generate", question, seconds)
-        else:
-            options = {**body.get("options", {}), "num_predict": 1}
-            await self._whole("/api/chat", {**body, "stream": False, "options": options}, seconds)
+    async def probe(self, model: str, seconds: float) -> None:
+        """Ask for one token and read it to the end: it comes back only when the model has a free slot."""
+        question = {"model": model, "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
+        await self._whole("/api/generate", question, seconds)
 
     async def _whole(self, path: str, body: Mapping[str, Any], seconds: float | None) -> None:
         with self.translated():

@@ -158,10 +158,10 @@ class PassThrough:
     def _slot(self, asked: Asked, dialect: Dialect) -> AbstractAsyncContextManager[Slot]:
         """Return a hold on a slot; what loads a model or makes embeddings takes none."""
         if dialect in EMBEDDING:
-            return nullcontext(Slot(None))
+            return nullcontext(Slot())
         if asked.loads:
             return _Loaded(self._readiness, asked.model)
-        return self._slots.hold(asked.model, asked.body if dialect.path == "/api/chat" else None)
+        return self._slots.hold(asked.model)
 
 
 class _Loaded(AbstractAsyncContextManager[Slot]):
@@ -173,7 +173,7 @@ class _Loaded(AbstractAsyncContextManager[Slot]):
 
     async def __aenter__(self) -> Slot:
         await self._readiness.loaded(self._model)
-        return Slot(None)
+        return Slot()
 
     async def __aexit__(self, *_: object) -> None:
         return None

@@ -1,0 +1,259 @@
+"""An answer outlives what happens to its page: a reload, a cut, a closed tab, a restart."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Browser, BrowserContext
+
+from tests.browser.proxy import Proxy
+from tests.browser.source import Source, tell
+from tests.browser.space import KEY, Chat, Space, new_chat, until, words
+from tests.fake_ollama import FakeOllama
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def whole(chat: Chat, source: Source) -> None:
+    """The last answer is kept and shown as Ollama sent it, every word once."""
+    assert words(await chat.stored_text("thinking")) == source.thinking
+    assert words(await chat.stored_text()) == source.content
+    shown = [word for word in await chat.shown_words() if word[0] == "c"]
+    assert shown[-len(source.content) :] == source.content
+
+
+async def test_reloads_in_mid_answer_lose_nothing(chat: Chat, ollama: FakeOllama) -> None:
+    """After three reloads the page shows what was there, goes on by itself, and ends with what Ollama sent."""
+    source = tell(ollama, "reload", 400, seconds=16)
+    await chat.say("reload")
+    for count in (20, 80, 160):
+        last = f"c{count}"
+        await until(lambda last=last: _shows(chat, last))
+        await chat.page.reload(wait_until="commit")
+        await until(lambda last=last: _shows(chat, last), 10)
+        await chat.ready()
+        assert await chat.page.locator("#box .stop-button").count()
+        assert not await chat.page.locator("#box .submit-button").count()
+    await chat.page.fill("#box textarea", "the next question")
+    await chat.page.press("#box textarea", "Enter")
+    await chat.page.reload()
+    await chat.ready()
+    assert await chat.page.input_value("#box textarea") == "the next question"
+    await chat.settled()
+    await whole(chat, source)
+    assert source.asked(ollama) == 1
+    assert await chat.page.locator("#box .submit-button").count()
+    assert chat.errors == []
+
+
+async def _shows(chat: Chat, word: str) -> bool:
+    return word in await chat.shown_words()
+
+
+async def test_a_lost_request_is_sent_again(chat: Chat, ollama: FakeOllama) -> None:
+    """A message whose request never reached the server is sent after the reload, once."""
+    source = tell(ollama, "lost", 40, seconds=1)
+    await chat.script("chat.silence = 3000")
+    await chat.page.route("**/queue/join*", lambda route: route.abort())
+    await chat.say("lost")
+    await until(lambda: any("queue/join" in url for url in chat.requests))
+    await chat.page.unroute("**/queue/join*")
+    await until(lambda: source.asked(ollama), 30)
+    await chat.settled()
+    await whole(chat, source)
+    assert source.asked(ollama) == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "end", "polite", "hole"])
+async def test_a_cut_connection_is_mended(how: str, context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
+    """A stream that is reset, ended, ended politely or swallowed goes on after the page's own reload."""
+    source = tell(ollama, f"cut {how}", 300, seconds=14)
+    async with Proxy(space.port) as proxy:
+        chat = await new_chat(context, space, url=proxy.url)
+        await chat.script("chat.silence = 5000")
+        await chat.say(f"cut {how}")
+        await until(lambda: _shows(chat, "c20"))
+        loads = chat.loads
+        proxy.cut(how)
+        await until(lambda: chat.loads > loads, 30, "the page loads itself anew")
+        await chat.ready()
+        await chat.settled()
+        await whole(chat, source)
+    assert source.asked(ollama) == 1
+
+
+async def test_a_closed_tab_finds_its_answer(context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
+    """A tab that is opened again within the grace goes on where the other was."""
+    source = tell(ollama, "closed", 200, seconds=8)
+    chat = await new_chat(context, space)
+    await chat.say("closed")
+    await until(lambda: _shows(chat, "c20"))
+    await chat.page.close()
+    chat = await new_chat(context, space)
+    await until(lambda: _shows(chat, "c40"))
+    await chat.settled()
+    await whole(chat, source)
+    assert source.asked(ollama) == 1
+
+
+async def test_an_answer_that_nobody_reads_is_cancelled(
+    context: BrowserContext, own_space: Space, ollama: FakeOllama
+) -> None:
+    """After the grace a closed tab's answer is cancelled; what was written is shown, with Retry."""
+    source = tell(ollama, "gone", 600, seconds=60)
+    chat = await new_chat(context, own_space)
+    await chat.say("gone")
+    await until(lambda: _shows(chat, "t20"))
+    await chat.page.close()
+    await until(lambda: ollama.generations[-1].outcome == "disconnected", 8)
+    chat = await new_chat(context, own_space)
+    await chat.settled()
+    kept = words(await chat.stored_text("thinking") + await chat.stored_text())
+    assert 20 < len(kept) < 200
+    assert kept == (source.thinking + source.content)[: len(kept)]
+    assert "interrupted" in await chat.page.inner_text("#stage")
+    assert await chat.page.locator("#main button[aria-label='Retry'], #main button[title='Retry']").count()
+
+
+async def test_a_restart_of_the_server_keeps_everything(
+    context: BrowserContext, own_space: Space, ollama: FakeOllama
+) -> None:
+    """The conversation and the part written are there after a kill, marked; Retry gives the whole answer."""
+    first = tell(ollama, "first", 40, seconds=1)
+    source = tell(ollama, "restart", 300, seconds=10)
+    chat = await new_chat(context, own_space)
+    await chat.say("first")
+    await chat.settled()
+    await whole(chat, first)
+    await chat.say("restart")
+    await until(lambda: _shows(chat, "c60"))
+    loads, before = chat.loads, (await chat.shown_words())[-1]
+    own_space.kill()
+    await own_space.start()
+    await until(lambda: chat.loads > loads, 30, "the page loads itself anew")
+    await chat.ready()
+    await chat.settled()
+    assert before in words(await chat.stored_text())
+    assert "interrupted" in await chat.page.inner_text("#stage")
+    await chat.press("Retry")
+    await until(chat.turn)
+    await chat.settled()
+    await whole(chat, source)
+    assert len((await chat.stored())["messages"]) == 4
+
+
+async def test_an_idle_page_outlives_a_restart(context: BrowserContext, own_space: Space, ollama: FakeOllama) -> None:
+    """An idle page is neither wiped nor reloaded by a restart; the next message is answered."""
+    tell(ollama, "before", 20, seconds=0.5)
+    after = tell(ollama, "after", 20, seconds=0.5)
+    chat = await new_chat(context, own_space)
+    await chat.say("before")
+    await chat.settled()
+    loads = chat.loads
+    own_space.kill()
+    await own_space.start()
+    await chat.say("after")
+    await chat.settled()
+    await whole(chat, after)
+    assert len((await chat.stored())["messages"]) == 4
+    assert chat.loads == loads
+
+
+async def test_two_tabs_share_a_conversation(context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
+    """Both tabs follow one answer, and a message of one streams in the other; nothing is doubled."""
+    source = tell(ollama, "tabs", 200, seconds=8)
+    again = tell(ollama, "again", 60, seconds=3)
+    one = await new_chat(context, space)
+    await one.say("tabs")
+    await until(lambda: _shows(one, "c5"))
+    two = await new_chat(context, space)
+    await until(lambda: _shows(two, "c30"))
+    for chat in (one, two):
+        await chat.settled()
+        await whole(chat, source)
+    await two.say("again")
+    await until(lambda: _shows(one, "c10"))
+    for chat in (one, two):
+        await chat.settled()
+        await whole(chat, again)
+        assert len((await chat.stored())["messages"]) == 4
+    assert source.asked(ollama) == 1
+    assert again.asked(ollama) == 1
+
+
+async def test_two_tabs_that_send_at_the_same_instant_lose_no_message(
+    context: BrowserContext, space: Space, ollama: FakeOllama
+) -> None:
+    """One of the two messages is answered; the other is in the conversation too, or back in its box."""
+    ollama.script(content=["fine"], token_delay=0.3)
+    one = await new_chat(context, space)
+    two = await new_chat(context, space)
+    await one.page.fill("#box textarea", "from one")
+    await two.page.fill("#box textarea", "from two")
+    await asyncio.gather(*(chat.page.press("#box textarea", "Enter") for chat in (one, two)))
+    for chat in (one, two):
+        await chat.settled()
+    asked = {m["text"] for m in (await one.stored())["messages"] if m["role"] == "user"}
+    boxes = {await chat.page.input_value("#box textarea") for chat in (one, two)}
+    assert {"from one", "from two"} <= asked | boxes
+    assert asked & {"from one", "from two"}
+
+
+async def test_another_conversation_is_kept_clean(chat: Chat, ollama: FakeOllama) -> None:
+    """Leaving a conversation in mid-answer and coming back shows each one alone and whole."""
+    left = tell(ollama, "left", 200, seconds=8)
+    right = tell(ollama, "right", 30, seconds=1, think=0)
+    await chat.say("left")
+    await until(lambda: _shows(chat, "c5"))
+    await chat.page.click("#fresh")
+    await until(lambda: _empty(chat))
+    await chat.say("right")
+    await chat.settled()
+    await whole(chat, right)
+    await chat.page.click("#chats >> text=left")
+    await until(lambda: _shows(chat, "c60"))
+    await chat.page.click("#chats >> text=right")
+    await until(lambda: _is(chat, right.content))
+    await chat.page.click("#chats >> text=left")
+    await chat.settled()
+    await whole(chat, left)
+    assert left.asked(ollama) == 1
+
+
+async def _empty(chat: Chat) -> bool:
+    return not await chat.shown_words()
+
+
+async def _is(chat: Chat, expected: list[str]) -> bool:
+    return await chat.shown_words() == expected
+
+
+async def test_a_silent_model_is_no_broken_stream(chat: Chat, ollama: FakeOllama) -> None:
+    """A model that says nothing for longer than the page's patience with a silent stream is waited for."""
+    ollama.script(match="silent", content="at last", first_delay=8)
+    await chat.script("chat.silence = 4000")
+    loads = chat.loads
+    await chat.say("silent")
+    await chat.settled()
+    assert await chat.stored_text() == "at last"
+    assert chat.loads == loads
+
+
+async def test_denied_storage_outlives_a_reload(browser: Browser, space: Space, ollama: FakeOllama) -> None:
+    """Where the browser denies storage the page works, and a reload still loses nothing."""
+    source = tell(ollama, "denied", 150, seconds=7)
+    context = await browser.new_context()
+    await context.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name,"
+        " {get() { throw new DOMException('denied', 'SecurityError') }})"
+    )
+    chat = await new_chat(context, space)
+    await chat.say("denied")
+    await until(lambda: _shows(chat, "c10"))
+    await chat.page.reload()
+    await chat.ready()
+    await until(lambda: _shows(chat, "c40"))
+    await chat.settled()
+    await whole(chat, source)
+    assert source.asked(ollama) == 1
+    assert KEY not in str(await chat.script("window.name"))
+    await context.close()

@@ -18,6 +18,7 @@ from app import Parts
 from ollama_backend.surfaces.endpoint import add_endpoint
 from ollama_backend.surfaces.event_streams import EventStreams
 from ollama_backend.surfaces.guard import Guard
+from ollama_backend.surfaces.queue_tuning import tune_queue
 from ollama_backend.surfaces.quick_gradio import import_gradio
 from tests.fake_ollama import FakeOllama
 from tests.parts import until
@@ -34,7 +35,7 @@ async def endpoint(fake: FakeOllama, **more: str) -> AsyncIterator[tuple[str, Pa
     settings = settings_for(fake, **more)
     parts, streams = Parts(settings), EventStreams()
     blocks = gr.Blocks(analytics_enabled=False)
-    blocks.queue(api_open=False)
+    tune_queue(blocks)
     add_endpoint(blocks, settings, parts.answers, parts.gate, streams)
     inner = FastAPI(openapi_url=None, lifespan=parts.running)
     gr.mount_gradio_app(inner, blocks, path="/", show_error=False, ssr_mode=False)
@@ -107,7 +108,9 @@ async def test_no_route_of_the_framework_generates_without_the_key(fake_ollama: 
             for fn_index in range(3):
                 body = {"data": ["Hi", None, None, None, None], "fn_index": fn_index, "session_hash": "s"}
                 for path in ("queue/join", "run/predict", "run/chat_api", "api/chat_api", "call/chat_api"):
-                    async with session.post(f"/gradio_api/{path}", json=body) as answer:
+                    async with session.post(
+                        f"/gradio_api/{path}", json=body, headers={"Connection": "close"}
+                    ) as answer:
                         await answer.read()
             async with session.get("/gradio_api/queue/data?session_hash=s") as answer:
                 text = await asyncio.wait_for(answer.text(), 10)

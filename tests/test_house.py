@@ -11,8 +11,6 @@ from ollama_backend import errors
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ollama_backend"
 FLOORS = {"": 0, "ollama": 1, "chat": 2, "surfaces": 3}
-# What surfaces share: one HTTP exchange, and the watch over event streams. They are no doors.
-SHARED_BY_DOORS = {"exchange", "event_streams", "quick_gradio"}
 OWNERS = {
     "ollama": {"ollama/client.py"},
     "aiohttp": {"ollama/client.py"},

@@ -47,7 +47,7 @@ class RealtimeSpace:
     async def start(self) -> None:
         """Listen, with no session yet."""
         self.parts = Parts(self.settings)
-        self.sessions = self.given_sessions or Sessions()
+        self.sessions = Sessions() if self.given_sessions is None else self.given_sessions
         realtime = Realtime(
             self.settings, self.parts.gate, self.parts.answers, self.parts.readiness, self.sessions,
             send_seconds=self.send_seconds,

@@ -27,7 +27,7 @@ async def test_without_a_valid_key_the_socket_is_closed(space: RealtimeSpace, ke
         code, reason = await talk.closed()
     assert code == 4401
     assert "key" in reason
-    assert len(space.sessions) == 0
+    assert space.sessions.count == 0
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": f"Bearer {OTHER_KEY}"}, {"X-API-Key": KEY}])

@@ -133,7 +133,9 @@ class Sessions:
         self._kept: dict[tuple[str, str], Session] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many sessions are kept."""
         return len(self._kept)
 
     def open(self, owner: str, name: str) -> Session:

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,16 @@ log = logging.getLogger("ollamaspace")
 
 @dataclass
 class Space:
-    """The composed parts: the ASGI app, and what must be closed before its server goes."""
+    """The composed app, and what ends its streams before its server goes."""
 
     asgi: Any
     parts: "Parts"
-    page: Any
-    passthrough: Any
+    closers: list[Callable[[], None]]
 
     async def close(self) -> None:
         """End every answer, Gradio's streams and the engine, so that the server need not wait for them."""
-        self.page.app.stop_event.set()
-        self.page._queue.close()
-        self.passthrough.close()
+        for close in self.closers:
+            close()
         await asyncio.gather(self.parts.answers.close(), self.parts.engine.stop())
 
 
@@ -97,36 +95,58 @@ class Parts:
 
 
 def create_app(settings: Settings) -> Space:
-    """Compose the app: our routes first, then the page, and the guard around both."""
-    from ollama_backend.surfaces.quick_gradio import import_gradio
+    """Compose the app: our routes first, then the framework's, and the guard around both.
 
-    gr = import_gradio()
-    from ollama_backend.surfaces.endpoint import add_endpoint
+    Gradio takes seconds to import: the page comes late, and everything else answers from the beginning.
+    """
     from ollama_backend.surfaces.event_streams import EventStreams
     from ollama_backend.surfaces.exchange import route
     from ollama_backend.surfaces.guard import Guard
     from ollama_backend.surfaces.http import HttpSurface
-    from ollama_backend.surfaces.page import create_page, mount_options
+    from ollama_backend.surfaces.late import LateApp
     from ollama_backend.surfaces.passthrough import PassThrough
     from ollama_backend.surfaces.realtime import Realtime
 
     parts, streams = Parts(settings), EventStreams()
-    page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
-    add_endpoint(page, settings, parts.answers, parts.gate, streams)
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
     doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
     passed = PassThrough(
         settings, parts.gate, parts.client, parts.readiness, parts.line, parts.embed_line, parts.slots, parts.rate
     )
+    space = Space(None, parts, [passed.close])
+    page = LateApp(lambda: create_framework(settings, space, streams))
 
-    inner = FastAPI(openapi_url=None, lifespan=parts.running)
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with parts.running(app), page.running():
+            yield
+
+    inner = FastAPI(openapi_url=None, lifespan=lifespan)
     inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in doors.items())
-    realtime = Realtime(settings, parts.gate, parts.answers, parts.readiness)
-    inner.router.routes.append(WebSocketRoute("/ws", realtime))
+    inner.router.routes.append(WebSocketRoute("/ws", Realtime(settings, parts.gate, parts.answers, parts.readiness)))
     inner.router.routes.extend(Route(under + "{rest:path}", passed) for under in passed.under)
-    gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
-    guard = Guard(streams.watch(inner), settings, parts.gate, doors, passed.under)
-    return Space(guard, parts, page, passed)
+    inner.mount("/", page)
+    space.asgi = Guard(streams.watch(inner), settings, parts.gate, doors, passed.under)
+    return space
+
+
+def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
+    """Return the app that Gradio serves: the page and the endpoint."""
+    from ollama_backend.surfaces.quick_gradio import import_gradio
+
+    gr = import_gradio()
+    from ollama_backend.surfaces.endpoint import add_endpoint
+    from ollama_backend.surfaces.page import create_page, mount_options
+    from ollama_backend.surfaces.queue_tuning import session_of, tune_queue
+
+    parts = space.parts
+    page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
+    add_endpoint(page, settings, parts.answers, parts.gate, streams)
+    tune_queue(page)
+    framework: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(settings))
+    streams.session_of = lambda event_id: session_of(page, event_id)
+    space.closers += [page.app.stop_event.set, page._queue.close]
+    return framework
 
 
 class _Endpoint:

@@ -22,7 +22,6 @@ __all__ = ["create_page", "mount_options"]
 
 log = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 4000  # every page with an answer holds one event; waiting answers are bounded by the line
 SESSIONS_KEPT = 300  # what Gradio keeps of a page is never needed again
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 EDITED = "(shown) => chat.act('edit', shown)"
@@ -43,12 +42,7 @@ def create_page(
 ) -> gr.ChatInterface:
     """Return the page, to be mounted with `mount_options()`."""
     page = ChatPage(settings, readiness, gate, Following(settings, answers, readiness, streams))
-    page.queue(default_concurrency_limit=None)
     page.state_session_capacity = SESSIONS_KEPT
-    page._queue.max_thread_count = EVENTS_AT_ONCE
-    # Gradio polls its queue a thousand times a second when it is idle; nobody notices fifty.
-    page._queue.sleep_when_free = 0.02
-    page._queue.progress_update_sleep_when_free = 0.5
     return page
 
 

@@ -1,4 +1,4 @@
-"""Gradio's queue, set for many slow streams instead of a few quick functions."""
+"""Gradio's queue, set for many slow streams instead of a few quick functions, and what it knows of sessions."""
 
 from gradio.blocks import Blocks
 
@@ -18,3 +18,9 @@ def tune_queue(blocks: Blocks) -> None:
     queue.sleep_when_free = 0.02
     queue.progress_update_sleep_when_free = 0.5
     queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
+
+
+def session_of(blocks: Blocks, event_id: str) -> str:
+    """Return the session that an event belongs to; without one of its own it is the event's id."""
+    event = blocks._queue.event_ids_to_events.get(event_id)
+    return event.session_hash if event else event_id

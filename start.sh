@@ -1,0 +1,40 @@
+#!/bin/sh
+# Set up what is missing, then become the app: in this python3 where it has all of requirements.txt, else in .venv.
+set -eu
+CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")"
+say() { printf 'start.sh: %s\n' "$*" >&2; }
+debian() { # install a Debian package as root, else say the line that does
+    how="apt-get install -y --no-install-recommends $1"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then say "$1 is missing: sudo $how"; return 1; fi
+    say "installing the system package $1"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive $how -qq >&2
+}
+has() { # PYTHON packages|ensurepip|libgomp1; only the embedded engine needs xllamacpp and libgomp1
+    "$1" - "$2" 2>/dev/null <<'END'
+import ctypes, importlib.metadata, importlib.util, os, shutil, sys
+embedded = os.environ.get("CHAT_GGUF", "").strip() or not shutil.which("ollama")
+pins = [line.partition("#")[0].split("==") for line in open("requirements.txt") if "==" in line]
+if sys.argv[1] == "packages":
+    sys.exit(any(importlib.metadata.version(n) != pin.strip() for n, pin in pins if embedded or n != "xllamacpp"))
+if sys.argv[1] == "libgomp1" and embedded and sys.platform == "linux":
+    ctypes.CDLL("libgomp.so.1")
+sys.exit(sys.argv[1] == "ensurepip" and not importlib.util.find_spec("ensurepip"))
+END
+}
+for python in python3 python3.11 python3.12 python3.13 python3.14 none; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+done
+[ "$python" != none ] || { debian python3; python=python3; }
+if ! has "$python" packages; then
+    if ! cmp -s requirements.txt .venv/installed.txt || ! has .venv/bin/python packages; then
+        has "$python" ensurepip || debian "$python-venv"
+        rm -f .venv/installed.txt
+        .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
+        say "installing requirements.txt into .venv; that takes a minute or two"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+        cp requirements.txt .venv/installed.txt
+    fi
+    python=.venv/bin/python
+fi
+has "$python" libgomp1 || debian libgomp1 || say "the page comes up without it, but the embedded engine does not"
+exec "$python" app.py "$@"

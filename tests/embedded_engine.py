@@ -52,12 +52,16 @@ class Engine:
         self.process, self.port = process, port
         self.url = f"http://127.0.0.1:{port}"
 
-    def open(self, path: str, body: Any = None, method: str | None = None) -> http.client.HTTPResponse:
-        """Send a request and return the response, its body unread."""
+    def send(self, path: str, body: Any = None) -> http.client.HTTPConnection:
+        """Send a request and return its connection, on which the answer will come."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
         raw = None if body is None else json.dumps(body)
-        connection.request(method or ("GET" if raw is None else "POST"), path, raw)
-        return connection.getresponse()
+        connection.request("GET" if raw is None else "POST", path, raw, {"Connection": "close"})
+        return connection
+
+    def open(self, path: str, body: Any = None) -> http.client.HTTPResponse:
+        """Send a request and return the response, its body unread."""
+        return self.send(path, body).getresponse()
 
     def ask(self, path: str, body: Any = None) -> Any:
         """Return the JSON of a whole answer."""

@@ -19,6 +19,7 @@ is told on stderr in one last plain line that names the way out, and by the exit
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -91,6 +92,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self.force_exit = True
+        # Of the answers that are cut off now it would tell as of errors.
+        logging.getLogger("uvicorn.error").disabled = True
 
 
 async def _serve(chosen: argparse.Namespace) -> None:

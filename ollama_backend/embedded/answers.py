@@ -148,22 +148,25 @@ def _arguments(text: str) -> Any:
         return {}
 
 
+def _without_middle(text: str, size: int, room: int) -> str:
+    """Keep the two ends of a text of `size` tokens, to fill about half of the room; nothing when too little is left."""
+    keep = min(len(text) - 1, len(text) * room // (2 * size)) // 2
+    return text[:keep] + CUT_MARK + text[-keep:] if keep > 0 else ""
+
+
 def _shorter(body: dict[str, Any], size: int, room: int) -> bool:
-    """Drop the oldest turn, else the middle of the last; tell whether there was anything left to drop."""
+    """Drop the oldest turn, else the middle of the longest text; tell whether there was anything left to drop."""
+    if "prompt" in body:
+        body["prompt"] = _without_middle(body["prompt"], size, room)
+        return bool(body["prompt"])
     messages = body["messages"]
-    droppable = [i for i, message in enumerate(messages[:-1]) if message["role"] != "system"]
+    droppable = [place for place, message in enumerate(messages[:-1]) if message["role"] != "system"]
     if droppable:
-        first = droppable[0]
-        body["messages"] = messages[:first] + messages[first + 1 :]
+        del messages[droppable[0]]
         return True
     longest = max(messages, key=lambda message: len(message["content"]))
-    text = longest["content"]
-    keep = min(len(text) - 1, len(text) * room // (2 * size)) // 2
-    if keep < 1:
-        return False
-    cut = {**longest, "content": text[:keep] + CUT_MARK + text[-keep:]}
-    body["messages"] = [cut if message is longest else message for message in messages]
-    return True
+    longest["content"] = _without_middle(longest["content"], size, room)
+    return bool(longest["content"])
 
 
 def _refit(question: Question, error: EngineError) -> bool:
@@ -173,7 +176,7 @@ def _refit(question: Question, error: EngineError) -> bool:
         return False
     if not question.shift and question.truncate:
         raise Fault(400, TOO_LONG)
-    if not question.truncate or "messages" not in question.body:
+    if not question.truncate:
         return False
     return _shorter(question.body, told["n_prompt_tokens"], told["n_ctx"])
 

@@ -26,7 +26,10 @@ from ollama_backend.embedded.sizing import Plan
 
 READ_AHEAD_FROM = 100_000_000  # bytes; below, reading takes no time worth telling
 READ_BYTES = 16_000_000
+# Progress while the prompt is read is dropped here: writing it makes llama.cpp see at once that nobody reads.
+STREAMED = {"stream": True, "return_progress": True}
 PROMPT_CACHE_MIB = 512
+PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
 
 
 class EngineError(Exception):
@@ -111,6 +114,7 @@ class Runner:
         chosen.n_parallel, chosen.n_ctx = plan.slots, plan.context * plan.slots
         chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = plan.threads
         chosen.n_threads_http = plan.slots + 4
+        chosen.n_batch = chosen.n_ubatch = max(PROMPT_BATCH, plan.slots)
         chosen.cache_ram_mib = 0 if plan.tiny else PROMPT_CACHE_MIB
         chosen.ctx_shift, chosen.warmup, chosen.verbosity = True, False, 0
         chosen.ui = chosen.endpoint_slots = False
@@ -159,7 +163,7 @@ class Runner:
     async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield llama.cpp's chunks; closing the iterator stops the generation. A slot must be held."""
         begin, count = time.monotonic(), 0
-        async with self._client().post(path, data=_encoded({**body, "stream": True})) as answer:
+        async with self._client().post(path, data=_encoded({**body, **STREAMED})) as answer:
             try:
                 if answer.status != 200:
                     raise EngineError(answer.status, await answer.text())
@@ -185,12 +189,21 @@ class Runner:
     async def _free(self) -> None:
         for _ in range(self.plan.slots):
             await self._slots.acquire()
-        if self._session is not None:
-            await self._session.close()
-        self._server = self._session = self._freeing = None
-        await asyncio.to_thread(gc.collect)
+        await self._drop()
+        self._freeing = None
         for _ in range(self.plan.slots):
             self._slots.release()
+
+    async def _drop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        self._server = self._session = None
+        await asyncio.to_thread(gc.collect)
+
+    async def end(self) -> None:
+        """Give everything back, while nothing is being answered."""
+        await self._drop()
+        self.close()
 
     def close(self) -> None:
         """Remove the private folder; the process is about to end and takes the rest with it."""
@@ -212,4 +225,4 @@ def _event(line: bytes) -> dict[str, Any] | None:
     chunk: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
     if "error" in chunk:
         raise EngineError(500, json.dumps(chunk))
-    return chunk
+    return None if "prompt_progress" in chunk else chunk

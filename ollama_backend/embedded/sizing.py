@@ -10,6 +10,7 @@ from ollama_backend.embedded.refusal import Exit, Refusal
 TINY_PARAMETERS = 20_000_000
 LARGEST_CONTEXT = 8192
 SMALLEST_CONTEXT = 1024
+CONTEXT_STEP = 256  # llama.cpp rounds up to these
 COMPUTE_BYTES = 400_000_000  # llama.cpp's own buffers beside weights and cache
 
 
@@ -85,5 +86,6 @@ def plan(gguf: Gguf, slots: int | None, context: int | None, threads: int | None
     if memory is not None and not tiny and gguf.size > memory:
         words = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
         raise Refusal(Exit.NO_MEMORY, words + "choose a smaller model or a stronger quantisation, or a larger machine.")
-    threads = threads or (1 if tiny else cpu_count())
-    return Plan(slots, context or _context(gguf, slots, memory), threads, tiny)
+    context = context or _context(gguf, slots, memory)
+    context = -(-context // CONTEXT_STEP) * CONTEXT_STEP
+    return Plan(slots, context, threads or (1 if tiny else cpu_count()), tiny)

@@ -15,6 +15,7 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--offer", nargs="*", default=[], help="models that can be pulled")
     parser.add_argument("--speed", type=float, default=30.0, help="tokens per second; 0: as fast as it goes")
+    parser.add_argument("--words", type=int, default=0, help="tokens of an answer, without thinking; 0: the usual text")
     parser.add_argument("--silence", type=float, default=0.0, help="seconds before the first token")
     parser.add_argument("--wedge", type=float, default=0.0, help="probability that a cancel wedges")
     given = parser.parse_args()
@@ -24,6 +25,9 @@ async def main() -> None:
         fake.offline = not given.offer
         fake.wedge_after_cancel = given.wedge
         fake.script(tokens_per_second=given.speed, first_delay=given.silence)
+        if given.words:
+            words = [f"w{number} " for number in range(given.words)]
+            fake.script(content=words, thinking="", tokens_per_second=given.speed, first_delay=given.silence)
         print(fake.url, flush=True)
         await asyncio.Event().wait()
 

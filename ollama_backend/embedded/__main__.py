@@ -59,7 +59,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def _service(chosen: argparse.Namespace) -> Service:
     checks.check_cpu(chosen.cpuinfo)
     head = gguf.read(chosen.gguf)
-    plan = sizing.plan(head, chosen.parallel, chosen.context, chosen.threads)
+    plan = sizing.plan(head, chosen.parallel, chosen.context, chosen.threads, sizing.free_memory())
     runner = Runner(checks.load_engine(), head, plan, chosen.tokens_per_second)
     think = not plan.tiny if chosen.think_default is None else chosen.think_default == "on"
     name = chosen.name or gguf.PART.sub(".gguf", chosen.gguf.name).removesuffix(".gguf")

@@ -74,14 +74,13 @@ def _context(gguf: Gguf, slots: int, memory: int | None) -> int:
     return context
 
 
-def plan(gguf: Gguf, slots: int | None, context: int | None, threads: int | None) -> Plan:
-    """Choose what was not said; refuse a model that cannot fit into the memory.
+def plan(gguf: Gguf, slots: int | None, context: int | None, threads: int | None, memory: int | None = None) -> Plan:
+    """Choose what was not said, within the bytes of `memory` where they are known; refuse a model that cannot fit into the memory.
 
     A tiny model gets one thread: handing its small matrices to a second costs more than it saves
     (5,369 tokens/s with one thread, 313 with two, on two cores).
     """
     tiny = gguf.parameters < TINY_PARAMETERS
-    memory = free_memory()
     slots = slots or (4 if tiny else 1)
     if memory is not None and not tiny and gguf.size > memory:
         words = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "

@@ -75,7 +75,7 @@ def _context(gguf: Gguf, slots: int, memory: int | None) -> int:
 
 
 def plan(gguf: Gguf, slots: int | None, context: int | None, threads: int | None, memory: int | None = None) -> Plan:
-    """Choose what was not said, within the bytes of `memory` where they are known; refuse a model that cannot fit into the memory.
+    """Choose what was not said, within the bytes of `memory` where they are known; refuse a model beyond them.
 
     A tiny model gets one thread: handing its small matrices to a second costs more than it saves
     (5,369 tokens/s with one thread, 313 with two, on two cores).

@@ -5,17 +5,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from ollama_backend import settings
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import STRANGER, Engine, Patience
+from ollama_backend.ollama.launch import GUIDE, INSTALL, gguf_model
 from tests.fake_ollama import FakeOllama
 from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
+from tests.test_embedded_fetch import Hub
 from tests.waiting import until
 
 HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
@@ -289,3 +293,110 @@ async def test_the_embedded_child_ends_with_a_killed_parent(tmp_path: Path) -> N
     parent.kill()
     await parent.wait()
     await until(lambda: not is_alive(child), "the child has ended")
+
+
+@pytest.mark.parametrize(
+    ("gguf", "name"),
+    [
+        ("/models/My Model.Q8_0.gguf", "my-model.q8_0"),
+        ("hf://Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf", "qwen3-4b-q4_k_m"),
+        ("hf://owner/repo@v1/folder/Big-00001-of-00003.gguf", "big"),
+        ("hf://owner/repo/model.gguf@refs/pr/1", "model"),
+    ],
+)
+def test_a_gguf_is_served_under_its_stem(gguf: str, name: str) -> None:
+    """The file's stem in Ollama's letters, without the part's number or the revision."""
+    assert gguf_model(gguf) == name
+
+
+class SlowHub(Hub):
+    """A Hub that gives its files slowly."""
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        content = self.files.get(self.path.partition("/resolve/main/")[2], b"")
+        for start in range(0, len(content), 2**17):
+            self.wfile.write(content[start : start + 2**17])
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def slow_hub() -> Iterator[tuple[type[Hub], str]]:
+    """A slow Hub on loopback, and its address."""
+    handler = type("OneHub", (SlowHub,), {"files": {}, "refusal": None, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield handler, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub], str], tmp_path: Path) -> None:
+    """`hf://…` is fetched with its progress told, then served under its stem; only the fetch sees the token."""
+    handler, endpoint = slow_hub
+    handler.files["Guide-Q8_0.gguf"] = GUIDE.read_bytes()
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_secret"}
+    environment = {"PATH": os.defpath, "CHAT_GGUF": "hf://owner/repo/Guide-Q8_0.gguf", "OLLAMA_MODEL": "x", **hub}
+    async with supervised(environment) as engine:
+        seen: list[tuple[int, int]] = []
+
+        def note() -> None:
+            if engine.fetching:
+                seen.append((engine.fetching.completed, engine.fetching.total))
+
+        engine.on_change.append(note)
+        await until(lambda: engine.started, "it is fetched", 60)
+        await until(lambda: engine.reason == "", "it answers", 30)
+        assert (0, len(handler.files["Guide-Q8_0.gguf"])) in seen
+        assert engine.fetching is None
+        assert (engine.kind, engine.model) == ("embedded", "guide-q8_0")
+        assert [model.name for model in await engine._client.models()] == ["guide-q8_0:latest"]
+        (inherited,) = environments_of_children()
+        assert b"HF_" not in inherited
+        assert b"CHAT_" not in inherited
+
+
+async def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    """A fetch that fails is told in words and tried again, and nothing is started."""
+    hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    async with supervised({"PATH": os.defpath, "CHAT_GGUF": "hf://owner/repo/model.gguf", **hub}) as engine:
+        await until(lambda: "could not be fetched" in engine.reason, "the failure", 60)
+        assert "cannot be reached" in engine.reason
+        assert "tried again in 5 seconds" in engine.reason
+        assert (engine.started, engine.fetching) == (False, None)
+
+
+async def test_without_any_ollama_the_guide_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No Ollama and no program: the embedded engine answers where OLLAMA_HOST points; the log says how to do better."""
+    caplog.set_level("INFO")
+    port = free_port()
+    environment = {"PATH": str(tmp_path), "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODEL": "qwen3:4b"}
+    async with supervised(environment) as engine:
+        await until(lambda: engine.reason == "", "it answers", 30)
+        assert (engine.kind, engine.model, engine.owned) == ("embedded", "guide", True)
+        assert engine._client.host == f"http://127.0.0.1:{port}"
+        assert await engine._client.version() == "0.0.0-embedded"
+    assert INSTALL in caplog.text
+    assert "OLLAMA_MODEL names qwen3:4b" in caplog.text
+
+
+async def test_an_ollama_beside_a_gguf_is_mentioned_and_left_alone(
+    tmp_path: Path, fake_ollama: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CHAT_GGUF goes before an Ollama that answers: the file is served on a free port, and the log says so."""
+    environment = {"PATH": str(tmp_path), "OLLAMA_HOST": fake_ollama.url, "CHAT_GGUF": str(GUIDE)}
+    async with supervised(environment) as engine:
+        await until(lambda: engine.reason == "", "it answers", 30)
+        assert (engine.kind, engine.model) == ("embedded", "guide")
+        assert engine._client.host != fake_ollama.url
+    assert "is not used" in caplog.text
+    assert {request.path for request in fake_ollama.requests} == {"/api/version"}
+
+
+def environments_of_children() -> list[bytes]:
+    """What the processes that this one has started see of the environment."""
+    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [pid for path in listed for pid in path.read_text().split()]
+    return [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]

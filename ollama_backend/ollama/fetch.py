@@ -10,7 +10,6 @@ from ..settings import Settings
 from . import launch
 from .process import running
 from .progress import Progress, duration_words
-from .wire import clean
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 TELL_SECONDS, LOG_SECONDS = 0.5, 5.0
@@ -64,7 +63,7 @@ class HubFile:
         if not isinstance(step, dict) or not self.progress:
             return
         if step.get("error"):
-            self._error = clean(str(step["error"])).rstrip(".")
+            self._error = launch.public(str(step["error"])).rstrip(".")
         if step.get("status") == "success" and step.get("path"):
             self._path = str(step["path"])
         self.progress.update(

@@ -34,7 +34,9 @@ _PASSED = re.compile(
 )
 _SECRET = re.compile(r"(?:^|_)(?:\w*KEYS?|TOKEN|SECRET|PASSWORD)(?:_|$)", re.IGNORECASE)
 _HUB = re.compile(r"HF_\w+|HUGGING_?FACE_?HUB_\w+|XDG_CACHE_HOME")
+_HELPFUL = re.compile(rf"({re.escape(INSTALL)}|https://huggingface\.co/\S+)")
 _PORT_TAKEN = re.compile(r"address already in use|port .*in use", re.IGNORECASE)
+_HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -101,7 +103,8 @@ def fetch(settings: Settings, gguf: str) -> Launch:
 
 def gguf_model(gguf: str) -> str:
     """Return the name under which a GGUF file is served: its stem, in Ollama's letters (types/model/name.go)."""
-    stem = gguf.rsplit("/", 1)[-1].partition(".gguf")[0] if gguf.startswith("hf://") else Path(gguf).stem
+    named = _HUB_STEM.search(gguf) if gguf.startswith("hf://") else None
+    stem = named[1] if named else Path(gguf).stem
     name = re.sub(r"[^a-z0-9_.-]+", "-", _SPLIT_FILE.sub("", stem).lower()).strip("-._")
     return name[:80] or "model"
 
@@ -111,7 +114,7 @@ def cause(launch: Launch, status: int | None, said: Sequence[str]) -> str:
     if status is None:
         return "it did not answer for too long"
     words = [line for line in said if not line.startswith("{")]  # its progress is told in JSON
-    last = _public(words[-1]) if words else ""
+    last = public(words[-1]) if words else ""
     if launch.kind == "embedded" and status in REFUSALS and last:
         return last.rstrip(".")
     if any(_PORT_TAKEN.search(line) for line in said):
@@ -131,9 +134,10 @@ def _ending(launch: Launch, status: int) -> Iterator[str]:
         yield f"this CPU lacks instructions that it needs (AVX2, FMA, F16C, BMI2); install Ollama: {INSTALL}"
 
 
-def _public(line: str) -> str:
-    """Return a line without addresses and folders, but with the command that installs Ollama whole."""
-    return INSTALL.join(clean(part) for part in line.split(INSTALL)).strip()
+def public(line: str) -> str:
+    """Return a line without addresses and folders, but for the command that installs Ollama and the Hub's pages."""
+    parts = _HELPFUL.split(line)
+    return " ".join(part if _HELPFUL.fullmatch(part) else clean(part) for part in parts).strip()
 
 
 def sentence(words: str) -> str:

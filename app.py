@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -163,6 +164,12 @@ class Server(uvicorn.Server):
     """A server that closes the app's own streams first, so that it ends promptly with open tabs."""
 
     space: Space
+    ended_by = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Remember the signal: uvicorn raises it again at the end, which process 1 of a container survives."""
+        self.ended_by = sig
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Close the parts and the connections side by side."""
@@ -217,7 +224,7 @@ def main() -> int:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    return 0
+    return 128 + server.ended_by if server.ended_by else 0
 
 
 if __name__ == "__main__":

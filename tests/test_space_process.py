@@ -70,9 +70,9 @@ class Space:
         return [int(pid) for pids in listed for pid in pids]
 
     def stop(self, number: int) -> int:
-        """Send a signal to the app and return the exit status, which must come soon."""
+        """Send a signal to the app and return the exit status, which must come in time."""
         os.kill(self.app, number)
-        return self.process.wait(3)
+        return self.process.wait(10)
 
 
 @contextmanager

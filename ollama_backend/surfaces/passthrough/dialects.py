@@ -48,7 +48,15 @@ class Dialect:
             at = _line_that_begins(mark, block)
             if at is not None:
                 return at, failure(200, block[at:].partition(b"data: ")[2].partition(b"\n")[0])
-        return None
+        return self._half_an_event(block)
+
+    def _half_an_event(self, block: bytes) -> tuple[int, BackendError] | None:
+        if block.endswith((b"}\n\n", b"[DONE]\n\n")):
+            return None
+        before, _, event = block.rstrip().rpartition(b"\n\n")
+        if b"data:" not in event or event.endswith((b"}", b"[DONE]")):
+            return None
+        return len(before) + 2 if before else 0, OllamaFailed(NOT_ITS_PROTOCOL)
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the end of the answer is in a block."""

@@ -21,6 +21,7 @@ FAREWELLS = {
     Farewell.REPLACED: (4409, "This session is open in a newer connection."),
     Farewell.EVICTED: (4410, "The server had no room for this session any more."),
 }
+BROKEN_CODE = 1011
 PIECES_AT_ONCE = 64  # after so many the other connections get their turn
 
 
@@ -81,7 +82,7 @@ class Connection:
             return
         except Exception:
             log.exception("a session broke")
-            self._end((1011, BROKEN))
+            self._end((BROKEN_CODE, BROKEN))
 
     def _welcome(self) -> says.Welcome:
         session, model = self._session, self._space.model
@@ -161,7 +162,7 @@ class Connection:
             self._telling = None
         if not told.cancelled() and told.exception():
             log.error("an answer could not be told", exc_info=told.exception())
-            self._end((1011, BROKEN))
+            self._end((BROKEN_CODE, BROKEN))
 
     async def _told(self) -> None:
         """Return when everything of an ended answer is sent."""

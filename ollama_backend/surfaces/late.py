@@ -44,7 +44,7 @@ class LateApp:
 
         def make() -> None:
             try:
-                app = self._make()
+                app = asyncio.run(_in_a_loop(self._make))
             except BaseException as exc:
                 _tell(loop, making.set_exception, exc)
                 raise
@@ -56,6 +56,11 @@ class LateApp:
         async with app.router.lifespan_context(app):
             made.set_result(app)
             await loop.create_future()
+
+
+async def _in_a_loop(make: Callable[[], FastAPI]) -> FastAPI:
+    """Call a function in a running loop: without one Gradio makes some of its own and leaves them open."""
+    return make()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, set_it: Callable[..., None], value: object) -> None:

@@ -105,15 +105,19 @@ def create_app(settings: Settings) -> Space:
     from ollama_backend.surfaces.guard import Guard
     from ollama_backend.surfaces.http import HttpSurface
     from ollama_backend.surfaces.late import LateApp
+    from ollama_backend.surfaces.metrics import Metrics
     from ollama_backend.surfaces.passthrough import PassThrough
     from ollama_backend.surfaces.realtime import Realtime
 
     parts, streams = Parts(settings), EventStreams()
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
-    doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
+    lines = {"generations": parts.line, "embeddings": parts.embed_line}
+    metrics = Metrics(parts.gate, lines, parts.readiness)
+    doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat, "/metrics": metrics.metrics}
     passed = PassThrough(
         settings, parts.gate, parts.client, parts.readiness, parts.line, parts.embed_line, parts.slots, parts.rate
     )
+    parts.answers.recorder = passed.recorder = metrics.record
     space = Space(None, parts, [passed.close])
     page = LateApp(lambda: create_framework(settings, space, streams))
 

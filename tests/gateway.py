@@ -15,9 +15,11 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app import Parts
+from app import Parts, _Endpoint
 from ollama_backend.settings import load
+from ollama_backend.surfaces.exchange import route
 from ollama_backend.surfaces.guard import Guard
+from ollama_backend.surfaces.metrics import Metrics
 from ollama_backend.surfaces.passthrough import PassThrough, Patience
 from tests.fake_ollama import FakeOllama
 from tests.fake_ollama.exchange import Request
@@ -46,9 +48,13 @@ class Gateway:
             parts.rate,
             patience,
         )
+        lines = {"generations": parts.line, "embeddings": parts.embed_line}
+        self.metrics = Metrics(parts.gate, lines, parts.readiness)
+        parts.answers.recorder = self.passed.recorder = self.metrics.record
         routes = [Route(under + "{rest:path}", self.passed) for under in self.passed.under]
+        routes.append(Route("/metrics", _Endpoint(route(self.metrics.metrics))))
         self.app = FastAPI(openapi_url=None, routes=routes, lifespan=parts.running)
-        self.guard = Guard(self.app, self.settings, parts.gate, (), self.passed.under)
+        self.guard = Guard(self.app, self.settings, parts.gate, ("/metrics",), self.passed.under)
 
     async def __aenter__(self) -> Self:
         # Only for a socket of this protocol asyncio sends small pieces at once.

@@ -14,6 +14,7 @@ from .answer import Answer, State, StopReason
 from .conversation import Ask
 from .line import Line, Ticket
 from .rate import Rate
+from .record import Record, Recorder, forget
 from .slots import Slots
 
 KEPT_ANSWERS = 1000
@@ -40,11 +41,12 @@ class Models(Protocol):
 class Answers:
     """Starts answers and keeps the named ones for a while after their end.
 
-    `silence` is the longest silence of Ollama in seconds, 0 for any.
+    `silence` is the longest silence of Ollama in seconds, 0 for any. `recorder` is told of every answer that is over.
     """
 
     def __init__(self, client: Client, line: Line, slots: Slots, models: Models, rate: Rate, *, silence: float) -> None:
         self.line = line
+        self.recorder: Recorder = forget
         self._client = client
         self._slots = slots
         self._models = models
@@ -105,12 +107,18 @@ class Answers:
 
     def _adopt(self, answer: Answer, ticket: Ticket | None = None) -> None:
         self._live.add(answer)
-        answer.when_closed(lambda: self._live.discard(answer))
+        answer.when_closed(lambda: self._over(answer))
         if ticket:
             # Not in the writing task: one that is cancelled before its first step runs no `finally`.
             answer.when_closed(ticket.leave)
             ticket.moved = lambda: answer.move(State.WAITING, ticket.position)
             answer.position = ticket.position
+
+    def _over(self, answer: Answer) -> None:
+        self._live.discard(answer)
+        outcome = answer.error.code if answer.error else answer.state.value
+        tokens = (answer.last.eval_count if answer.last else None) or 0
+        self.recorder(Record("chat", outcome, tokens, answer.times.since_asked(answer.times.first)))
 
     async def close(self) -> None:
         """Take no more and end every answer."""

@@ -17,6 +17,8 @@ from ..errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailabl
 from ..formats import model_name
 from .wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, decode_tags, failure, split_lines
 
+Upstream = aiohttp.ClientResponse  # an answer of Ollama's, as `open` gives it
+
 AWAY = "Ollama does not answer. Try again in a moment."
 ASK_SECONDS = 10.0
 PULL_SECONDS = 600.0  # a pull says nothing while it checks the digest of a large layer

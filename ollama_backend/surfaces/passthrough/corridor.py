@@ -6,12 +6,13 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from ...auth import Caller, Gate
 from ...chat.line import Line
 from ...chat.rate import Rate
+from ...chat.record import Record, Recorder, forget
 from ...chat.slots import Slot, Slots
 from ...errors import BackendError, NotFound, OllamaUnavailable, ShuttingDown
 from ...ollama.client import OllamaClient
 from ...ollama.readiness import Readiness
 from ...settings import Settings
-from ..exchange import BODY_BYTES, ClientGone, Exchange, Receive, Scope, Send, error_body, error_headers, route
+from ..exchange import BODY_BYTES, Exchange, Receive, Scope, Send, error_body, error_headers, route
 from .contexts import Contexts
 from .dialects import EMBEDDING, GENERATING, Dialect
 from .lists import Lists
@@ -29,7 +30,8 @@ Handler = Callable[[Exchange, Caller], Awaitable[None]]
 class PassThrough:
     """An ASGI app for everything under `/api/` and `/v1/`; what is not in its table does not exist.
 
-    Generations share `line` with every other surface, embeddings have one of their own.
+    Generations share `line` with every other surface, embeddings have one of their own. `recorder` is told of every
+    generation that is over.
     """
 
     under = ("/api/", "/v1/")
@@ -58,6 +60,7 @@ class PassThrough:
         with_key = settings.cloud_key is not None and settings.host.startswith("https://")
         self._relay = Relay(client, silence=settings.silence_timeout, cloud=with_key)
         self._lists = Lists(client, readiness, self._relay, in_cloud=settings.is_cloud)
+        self.recorder: Recorder = forget
         self._live: set[Reply] = set()
         self._closing = False
         self._doors = self._table()
@@ -137,23 +140,30 @@ class PassThrough:
     async def _answer(self, exchange: Exchange, caller: Caller, line: Line, dialect: Dialect, asked: Asked) -> None:
         """Stand in line and answer; a failure is told in the stream where that has begun."""
         reply = Reply(exchange, dialect, asked, self._patience)
-        accept = exchange.header(b"accept").decode("latin-1") or "*/*"
         self._live.add(reply)
+        outcome = "stopped"
         try:
             with line.enter(caller) as ticket, reply.alive():
                 await ticket.turn()
-                async with self._slot(asked, dialect) as slot:
-                    await self._contexts.check(asked.model, asked.num_ctx)
-                    await self._relay.pass_on(dialect, asked, reply, slot, accept)
-            self._readiness.used(asked.model)
-        except ClientGone:
-            raise
+                await self._ask(exchange, dialect, asked, reply)
+            outcome = "done"
         except BackendError as exc:
+            outcome = exc.code
             if isinstance(exc, OllamaUnavailable):
                 self._readiness.suspect()
             await reply.fail(exc)
         finally:
             self._live.discard(reply)
+            if dialect in GENERATING and not asked.loads:
+                self.recorder(Record(dialect.path, outcome, reply.tokens, reply.first_seconds))
+
+    async def _ask(self, exchange: Exchange, dialect: Dialect, asked: Asked, reply: Reply) -> None:
+        accept = exchange.header(b"accept").decode("latin-1") or "*/*"
+        async with self._slot(asked, dialect) as slot:
+            await self._contexts.check(asked.model, asked.num_ctx)
+            reply.asking()
+            await self._relay.pass_on(dialect, asked, reply, slot, accept)
+        self._readiness.used(asked.model)
 
     def _slot(self, asked: Asked, dialect: Dialect) -> AbstractAsyncContextManager[Slot]:
         """Return a hold on a slot; what loads a model or makes embeddings takes none."""

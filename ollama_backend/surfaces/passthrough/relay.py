@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
-
 from ...chat.slots import Slot
 from ...errors import BackendError, OllamaFailed, OllamaTimeout
-from ...ollama.client import END_SECONDS, OllamaClient
+from ...ollama.client import END_SECONDS, OllamaClient, Upstream
 from ...ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, failure
 from .dialects import Dialect
 from .reply import Reply
@@ -81,13 +79,13 @@ class Relay:
         # A whole answer is silent while it is written: a second for each token is slow for any machine.
         return (self._silence + (0 if asked.streams else asked.tokens)) or None if self._silence else None
 
-    async def refusal(self, answer: aiohttp.ClientResponse) -> BackendError:
+    async def refusal(self, answer: Upstream) -> BackendError:
         """Return what an answer other than 200 means."""
         wait = answer.headers.get("Retry-After")
         return failure(answer.status, await _read(answer), retry_after=wait, cloud=self._cloud)
 
     async def _stream(
-        self, answer: aiohttp.ClientResponse, dialect: Dialect, reply: Reply, slot: Slot, limit: asyncio.Timeout
+        self, answer: Upstream, dialect: Dialect, reply: Reply, slot: Slot, limit: asyncio.Timeout
     ) -> None:
         loop = asyncio.get_running_loop()
         media_type = answer.headers["Content-Type"].encode("latin-1")
@@ -107,7 +105,7 @@ class Relay:
         if not slot.finished:
             raise OllamaFailed(CUT_OFF)
 
-    async def _whole(self, answer: aiohttp.ClientResponse, reply: Reply, slot: Slot) -> None:
+    async def _whole(self, answer: Upstream, reply: Reply, slot: Slot) -> None:
         if answer.content_type != "application/json":
             raise OllamaFailed(NOT_ITS_PROTOCOL)
         body = await _read(answer)
@@ -116,7 +114,7 @@ class Relay:
         await reply.whole(answer.headers["Content-Type"].encode("latin-1"), body)
 
 
-async def _blocks(answer: aiohttp.ClientResponse, boundary: bytes) -> AsyncIterator[bytes]:
+async def _blocks(answer: Upstream, boundary: bytes) -> AsyncIterator[bytes]:
     """Yield a stream in whole lines or events; what has no end at the very end is given one."""
     blocks = Blocks(boundary)
     async for part in answer.content.iter_any():
@@ -126,7 +124,7 @@ async def _blocks(answer: aiohttp.ClientResponse, boundary: bytes) -> AsyncItera
         yield blocks.rest + boundary
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read(answer: Upstream) -> bytes:
     """Return a whole body. Raises OllamaFailed for an endless one."""
     parts: list[bytes] = []
     size = 0

@@ -1,6 +1,7 @@
 """An answer on its way down: begun late, kept from falling silent, ended with an error where it broke off."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from ...errors import BackendError
 from ..exchange import BEAT_SECONDS, STREAM_HEADERS, WHOLE_SECONDS, ClientGone, Exchange
 from .dialects import Dialect
 from .requests import Asked
+
+TAIL_BYTES = 8192
+_TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)":(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Patience:
 
 
 class Reply:
-    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off."""
+    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off.
+    """
 
     def __init__(self, exchange: Exchange, dialect: Dialect, asked: Asked, patience: Patience) -> None:
         self._exchange = exchange
@@ -35,6 +40,23 @@ class Reply:
         self._task = asyncio.current_task()
         self._stopped: Exception | None = None
         self.finished = False
+        self._asked_at: float | None = None
+        self._first: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were generated; 0 where Ollama did not tell."""
+        told = _TOKENS.findall(self._last[-TAIL_BYTES:])
+        return int(told[-1]) if told else 0
+
+    @property
+    def first_seconds(self) -> float | None:
+        """The seconds from the question to Ollama until the first word of a stream."""
+        return None if self._first is None or self._asked_at is None else self._first - self._asked_at
+
+    def asking(self) -> None:
+        """Note that Ollama is being asked now."""
+        self._asked_at = self._loop.time()
 
     @contextmanager
     def alive(self) -> Iterator[None]:
@@ -69,6 +91,8 @@ class Reply:
     async def block(self, block: bytes, media_type: bytes) -> None:
         """Pass on whole lines or events."""
         self._sending = True
+        if self._first is None:
+            self._first = self._loop.time()
         try:
             await self._begin(media_type)
             await self._exchange.send(block)
@@ -84,6 +108,7 @@ class Reply:
     async def whole(self, media_type: bytes, body: bytes) -> None:
         """Send a whole answer, or what of it is still to be sent."""
         self._sending = True
+        self._last = body
         if self._exchange.began:
             newline = b"\n" if self._asked.streams and not body.endswith(b"\n") else b""
             await self._exchange.send(body + newline, more=False)

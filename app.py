@@ -196,7 +196,8 @@ def announce(settings: Settings) -> None:
 def main() -> int:
     """Run the app; return its exit status: 2 for bad settings, else 128 and the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for noisy in ("httpx", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = load_from_process(HERE / ".env")
     except SettingsError as exc:

@@ -16,7 +16,7 @@ import pytest
 from ollama_backend import settings
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import STRANGER, Engine, Patience
-from ollama_backend.ollama.launch import GUIDE, INSTALL, gguf_model
+from ollama_backend.ollama.launch import GUIDE, INSTALL, Launch, cause, gguf_model
 from tests.fake_ollama import FakeOllama
 from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
 from tests.test_embedded_fetch import Hub
@@ -140,12 +140,24 @@ async def test_a_crash_later_is_told_with_its_last_words(stub: Stub) -> None:
         client = OllamaClient(engine._client.host)
         await client.models()
         await client.close()
-        await until(lambda: told, "the death is told", 3)
+        await until(lambda: told, "the death is told")
         assert told[0] == (
             "Ollama ended and is started again in 5 seconds: it ended with status 3; its last words were: "
             "panic: out of luck."
         )
         assert engine.starting
+
+
+def test_only_complaints_are_repeated() -> None:
+    """The last words are a complaint of Ollama's; its lines on requests stay in the log."""
+    launch = Launch("ollama", "http://127.0.0.1:11434", ("ollama", "serve"), {})
+    said = [
+        'time=2026-11-23T17:29:20.897Z level=ERROR source=server.go:1 msg="no llama-server in /usr/lib/ollama"',
+        '[GIN] 2026/11/23 - 17:29:58 | 200 | 25.607us | 127.0.0.1 | GET "/api/version"',
+        'time=2026-11-23T17:29:20.897Z level=DEBUG source=routes.go:1 msg="chat request" prompt="private"',
+    ]
+    assert cause(launch, 1, said) == 'it ended with status 1; its last words were: msg="no llama-server in a file"'
+    assert cause(launch, 0, said[1:]) == "it ended with status 0"
 
 
 async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama) -> None:
@@ -349,7 +361,7 @@ async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub]
         engine.on_change.append(note)
         await until(lambda: engine.started, "it is fetched", 60)
         await until(lambda: engine.reason == "", "it answers", 30)
-        assert (0, len(handler.files["Guide-Q8_0.gguf"])) in seen
+        assert len(handler.files["Guide-Q8_0.gguf"]) in [total for _completed, total in seen]
         assert engine.fetching is None
         assert (engine.kind, engine.model) == ("embedded", "guide-q8_0")
         assert [model.name for model in await engine._client.models()] == ["guide-q8_0:latest"]

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +96,10 @@ def space(folder: Path, *prefix: str, **environment: str) -> Iterator[Space]:
         try:
             yield Space(process, port)
         finally:
+            # Killed, it would leave an `ollama` behind.
+            if process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    Space(process, port).stop(signal.SIGTERM)
             process.kill()
             process.wait()
 

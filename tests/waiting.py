@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(look: Callable[[], T], words: str = "", seconds: float = 10.0) -> T:
+async def until(look: Callable[[], T], words: str = "", seconds: float = 30.0) -> T:
     """Look again and again until there is something to see, and return it."""
     end = time.monotonic() + seconds
     while not (seen := look()):

@@ -36,6 +36,8 @@ _SECRET = re.compile(r"(?:^|_)(?:\w*KEYS?|TOKEN|SECRET|PASSWORD)(?:_|$)", re.IGN
 _HUB = re.compile(r"HF_\w+|HUGGING_?FACE_?HUB_\w+|XDG_CACHE_HOME")
 _HELPFUL = re.compile(rf"({re.escape(INSTALL)}|https://huggingface\.co/\S+)")
 _PORT_TAKEN = re.compile(r"address already in use|port .*in use", re.IGNORECASE)
+_COMPLAINT = re.compile(r"(?:time=\S+ level=(?:ERROR|WARN)|error|fatal|panic)\b", re.IGNORECASE)
+_LOG_HEAD = re.compile(r"^time=\S+ level=\S+ (?:source=\S+ )?")
 _HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 
@@ -113,13 +115,21 @@ def cause(launch: Launch, status: int | None, said: Sequence[str]) -> str:
     """Return why a child ended, in words for a stranger; `status` None means that it hung and was ended."""
     if status is None:
         return "it did not answer for too long"
-    words = [line for line in said if not line.startswith("{")]  # its progress is told in JSON
-    last = public(words[-1]) if words else ""
+    last = _last_words(launch, said)
     if launch.kind == "embedded" and status in REFUSALS and last:
         return last.rstrip(".")
     if any(_PORT_TAKEN.search(line) for line in said):
         return "its port is in use by another program; end that program or set OLLAMA_HOST to a free port"
     return "; ".join(_ending(launch, status)) + (f"; its last words were: {last}" if last else "")
+
+
+def _last_words(launch: Launch, said: Sequence[str]) -> str:
+    """Return the last line that tells of a failure; all others may speak of requests."""
+    if launch.kind == "embedded":
+        lines = [line for line in said if not line.startswith("{")]  # its progress is told in JSON
+    else:
+        lines = [_LOG_HEAD.sub("", line) for line in said if _COMPLAINT.match(line)]
+    return public(lines[-1]) if lines else ""
 
 
 def _ending(launch: Launch, status: int) -> Iterator[str]:

@@ -22,6 +22,7 @@ CALM_SECONDS = 3.0
 AWAY_SECONDS = 0.5
 CLOUD_SECONDS = 30.0
 LIST_SECONDS = 15.0
+MISSING_SECONDS = 3.0  # somebody may be adding by hand what is missing
 RUNNING_SECONDS = 5.0
 ASKING = "Ollama is being asked for its models."
 
@@ -188,7 +189,7 @@ class Readiness:
 
     async def _ask(self) -> None:
         now = time.monotonic()
-        if now - self._listed_at >= LIST_SECONDS:
+        if now - self._listed_at >= (LIST_SECONDS if self.status == "ok" else MISSING_SECONDS):
             self._listed_at = now
             await self._catalogue.look()
             self._meet_the_embedded()

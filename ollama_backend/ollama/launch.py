@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..settings import Settings
+from . import processors
 from .places import address, free_port, is_free
 from .wire import clean
 
@@ -29,7 +30,7 @@ LASTING = REFUSALS - {69, 70}
 _PASSED = re.compile(
     r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|(?:https?|all|no)_proxy|SSL_CERT_\w+"
     r"|LD_LIBRARY_PATH|DYLD_\w*LIBRARY_PATH|PYTHONPATH|PYTHONHOME"
-    r"|(?:CUDA|NVIDIA|HIP|ROCR|ROCM|HSA|GPU|GGML)_\w+|OLLAMA_\w+",
+    r"|(?:CUDA|NVIDIA|HIP|ROCR|ROCM|HSA|GPU|GGML)_\w+|OLLAMA_\w+|LLAMA_ARG_THREADS",
     re.IGNORECASE,
 )
 _SECRET = re.compile(r"(?:^|_)(?:\w*KEYS?|TOKEN|SECRET|PASSWORD)(?:_|$)", re.IGNORECASE)
@@ -77,6 +78,9 @@ def ollama(settings: Settings, program: str) -> Launch:
         "OLLAMA_HOST": f"[{name}]:{port}" if ":" in name else f"{name}:{port}",
         "OLLAMA_NUM_PARALLEL": str(settings.num_parallel),
     }
+    # Its runner would start a thread for each core of the machine, and they would wait for each other.
+    if threads := processors.allowed(settings.environment):
+        environment.setdefault("LLAMA_ARG_THREADS", str(threads))
     return Launch("ollama", settings.host, (program, "serve"), environment)
 
 

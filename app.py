@@ -10,9 +10,11 @@ This file only composes: settings, then the parts, then one ASGI app, then the s
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +153,10 @@ def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
     framework: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(settings))
     streams.session_of = lambda event_id: session_of(page, event_id)
     space.closers += [page.app.stop_event.set, page._queue.close]
+    if settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
+        from ollama_backend import zerogpu
+
+        threading.Thread(target=zerogpu.report, daemon=True).start()
     return framework
 
 

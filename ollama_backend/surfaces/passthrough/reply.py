@@ -24,8 +24,7 @@ class Patience:
 
 
 class Reply:
-    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off.
-    """
+    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off."""
 
     def __init__(self, exchange: Exchange, dialect: Dialect, asked: Asked, patience: Patience) -> None:
         self._exchange = exchange

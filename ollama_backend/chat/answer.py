@@ -152,20 +152,20 @@ class Answer:
         self.version += 1
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
-            _set(waiter)
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def changed(self, seconds: float | None) -> None:
         """Return at the next change, or after so many seconds."""
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
+        waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
-        timer = loop.call_later(seconds, _set, waiter) if seconds is not None else None
         try:
-            await waiter
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            pass
         finally:
             self._waiters.discard(waiter)
-            if timer:
-                timer.cancel()
 
     def came(self) -> None:
         """Count a reader."""
@@ -183,11 +183,6 @@ class Answer:
             self._timer = asyncio.get_running_loop().call_later(self._grace, self.stop, "left")
         else:
             self.stop("left")
-
-
-def _set(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class Reader:

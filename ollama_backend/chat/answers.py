@@ -20,7 +20,6 @@ from .slots import Slots
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20
 KEPT_SECONDS = 3600.0
-TIMER_SHARE = 50  # a timer is set anew when so large a part of it has passed, not for every token
 
 
 class Client(Protocol):
@@ -171,11 +170,9 @@ class Answers:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._silence) as limit, aclosing(self._client.chat(body)) as chunks:
-                moved = loop.time()
                 async for chunk in chunks:
-                    if self._silence and loop.time() - moved > self._silence / TIMER_SHARE:
-                        moved = loop.time()
-                        limit.reschedule(moved + self._silence)
+                    if self._silence:
+                        limit.reschedule(loop.time() + self._silence)
                     yield chunk
         except TimeoutError as exc:
             raise OllamaTimeout("Ollama was silent for too long. Try again, with a shorter prompt.") from exc

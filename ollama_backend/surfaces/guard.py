@@ -126,7 +126,7 @@ class Guard:
 
     async def _framework(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         reads, writes = _READS.fullmatch(exchange.path), _WRITES.fullmatch(exchange.path)
-        if not reads and not writes:
+        if (not reads and not writes) or ".." in exchange.path:
             raise NotFound("There is no such route. The page is at /, the API at /chat_api.")
         if reads and exchange.method not in ("GET", "HEAD") and not writes:
             raise MethodNotAllowed(f"{exchange.method} is not allowed here. Use GET.", allow="GET, HEAD")

@@ -115,7 +115,7 @@ class ChatPage(gr.ChatInterface):
             (self.chatbot.clear, None, "() => chat.act('clear')"),
         ):
             trigger(None, inputs, painted, js=js, **QUIET).then(
-                self._follow, self.turn, self.news, js="() => [chat.request()]", postprocess=False,
+                self._follow, self.turn, self.news, js="async () => [await chat.request()]", postprocess=False,
                 concurrency_limit=None, trigger_mode="multiple", **QUIET,
             ).then(None, None, None, js="() => chat.followed()", **QUIET)  # fmt: skip
         self.news.input(None, None, painted, js="() => chat.paint()", **QUIET)

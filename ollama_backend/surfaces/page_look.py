@@ -9,7 +9,10 @@ from ..settings import Settings
 
 BROWSER = Path(__file__).parent / "browser"
 # In the order in which they build on each other; one closure holds them all.
-SCRIPTS = ("store", "key", "text", "server", "turn", "acts", "scroll", "draw", "start")
+SCRIPTS = (
+    *("store", "key", "text", "server", "turn", "draw", "words", "settings", "side", "portable", "pictures", "acts"),
+    *("notes", "scroll", "keyboard", "start"),
+)
 LATEX = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},

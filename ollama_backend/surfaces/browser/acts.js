@@ -3,9 +3,12 @@ const acts = {
   load: () => {},
   send(text) {
     const c = conv();
-    if (c.turn || !text?.trim()) return;
-    if (site.access === 'denied') { askForKey(); return }
-    c.messages.push({role: 'user', text});
+    if (c.turn || !text?.trim() && !attached.length) return;
+    if (site.access === 'denied') return askForKey();
+    if (attached.length && !modelNow()?.sees) return notify(cannotSee());
+    c.messages.push({role: 'user', text: text.trim() ? text : 'Describe the picture.', ...(attached.length ? {images: attached} : {})});
+    attached = [];
+    notice = null;
     tab.setItem('chat.draft', '');
     begin(c);
   },
@@ -19,6 +22,7 @@ const acts = {
     const question = upToQuestion(c).messages.pop();
     if (!question) return;
     save(c);
+    attached = question.images ?? [];
     tab.setItem('chat.draft', question.text);
   },
   edit(boxes) {
@@ -31,10 +35,12 @@ const acts = {
   },
   open(id) { flush(); go(id) },
   fresh() { flush(); go(newId()) },
-  clear() {
-    dropped = turn?.id ?? null;
-    forget(cur);
-    go(newId());
+  clear() { acts.remove(cur) },
+  remove(id) {
+    if (id === cur) dropped = turn?.id ?? null;
+    forgetPictures(conv(id).messages);
+    forget(id);
+    if (id === cur) go(newId());
   },
 };
 const boxText = box => box.content.map(piece => piece.text ?? '').join('');
@@ -49,8 +55,6 @@ function begin(c) {
   announce('Sent');
   follow_(true);
 }
-const asked = () => ({});
-
 function act(name, ...values) {
   if (name) acts[name](...values);
   return view();
@@ -59,6 +63,7 @@ function view() {
   const c = conv();
   turn = c.turn;
   drawAll();
+  decorateSoon();
   return [
     c.messages.flatMap(bubbles),
     turn ? liveBubbles() : [],

@@ -1,86 +1,72 @@
-// What this script draws itself. All text goes in as text.
-const hosts = {};
+// Drawing: everything goes in as text, never as HTML.
+const hosts = {}, drawers = {};
 function el(tag, props = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name.startsWith('on')) made.addEventListener(name.slice(2), value);
+    else if (name === 'value') made.value = value ?? '';
     else if (value === true) made.setAttribute(name, '');
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
   }
-  made.append(...children.filter(child => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat().filter(child => child || child === 0));
   return made;
 }
+const ICONS = {
+  menu: 'M4 6h16M4 12h16M4 18h16', plus: 'M12 5v14M5 12h14', pen: 'M4 20l4-1L19 8l-3-3L5 16zM14 7l3 3', bin: 'M5 7h14M10 7V5h4v2M7 7l1 13h8l1-13',
+  gear: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 5v4M6 15v4', close: 'M6 6l12 12M18 6L6 18', down: 'M12 5v14M6 13l6 6 6-6', up: 'M12 19V5M6 11l6-6 6 6',
+  image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M9 9h.01', tick: 'M5 13l4 4L19 7', open: 'M7 10l5 5 5-5', again: 'M5 12a7 7 0 1 1 2 5M5 19v-4h4',
+};
+function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg'), path = document.createElementNS(svg.namespaceURI, 'path');
+  for (const [key, value] of Object.entries({viewBox: '0 0 24 24', width: 18, height: 18, fill: 'none', stroke: 'currentColor', 'stroke-width': 1.8, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true'})) svg.setAttribute(key, value);
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+const button = (text, onclick, props = {}, sign = null) => el('button', {type: 'button', class: 'plain', onclick, ...props}, sign && icon(sign), text);
+const iconButton = (name, label, onclick, props = {}) => el('button', {type: 'button', class: 'plain icon', 'aria-label': label, title: label, onclick, ...props}, icon(name));
+
 function draw(name, element) {
-  hosts[name] = element;
+  element.replaceChildren(hosts[name] = el('div', {class: 'host'}));
   drawAll();
   watchTalk();
 }
-const drawers = {};
 function drawAll() {
   for (const name of Object.keys(drawers)) if (hosts[name]) drawers[name](hosts[name]);
+  document.title = [conv().messages.length ? titleOf(cur) : '', site.model ?? '', 'Chat'].filter(Boolean).slice(0, 2).join(' · ');
 }
 const drawTail = () => { if (hosts.tail) drawers.tail(hosts.tail) };
-
-// Drawn anew only when something that it shows has changed: focus and what is typed stay.
+// Drawn anew only when something that it shows has changed: focus and what is being typed stay.
 function redraw(host, shows, make) {
   const now = JSON.stringify(shows);
-  if (host.dataset.shows === now) return;
-  host.dataset.shows = now;
-  host.replaceChildren(...make().filter(Boolean));
+  if (host.shows === now) return;
+  const focused = host.contains(document.activeElement) ? document.activeElement.id : '';
+  host.shows = now;
+  host.replaceChildren(...make().flat().filter(Boolean));
+  if (focused) document.getElementById(focused)?.focus();
 }
 
-let fault = '', notice = '', asking = null;
-const signInFault = text => { fault = text; drawAll() };
-const notify = text => { notice = text; drawAll() };
-const question = (text, yes, then) => { asking = {text, yes, then}; drawAll() };
-const askForKey = () => document.getElementById('key')?.focus();
+let notice = null;
+function notify(text, action = null) { notice = text ? {text, action} : null; drawTail() }
 
-drawers.top = host => redraw(host, [site.access, site.model, site.status], () => [
-  el('button', {id: 'fresh', class: 'plain', type: 'button', onclick: () => doAct('fresh')}, 'New chat'),
-  el('span', {id: 'model'}, site.model ?? ''),
-]);
-drawers.side = host => redraw(host, [index(), cur], () => [
-  el('ul', {id: 'chats'}, ...index().map(x => el('li', {}, el('button', {class: 'plain', type: 'button', 'aria-current': x.id === cur ? 'true' : null, onclick: () => doAct('open', x.id)}, x.title)))),
-]);
-drawers.empty = host => redraw(host, [site.access, fault, asking?.text, notice, site.error], () => [
-  site.access === 'denied' && signInForm(),
-  asking && el('div', {role: 'alertdialog', class: 'ask'}, el('p', {}, asking.text),
-    el('button', {type: 'button', onclick: () => { const {then} = asking; asking = null; drawAll(); then() }}, asking.yes),
-    el('button', {type: 'button', onclick: () => { asking = null; drawAll() }}, 'No')),
-  notice && el('p', {role: 'alert'}, notice),
-]);
-function signInForm() {
-  const field = el('input', {id: 'key', type: 'password', autocomplete: 'current-password', required: true, 'aria-describedby': 'key-fault', placeholder: 'Key'});
-  const sent = async event => {
-    event.preventDefault();
-    signInFault(await tryKey(field.value.trim()));
-    if (!fault) document.querySelector('#box textarea')?.focus();
-  };
-  return el('form', {id: 'sign-in', onsubmit: sent},
-    el('label', {for: 'key'}, key ? 'The key that this browser kept is not valid any more. The owner of this server can set a lasting one with OLLAMA_API_KEY; your conversations and your draft are still here.' : 'This server asks for a key.'),
-    field, el('button', {type: 'submit'}, 'Save'), el('p', {id: 'key-fault', role: 'alert'}, fault));
+// A question in a dialog of the browser's own: it keeps the focus, and Esc means no.
+function question(text, yes, then) {
+  const asked = el('dialog', {class: 'ask', role: 'alertdialog', 'aria-labelledby': 'ask-text', onclose: () => asked.remove()},
+    el('p', {id: 'ask-text'}, text),
+    el('div', {class: 'row'}, button(yes, () => { asked.close(); then() }, {class: 'main-button'}), button('Cancel', () => asked.close())));
+  document.body.append(asked);
+  asked.showModal();
 }
-drawers.tail = host => redraw(host, [words(), last()], () => [
-  el('p', {id: 'state', class: turn ? 'busy' : ''}, words()),
-  last()?.error && el('p', {id: 'error', role: 'alert'}, last().error),
-]);
-const last = () => turn ? null : conv().messages.at(-1);
 
-function words() {
-  if (!reached) return 'No connection to the server. Trying again …';
-  if (!turn) return site.status === 'ok' || site.access === 'denied' ? '' : site.reason ?? '';
-  if (stopped.has(turn.id)) return 'Stopping …';
-  const now = part;
-  if (!now) return 'Sending …';
-  const seconds = Math.round(now.since ?? 0);
-  return {
-    preparing: now.reason || 'Waiting for Ollama …',
-    waiting: now.position ? `Waiting: place ${now.position} in the line` : 'Waiting for a free place …',
-    loading: 'Loading the model …',
-    reading: 'Reading your prompt …',
-    thinking: 'Thinking …',
-    writing: 'Writing …',
-  }[now.state] ?? '';
+// One polite voice for states and for the finished answer; the Chatbots' own would read out every token.
+const voice = el('div', {class: 'sr', role: 'status', 'aria-live': 'polite', id: 'voice'});
+let said = '';
+function announce(text) {
+  if (!voice.isConnected) document.body.append(voice);
+  if (text && text !== said) voice.textContent = said = text;
 }
-const announce = text => {};
-const announceEnd = news => {};
+const READ_ALOUD = 3000;
+function announceEnd(news) {
+  const how = {done: 'Answer finished. ', stopped: 'Stopped. ', failed: `${news.error ?? 'Failed'} `}[news.state] ?? 'Interrupted. ';
+  announce(how + visible(news.content ?? '').replace(/[*_`#>|]+/g, ' ').slice(0, READ_ALOUD));
+}

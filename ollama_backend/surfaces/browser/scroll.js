@@ -11,8 +11,13 @@ function watchTalk() {
   const place = get_('chat.scroll');
   following = place?.id !== cur || place.bottom;
   let wanted = following ? null : place.top;
+  // Only people turn the following off: the text itself grows and shrinks under the scroll bar.
+  let byHand = 0;
+  for (const sign of ['wheel', 'touchmove', 'pointerdown', 'keydown']) talk.addEventListener(sign, () => { byHand = Date.now() + 600; wanted = null }, {passive: true});
   talk.addEventListener('scroll', () => {
-    following = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
+    const atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
+    if (Date.now() < byHand) { following = atEnd; byHand = Math.max(byHand, Date.now() + 150) }
+    else following ||= atEnd;
     drawTail();
   }, {passive: true});
   const sized = new ResizeObserver(() => {
@@ -20,7 +25,10 @@ function watchTalk() {
     follow_();
   });
   sized.observe(talk);
-  for (const child of talk.children) sized.observe(child);
+  // Gradio draws the Chatbots later than the rest.
+  const grown = () => { for (const child of talk.children) sized.observe(child); decorateSoon() };
+  new MutationObserver(grown).observe(talk, {childList: true, subtree: true});
+  grown();
 }
 const get_ = name => { try { return JSON.parse(tab.getItem(name)) } catch { return null } };
 addEventListener('pagehide', () => { if (talk) tab.setItem('chat.scroll', JSON.stringify({id: cur, top: talk.scrollTop, bottom: following})) });

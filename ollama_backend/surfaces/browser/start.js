@@ -1,10 +1,17 @@
 go(tab.getItem('chat.current') || get('chat.last') || newId());
-const listen = to => { trigger = to; watchTalk(); watchServer() };
+function listen(to) {
+  trigger = to;
+  document.body.classList.toggle('side-open', !isNarrow() && tab.getItem('chat.side') !== 'closed');
+  applyTheme();
+  watchTalk();
+  watchServer();
+}
 const chat = {
   silence: SILENCE, act, paint, request, hear, followed, stop, draft, draw, listen,
   turnId: () => turn?.id ?? null,
   isReady: () => site.access !== '' && !!talk,
   stored: () => conv(),
+  site: () => site,
   current: () => cur,
 };
 

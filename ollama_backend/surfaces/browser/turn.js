@@ -35,14 +35,14 @@ setInterval(async () => {
 }, 1000);
 
 // What the server is asked after every act: to follow this turn (and start it if nobody has), or nothing.
-function request() {
+async function request() {
   const c = conv(), t = c.turn, stop = dropped;
   dropped = null;
   heard = Date.now();
   const asked = {id: t?.id ?? null, start: !!t && !t.seen, drop: stop};
-  return asked.start ? {...asked, ...t.ask, messages: history_(c.messages)} : asked;
+  return asked.start ? {...asked, ...t.ask, messages: await withPictures(history_(c.messages))} : asked;
 }
-const history_ = messages => messages.filter(m => m.text || m.role === 'user').map(m => ({role: m.role, content: m.text}));
+const history_ = messages => messages.filter(m => m.text || m.role === 'user').map(m => ({role: m.role, content: m.text ?? '', images: m.images}));
 
 function hear(news) {
   if (!news?.id) return;
@@ -50,6 +50,7 @@ function hear(news) {
   reached = true;
   if (news.id !== turn?.id) return; // late news of a turn that this tab has left
   if (!ENDS.includes(news.state)) {
+    if (part?.state !== news.state) stateAt = Date.now() - 1000 * (news.since ?? 0);
     part = {...news};
     partTimer ??= setTimeout(flush, 1000);
     if (stopped.has(news.id)) stop();

@@ -200,7 +200,7 @@ def announce(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Run the app; return its exit status: 2 for bad settings, else 128 and the signal that ended it."""
+    """Run the app; return its exit status: 2 for settings that cannot work, else 128 and the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -229,7 +229,11 @@ def main() -> int:
     )
     server = Server(config)
     server.space = space
-    bound = config.bind_socket()
+    try:
+        bound = config.bind_socket()
+    except SystemExit:
+        print(f"PORT: {settings.port} cannot be used; set it to a port that is free.", file=sys.stderr)
+        return 2
     announce(settings)
     try:
         server.run(sockets=[bound])

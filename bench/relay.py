@@ -1,8 +1,8 @@
-"""What `POST /chat_api` adds to the first byte and to a long fast stream, against Ollama asked directly.
+"""What `POST /chat_api` and the pass-through add to the first byte and to a long fast stream, against Ollama itself.
 
     python -m bench.relay [ROUNDS]
 
-Both are asked in turn, so that whatever else the machine does falls on both. Prints medians and their difference.
+All are asked in turn, so that whatever else the machine does falls on all. Prints medians and their difference.
 """
 
 import asyncio
@@ -30,16 +30,21 @@ async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) ->
 async def measure(app: str, direct: str, rounds: int) -> None:
     """Ask both in turn and print."""
     messages = [{"role": "user", "content": "Hello"}]
-    through: list[tuple[float, float]] = []
-    straight: list[tuple[float, float]] = []
+    doors = {
+        "direct": (f"{direct}/api/chat", {"model": "guide", "messages": messages}),
+        "/chat_api": (f"{app}/chat_api", {"prompt": "Hello"}),
+        "/api/chat": (f"{app}/api/chat", {"model": "guide", "messages": messages}),
+    }
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in doors}
     async with aiohttp.ClientSession() as session:
         for _ in range(rounds):
-            straight.append(await ask(session, f"{direct}/api/chat", {"model": "guide", "messages": messages}))
-            through.append(await ask(session, f"{app}/chat_api", {"prompt": "Hello"}))
-    firsts = [statistics.median(first for first, _ in kind) * 1000 for kind in (straight, through)]
-    wholes = [statistics.median(whole for _, whole in kind) * 1000 for kind in (straight, through)]
-    print(f"first byte: direct {firsts[0]:.2f} ms, /chat_api {firsts[1]:.2f} ms, added {firsts[1] - firsts[0]:.2f} ms")
-    print(f"to the end: direct {wholes[0]:.1f} ms, /chat_api {wholes[1]:.1f} ms, ratio {wholes[1] / wholes[0]:.3f}")
+            for name, (url, body) in doors.items():
+                taken[name].append(await ask(session, url, body))
+    firsts = {name: statistics.median(first for first, _ in kind) * 1000 for name, kind in taken.items()}
+    wholes = {name: statistics.median(whole for _, whole in kind) * 1000 for name, kind in taken.items()}
+    for name in doors:
+        added, ratio = firsts[name] - firsts["direct"], wholes[name] / wholes["direct"]
+        print(f"{name:10} first byte {firsts[name]:6.2f} ms ({added:+.2f}), end {wholes[name]:7.1f} ms (x {ratio:.3f})")
 
 
 def main() -> None:

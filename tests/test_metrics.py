@@ -38,7 +38,7 @@ async def test_generations_are_counted_by_door_and_outcome(fake_ollama: FakeOlla
             ("/api/chat", {"messages": ASK}),
             ("/api/generate", {"prompt": "x", "stream": False}),
             ("/v1/responses", {"input": "x", "stream": True}),
-            ("/v1/messages", {"messages": ASK, "max_tokens": 50}),
+            ("/v1/messages", {"messages": ASK, "max_tokens": 50, "stream": True}),
             ("/v1/chat/completions", {"messages": ASK}),
             ("/api/chat", {"messages": []}),
         ):

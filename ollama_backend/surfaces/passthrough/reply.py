@@ -34,7 +34,7 @@ class Reply:
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time() + (patience.beat if asked.streams else patience.whole)
         self._sending = False
-        self._last = b""
+        self._before = self._last = b""
         self._beat: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
         self._stopped: Exception | None = None
@@ -45,7 +45,7 @@ class Reply:
     @property
     def tokens(self) -> int:
         """How many tokens were generated; 0 where Ollama did not tell."""
-        told = _TOKENS.findall(self._last[-TAIL_BYTES:])
+        told = _TOKENS.findall(self._before[-TAIL_BYTES:] + self._last[-TAIL_BYTES:])
         return int(told[-1]) if told else 0
 
     @property
@@ -97,7 +97,7 @@ class Reply:
             await self._exchange.send(block)
         finally:
             self._sending = False
-        self._last = block
+        self._before, self._last = self._last, block
         self._due = self._loop.time() + self._patience.beat
 
     async def end(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ollama_backend.surfaces.passthrough import Patience
 from tests.fake_ollama import BUSY, Delta, FakeOllama, Reply
-from tests.gateway import ASK, BEARER, Gateway, events, lines
+from tests.gateway import ASK, BEARER, KEY, Gateway, events, lines
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
 COMPLETIONS, OLD, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"
@@ -303,3 +303,22 @@ async def test_closing_tells_the_callers(fake_ollama: FakeOllama) -> None:
         assert (await waiting)[0] == 503
         assert (await gateway.post(CHAT, asking(CHAT)))[0] == 503
         await fake_ollama.until(lambda: fake_ollama.generations[0].disconnected_at)
+
+
+async def test_a_slow_caller_holds_neither_ollama_nor_a_place(fake_ollama: FakeOllama) -> None:
+    """Who does not read leaves Ollama to write to its end, and the next one is served; what was written is not lost."""
+    fake_ollama.script(content=[f"{n:06d} " + "x" * 4000 for n in range(3000)], thinking="", match="slow")
+    async with Gateway(fake_ollama) as gateway:
+        port = int(gateway.url.rsplit(":", 1)[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**26)
+        body = json.dumps({"model": "guide", "messages": [{"role": "user", "content": "slow"}]}).encode()
+        head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.transport.pause_reading()
+        writer.write(head.encode() + body)
+        await fake_ollama.until(lambda: fake_ollama.generations and fake_ollama.generations[0].outcome == "done", 30)
+        async with gateway.session.post(CHAT, json=asking(CHAT, stream=False)) as answer:
+            assert answer.status == 200
+        writer.transport.resume_reading()
+        text = (await reader.readuntil(b"\r\n0\r\n\r\n")).decode()
+        writer.close()
+    assert all(f"{n:06d} x" in text for n in range(3000)) and '"done":true' in text

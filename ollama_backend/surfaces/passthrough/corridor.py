@@ -146,6 +146,8 @@ class PassThrough:
             with line.enter(caller) as ticket, reply.alive():
                 await ticket.turn()
                 await self._ask(exchange, dialect, asked, reply)
+                ticket.leave()  # Ollama is done; the caller may take its time
+                await reply.end()
             outcome = "done"
         except BackendError as exc:
             outcome = exc.code
@@ -153,6 +155,7 @@ class PassThrough:
                 self._readiness.suspect()
             await reply.fail(exc)
         finally:
+            reply.close()
             self._live.discard(reply)
             if dialect in GENERATING and not asked.loads:
                 self.recorder(Record(dialect.path, outcome, reply.tokens, reply.first_seconds))

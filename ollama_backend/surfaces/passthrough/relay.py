@@ -58,7 +58,7 @@ class Relay:
         self._cloud = cloud
 
     async def pass_on(self, dialect: Dialect, asked: Asked, reply: Reply, slot: Slot, accept: str) -> None:
-        """Send the request up and the answer down. Raises a BackendError for every failure."""
+        """Send the request up and take the answer in for the caller. Raises a BackendError for every failure."""
         with self._client.translated():
             try:
                 async with asyncio.timeout(self._longest_silence(asked)) as limit:
@@ -72,8 +72,6 @@ class Relay:
             except TimeoutError as exc:
                 if not slot.finished:
                     raise OllamaTimeout(SILENT) from exc
-        if answer.content_type in _STREAMED:
-            await reply.end()
 
     def _longest_silence(self, asked: Asked) -> float | None:
         # A whole answer is silent while it is written: a second for each token is slow for any machine.

@@ -12,6 +12,7 @@ from .dialects import Dialect
 from .requests import Asked
 
 TAIL_BYTES = 8192
+AHEAD_BYTES = 16 * 2**20  # what a slow caller has not taken yet; more than an answer of the most tokens has
 _TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)":(\d+)')
 
 
@@ -24,7 +25,11 @@ class Patience:
 
 
 class Reply:
-    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off."""
+    """What one caller gets. `finished` says that Ollama has ended the answer: from then on nobody may cut it off.
+
+    Blocks wait here until the caller takes them: a slow caller holds neither Ollama nor a place in line, and a stream
+    that is not read on is what wedges Ollama most surely when it is left.
+    """
 
     def __init__(self, exchange: Exchange, dialect: Dialect, asked: Asked, patience: Patience) -> None:
         self._exchange = exchange
@@ -34,6 +39,9 @@ class Reply:
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time() + (patience.beat if asked.streams else patience.whole)
         self._sending = False
+        self._waiting = bytearray()
+        self._more, self._taken = asyncio.Event(), asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
         self._before = self._last = b""
         self._beat: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
@@ -88,21 +96,51 @@ class Reply:
             self.stop(ClientGone())
 
     async def block(self, block: bytes, media_type: bytes) -> None:
-        """Pass on whole lines or events."""
-        self._sending = True
+        """Take whole lines or events, to be passed on as fast as the caller reads."""
         if self._first is None:
             self._first = self._loop.time()
-        try:
-            await self._begin(media_type)
-            await self._exchange.send(block)
-        finally:
-            self._sending = False
+        self._sending = True
+        await self._begin(media_type)
+        self._waiting += block
+        self._more.set()
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
         self._before, self._last = self._last, block
-        self._due = self._loop.time() + self._patience.beat
+        while len(self._waiting) > AHEAD_BYTES and not self._writer.done():
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def _write(self) -> None:
+        """Pass on what waits, for ever."""
+        try:
+            while True:
+                await self._more.wait()
+                self._more.clear()
+                part = bytes(self._waiting)
+                self._waiting.clear()
+                await self._exchange.send(part)
+                self._due = self._loop.time() + self._patience.beat
+                self._sending = bool(self._waiting)
+                self._taken.set()
+        finally:
+            self._taken.set()
+
+    async def _flush(self) -> None:
+        """Return when the caller has taken what waits."""
+        while self._sending and self._writer and not self._writer.done():
+            self._taken.clear()
+            await self._taken.wait()
+
+    def close(self) -> None:
+        """Pass nothing on any more."""
+        if self._writer:
+            self._writer.cancel()
 
     async def end(self) -> None:
-        """End a stream."""
-        await self._exchange.send(b"", more=False)
+        """End a stream that has begun, once the caller has taken all of it."""
+        if self._writer:
+            await self._flush()
+            await self._exchange.send(b"", more=False)
 
     async def whole(self, media_type: bytes, body: bytes) -> None:
         """Send a whole answer, or what of it is still to be sent."""
@@ -119,6 +157,7 @@ class Reply:
         """Tell a failure in the stream that has begun; raise it where none has."""
         if not self._exchange.began:
             raise exc
+        await self._flush()
         self._sending = True
         late = self._dialect.error(exc, self._last) if self._asked.streams else self._dialect.whole_error(exc)
         await self._exchange.send(late, more=False)

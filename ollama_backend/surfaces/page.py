@@ -92,7 +92,7 @@ class ChatPage(gr.ChatInterface):
                     drawn_by_script("attach")
                     self.textbox = gr.Textbox(
                         label="Message", show_label=False, container=False, placeholder="Write a message", lines=1,
-                        max_lines=10, autofocus=True, submit_btn=True, elem_id="box",
+                        max_lines=10, submit_btn=True, elem_id="box",
                     )  # fmt: skip
         self.turn = gr.JSON(visible=False)  # holds nothing: `js=` puts the request in its place
         self.news = gr.HTML(

@@ -1,6 +1,7 @@
 // What people do. Every act writes the store and shows what it then holds, without a request.
 const acts = {
-  load: () => {},
+  // A frame may not take the focus from the page around it, and on a phone the keyboard would cover the page.
+  load() { if (window.parent === window && !matchMedia('(pointer: coarse)').matches) focusBox() },
   send(text) {
     const c = conv();
     if (c.turn || !text?.trim() && !attached.length) return;

@@ -62,7 +62,6 @@ function question(text, yes, then) {
 const voice = el('div', {class: 'sr', role: 'status', 'aria-live': 'polite', id: 'voice'});
 let said = '';
 function announce(text) {
-  if (!voice.isConnected) document.body.append(voice);
   if (text && text !== said) voice.textContent = said = text;
 }
 const READ_ALOUD = 3000;

@@ -3,6 +3,8 @@ let searched = '', renaming = null, warnedFull = false;
 const titleOf = id => index().find(x => x.id === id)?.title ?? '';
 const matches = x => !searched || x.title.toLowerCase().includes(searched) || conv(x.id).messages.some(m => m.text?.toLowerCase().includes(searched));
 const isNarrow = () => matchMedia('(max-width: 800px)').matches;
+matchMedia('(max-width: 800px)').addEventListener('change', () => openSide(!isNarrow() && tab.getItem('chat.side') !== 'closed'));
+addEventListener('pointerdown', event => { if (isNarrow() && sideIsOpen() && !event.target.closest('#side, #menu, dialog')) openSide(false) });
 const sideIsOpen = () => document.body.classList.contains('side-open');
 function openSide(open) {
   document.body.classList.toggle('side-open', open);

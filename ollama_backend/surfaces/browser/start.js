@@ -3,6 +3,7 @@ function listen(to) {
   trigger = to;
   document.body.classList.toggle('side-open', !isNarrow() && tab.getItem('chat.side') !== 'closed');
   applyTheme();
+  document.body.append(voice);
   watchTalk();
   watchServer();
 }

@@ -1,0 +1,134 @@
+"""What the page says of what happens: in words, as it is, and never as the assistant's."""
+
+import pytest
+from playwright.async_api import Browser, BrowserContext
+
+from tests.browser.source import tell
+from tests.browser.space import Chat, Space, new_chat, until
+from tests.fake_ollama import FakeOllama, Model
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def says(chat: Chat, *parts: str) -> bool:
+    text = await chat.page.inner_text("#tail")
+    return all(part in text for part in parts)
+
+
+async def test_a_pull_is_told_in_bytes_and_a_message_waits_for_it(context: BrowserContext) -> None:
+    """While the model is fetched the page tells percent and bytes; a message sent meanwhile is answered after it."""
+    async with FakeOllama(models=[]) as ollama:
+        pull = ollama.offer(Model("fresh", size=2_000_000_000, capabilities=("completion",)), seconds=8, steps=80)
+        ollama.script(content="now I am here")
+        space = Space(ollama.url, OLLAMA_MODEL="fresh")
+        await space.start()
+        try:
+            chat = await new_chat(context, space)
+            await until(lambda: says(chat, " % (", "of 2.0 GB"), 10)
+            await chat.say("hello")
+            await until(lambda: says(chat, " % ("), 5)
+            assert await chat.page.locator("#progress progress").count() == 1
+            assert await chat.shown() == "hello"
+            await chat.settled(40)
+            assert await chat.stored_text() == "now I am here"
+            assert pull.steps == 80
+        finally:
+            space.kill()
+
+
+async def test_ollama_gone_and_back(context: BrowserContext) -> None:
+    """A message to an Ollama that is away waits, with the reason; it is answered when Ollama is back, unreloaded."""
+    async with FakeOllama(models=["guide"]) as ollama:
+        source = tell(ollama, "hello", 10, seconds=0.2, think=0)
+        space = Space(ollama.url)
+        await space.start()
+        try:
+            chat = await new_chat(context, space)
+            await until(lambda: (space.health() or {}).get("status") == "ok")
+            await ollama.stop()
+            await until(lambda: (space.health() or {}).get("status") != "ok")
+            loads = chat.loads
+            await chat.say("hello")
+            await until(lambda: says(chat, "Ollama"))
+            await ollama.start()
+            await chat.settled()
+            assert source.asked(ollama) == 1
+            assert chat.loads == loads
+            assert "c9" in await chat.stored_text()
+        finally:
+            space.kill()
+
+
+async def test_the_place_in_the_line(browser: Browser, ollama: FakeOllama) -> None:
+    """Who waits is told the place; Stop frees it."""
+    space = Space(ollama.url, OLLAMA_NUM_PARALLEL="1")
+    await space.start()
+    contexts = [await browser.new_context() for _ in range(2)]
+    try:
+        tell(ollama, "first", 400, seconds=40)
+        one, two = [await new_chat(context, space) for context in contexts]
+        await one.say("first")
+        await until(lambda: ollama.generations)
+        await two.say("second")
+        await until(lambda: says(two, "Waiting in line, place 1"))
+        await two.page.click("#box .stop-button")
+        await two.settled()
+        assert (await two.stored())["messages"][-1]["end"] == "stopped"
+        await one.page.click("#box .stop-button")
+        await one.settled()
+    finally:
+        for context in contexts:
+            await context.close()
+        space.kill()
+
+
+async def test_reading_thinking_writing_and_figures(chat: Chat, ollama: FakeOllama) -> None:
+    """Each state has its word, a long one its seconds; under the answer stand tokens, speed and the first's delay."""
+    ollama.script(match="slow", thinking=["hm "] * 30, content=["so "] * 30, first_delay=4, token_delay=0.06)
+    await chat.say("slow")
+    await until(lambda: says(chat, "Reading your prompt", " s"), 8)
+    await until(lambda: says(chat, "Thinking"), 8)
+    await until(lambda: chat.page.locator("#live .thought-group .title").count())
+    await until(lambda: says(chat, "Writing"), 8)
+    await chat.settled()
+    assert "Thought" in await chat.page.inner_text("#main .thought-group .title")
+    figures = await chat.page.inner_text("#main .figures")
+    assert "60 tokens" in figures
+    assert "tokens/s" in figures
+    assert "first after 4" in figures
+    spoken = await chat.page.inner_text("#voice")
+    assert spoken.startswith("Answer finished. so so")
+
+
+async def test_a_failure_is_no_answer(chat: Chat, ollama: FakeOllama) -> None:
+    """What was written is kept as the answer; the failure stands under it, with Retry, and is never sent to Ollama."""
+    ollama.script(match="break", thinking="", content="It began well and then it", after=6, ending="crash", times=1)
+    ollama.script(match="break", thinking="", content="all is well")
+    await chat.say("break")
+    await chat.settled()
+    outcome = chat.page.locator("#main .outcome")
+    await outcome.wait_for()
+    assert "failed" in await outcome.inner_text()
+    kept = (await chat.stored())["messages"][-1]
+    assert kept["text"].startswith("It began")
+    assert "failed" not in kept["text"]
+    assert "Traceback" not in await chat.page.inner_text("body")
+    await outcome.locator("button").click()
+    await until(lambda: len(ollama.generations) == 2)
+    await chat.settled()
+    assert await chat.stored_text() == "all is well"
+    assert [m["content"] for m in ollama.generations[-1].ask.messages or []] == ["break"]
+
+
+async def test_a_refusal_is_told(chat: Chat, ollama: FakeOllama) -> None:
+    """A prompt that is too long for the model ends in a sentence that says what to do."""
+    told = "request (6011 tokens) exceeds the available context size (1024 tokens), try increasing it"
+    ollama.script(match="long", status=400, error=told)
+    await chat.say("long")
+    await chat.settled()
+    await until(lambda: _outcome(chat, "6011"))
+    assert "Shorten it" in await chat.page.inner_text("#main .outcome")
+
+
+async def _outcome(chat: Chat, text: str) -> bool:
+    return text in await chat.page.inner_text("#main")

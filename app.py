@@ -23,7 +23,6 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.routing import Route, WebSocketRoute
 
 from ollama_backend.settings import Settings, SettingsError, load_from_process
 
@@ -84,7 +83,7 @@ class Parts:
         )
 
     @contextlib.asynccontextmanager
-    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+    async def running(self, _: Any) -> AsyncIterator[None]:
         """Look after the engine and its model for as long as the app runs."""
         watching = [asyncio.create_task(part.run()) for part in (self.engine, self.readiness)]
         try:
@@ -102,6 +101,7 @@ def create_app(settings: Settings) -> Space:
 
     Gradio takes seconds to import: the page comes late, and everything else answers from the beginning.
     """
+    from ollama_backend.surfaces.doors import Doors
     from ollama_backend.surfaces.event_streams import EventStreams
     from ollama_backend.surfaces.exchange import route
     from ollama_backend.surfaces.guard import Guard
@@ -115,7 +115,7 @@ def create_app(settings: Settings) -> Space:
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
     lines = {"generations": parts.line, "embeddings": parts.embed_line}
     metrics = Metrics(parts.gate, lines, parts.readiness)
-    doors = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat, "/metrics": metrics.metrics}
+    handlers = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat, "/metrics": metrics.metrics}
     passed = PassThrough(
         settings, parts.gate, parts.client, parts.readiness, parts.line, parts.embed_line, parts.slots, parts.rate
     )
@@ -124,16 +124,14 @@ def create_app(settings: Settings) -> Space:
     page = LateApp(lambda: create_framework(settings, space, streams))
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Any) -> AsyncIterator[None]:
         async with parts.running(app), page.running():
             yield
 
-    inner = FastAPI(openapi_url=None, lifespan=lifespan)
-    inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in doors.items())
-    inner.router.routes.append(WebSocketRoute("/ws", Realtime(settings, parts.gate, parts.answers, parts.readiness)))
-    inner.router.routes.extend(Route(under + "{rest:path}", passed) for under in passed.under)
-    inner.mount("/", page)
-    space.asgi = Guard(streams.watch(inner), settings, parts.gate, doors, passed.under)
+    exact: dict[str, Any] = {path: route(handle) for path, handle in handlers.items()}
+    exact["/ws"] = Realtime(settings, parts.gate, parts.answers, parts.readiness)
+    doors = Doors(exact, dict.fromkeys(passed.under, passed), page, lifespan)
+    space.asgi = Guard(streams.watch(doors), settings, parts.gate, handlers, passed.under)
     return space
 
 
@@ -158,16 +156,6 @@ def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
 
         threading.Thread(target=zerogpu.report, daemon=True).start()
     return framework
-
-
-class _Endpoint:
-    """Marks a plain ASGI app as one for Starlette's Route, for every method."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
 
 
 class Server(uvicorn.Server):

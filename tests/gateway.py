@@ -15,7 +15,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app import Parts, _Endpoint
+from app import Parts
 from ollama_backend.settings import load
 from ollama_backend.surfaces.exchange import route
 from ollama_backend.surfaces.guard import Guard
@@ -23,6 +23,7 @@ from ollama_backend.surfaces.metrics import Metrics
 from ollama_backend.surfaces.passthrough import PassThrough, Patience
 from tests.fake_ollama import FakeOllama
 from tests.fake_ollama.exchange import Request
+from tests.served import Endpoint
 
 KEY = "the-callers-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -52,7 +53,7 @@ class Gateway:
         self.metrics = Metrics(parts.gate, lines, parts.readiness)
         parts.answers.recorder = self.passed.recorder = self.metrics.record
         routes = [Route(under + "{rest:path}", self.passed) for under in self.passed.under]
-        routes.append(Route("/metrics", _Endpoint(route(self.metrics.metrics))))
+        routes.append(Route("/metrics", Endpoint(route(self.metrics.metrics))))
         self.app = FastAPI(openapi_url=None, routes=routes, lifespan=parts.running)
         self.guard = Guard(self.app, self.settings, parts.gate, ("/metrics",), self.passed.under)
 

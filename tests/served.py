@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from app import Parts, _Endpoint
+from app import Parts
 from ollama_backend.settings import Settings, load
 from ollama_backend.surfaces.exchange import route
 from ollama_backend.surfaces.guard import Guard
@@ -18,6 +18,16 @@ from tests.fake_ollama import FakeOllama
 
 KEY = "test-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+class Endpoint:
+    """Marks a plain ASGI app as one for Starlette's Route, for every method."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
 
 
 @asynccontextmanager
@@ -51,7 +61,7 @@ async def doors(fake: FakeOllama, *, wait: bool = True, **more: str) -> AsyncIte
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
     handlers = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
     inner = FastAPI(openapi_url=None, lifespan=parts.running)
-    inner.router.routes.extend(Route(path, _Endpoint(route(handle))) for path, handle in handlers.items())
+    inner.router.routes.extend(Route(path, Endpoint(route(handle))) for path, handle in handlers.items())
     async with serve(Guard(inner, settings, parts.gate, handlers)) as url:
         async with asyncio.timeout(10):
             while wait and parts.readiness.status != "ok":

@@ -42,6 +42,8 @@ FROM ${PYTHON_IMAGE} AS engine
 ARG EMBEDDED=
 # Folders of GPU libraries to copy from Ollama's image, such as "cuda_v12 cuda_v13": gigabytes of no use to a CPU.
 ARG OLLAMA_GPU=
+# Named here so that another Ollama is another layer also for builders that do not look into mounts.
+ARG OLLAMA_IMAGE
 # hadolint ignore=DL3008 # the base image is pinned
 RUN set -eu; \
     useradd --create-home --uid 1000 user; \

@@ -75,6 +75,19 @@ def test_a_model_file_answers_there(tmp_path: Path) -> None:
         assert ask(space, "Who are you?")
 
 
+def test_a_preloaded_file_answers_there(tmp_path: Path) -> None:
+    """A file that `preload_from_hub` has put into the cache is served, also while the Hub cannot be reached."""
+    repository, commit = tmp_path / ".cache/huggingface/hub/models--acme--Tiny-GGUF", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "Tiny-Q8_0.gguf").symlink_to(ROOT / "ollama_backend/embedded/model/guide.gguf")
+    away = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, CHAT_GGUF="hf://acme/Tiny-GGUF/Tiny-Q8_0.gguf", **away) as space:
+        assert space.reaches("ok")["model"] == "tiny-q8_0"
+        assert ask(space, "Who are you?")
+
+
 @pytest.fixture
 def scheduler() -> Iterator[tuple[str, list[str]]]:
     """What stands in for ZeroGPU's scheduler: its address, and the paths that were posted to it."""

@@ -45,6 +45,15 @@ def test_gpu_libraries_come_by_argument(builder: Builder) -> None:
         builder.build(target="engine", OLLAMA_GPU="cuda_v99")
 
 
+def test_another_ollama_is_copied(builder: Builder) -> None:
+    """The same OLLAMA_IMAGE comes from the cache, a new one never does."""
+    again = builder.build(target="engine")
+    assert again.steps[position(again, "--mount=type=bind")].cached
+    builder.run("tag", "localhost/ollama", "localhost/ollama:newer")
+    newer = builder.build(target="engine", OLLAMA_IMAGE="localhost/ollama:newer")
+    assert not newer.steps[position(newer, "--mount=type=bind")].cached
+
+
 def test_the_embedded_engine_stays_out(root: Path) -> None:
     """Neither its code nor its wheel is there, nor pip, tests or anything else of the repository."""
     assert not (root / "app/ollama_backend/embedded").exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.building import Builder, Image
+from tests.image.building import ROOT, Builder, Image
 from tests.image.running import Container, running
 from tests.stub_ollama import free_port
 from tests.test_space_process import until
@@ -126,6 +126,15 @@ def test_the_health_check_of_the_image(container: Container, config: dict[str, A
         pairs = [f"{name}={value}" for name, value in (proxied | {"PORT": str(port)}).items()]
         inside = ["chroot", "--userspec=1000:1000", str(container.root), "env", "-i", *pairs, *command]
         assert subprocess.run(inside, capture_output=True).returncode == status
+
+
+def test_a_model_file_needs_the_embedded_engine(root: Path, config: dict[str, Any], tmp_path: Path) -> None:
+    """With CHAT_GGUF and without the embedded engine it ends, with the words that the page about it explains."""
+    ports = {"port": free_port(), "ollama_port": free_port()}
+    with running(root, config, **ports, log=tmp_path / "log", CHAT_GGUF="/tmp/model.gguf") as refused:
+        assert refused.process.wait(30) != 0
+    words = "Permission denied: '/app/.venv'"
+    assert words in (tmp_path / "log").read_text() and words in (ROOT / "docs/deploy.md").read_text()
 
 
 def test_a_term_ends_it_in_ten_seconds(container: Container) -> None:

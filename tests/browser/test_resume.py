@@ -23,7 +23,7 @@ async def whole(chat: Chat, source: Source) -> None:
 
 async def test_reloads_in_mid_answer_lose_nothing(chat: Chat, ollama: FakeOllama) -> None:
     """After three reloads the page shows what was there, goes on by itself, and ends with what Ollama sent."""
-    source = tell(ollama, "reload", 400, seconds=16)
+    source = tell(ollama, "reload", 400, seconds=12)
     await chat.say("reload")
     for count in (20, 80, 160):
         last = f"c{count}"
@@ -66,10 +66,10 @@ async def test_a_lost_request_is_sent_again(chat: Chat, ollama: FakeOllama) -> N
 @pytest.mark.parametrize("how", ["reset", "end", "polite", "hole"])
 async def test_a_cut_connection_is_mended(how: str, context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
     """A stream that is reset, ended, ended politely or swallowed goes on after the page's own reload."""
-    source = tell(ollama, f"cut {how}", 300, seconds=14)
+    source = tell(ollama, f"cut {how}", 200, seconds=8)
     async with Proxy(space.port) as proxy:
         chat = await new_chat(context, space, url=proxy.url)
-        await chat.script("chat.silence = 5000")
+        await chat.script("chat.silence = 4000")
         await chat.say(f"cut {how}")
         await until(lambda: _shows(chat, "c20"))
         loads = chat.loads
@@ -119,7 +119,7 @@ async def test_a_restart_of_the_server_keeps_everything(
 ) -> None:
     """The conversation and the part written are there after a kill, marked; Retry gives the whole answer."""
     first = tell(ollama, "first", 40, seconds=1)
-    source = tell(ollama, "restart", 300, seconds=10)
+    source = tell(ollama, "restart", 200, seconds=6)
     chat = await new_chat(context, own_space)
     await chat.say("first")
     await chat.settled()
@@ -225,6 +225,29 @@ async def _empty(chat: Chat) -> bool:
 
 async def _is(chat: Chat, expected: list[str]) -> bool:
     return await chat.shown_words() == expected
+
+
+async def test_a_reload_keeps_the_place_of_its_reader(chat: Chat, ollama: FakeOllama) -> None:
+    """A reader in the middle of a long conversation is there after a reload; one at the end is at the end."""
+    ollama.script(thinking="", content="word\n\n" * 200)
+    await chat.say("long")
+    await chat.settled()
+    talk = "document.getElementById('talk')"
+    at_end = f"{talk}.scrollHeight - {talk}.clientHeight - {talk}.scrollTop < 80"
+    await until(lambda: chat.script(f"{talk}.scrollHeight > 3000 && {at_end}"))
+    await chat.page.reload()
+    await chat.ready()
+    await until(lambda: chat.script(f"{talk}.scrollHeight > 3000 && {at_end}"))
+    await chat.page.mouse.move(640, 300)
+    await chat.page.mouse.wheel(0, -2000)
+    await chat.page.locator("#down").wait_for()
+    await until(lambda: chat.script(f"window.was === ({talk}.scrollTop) || (window.was = {talk}.scrollTop, false)"))
+    place = await chat.script(f"{talk}.scrollTop")
+    await chat.page.reload()
+    await chat.ready()
+    await until(lambda: chat.script(f"Math.abs({talk}.scrollTop - {place}) < 50"))
+    await chat.page.click("#down")
+    await until(lambda: chat.script(at_end))
 
 
 async def test_a_silent_model_is_no_broken_stream(chat: Chat, ollama: FakeOllama) -> None:

@@ -11,7 +11,7 @@ drawers.top = host => redraw(host, [site.access, site.model, site.models, settin
 
 const EXAMPLES = {
   ollama: ['Explain how a rainbow forms', 'Write a Python function that finds the primes up to n, with a test', 'Compare SQL and NoSQL databases in a table', 'Suggest a simple dinner from rice, eggs and spinach'],
-  embedded: ['What is this?', 'How do I call the API from Python?', 'How do I get a larger model?', 'Where are my conversations kept?'],
+  embedded: ['What is this?', 'How do I call the API from Python?', 'How do I install Ollama?', 'Where are my conversations kept?'],
 };
 let fault = '';
 const signInFault = text => { fault = text; drawAll() };

@@ -29,8 +29,8 @@ function figures(message) {
   const s = message.stats ?? {}, told = [];
   if (s.tokens) told.push(`${s.tokens} token${s.tokens === 1 ? '' : 's'}`);
   if (s.tokens && s.eval_seconds) told.push(`${(s.tokens / s.eval_seconds).toFixed(1)} tokens/s`);
-  if (s.first !== undefined) told.push(`first after ${duration(s.first)}`);
-  if (s.prompt_tokens) told.push(`prompt ${s.prompt_tokens}`);
+  if (s.first !== undefined) told.push(`first after ${s.first < 0.1 ? 'less than 0.1 s' : duration(s.first)}`);
+  if (s.prompt_tokens) told.push(`prompt of ${s.prompt_tokens}`);
   if (message.model) told.push(message.model.replace(/:latest$/, ''));
   return told.join(' · ');
 }

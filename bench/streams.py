@@ -47,9 +47,7 @@ async def measure(kind: str, url: str, streams: int, app: psutil.Process, writte
         await asyncio.gather(*(read(session, url) for _ in range(streams)))
         taken, after = time.monotonic() - began, app.cpu_times()
     used = after.user + after.system - before.user - before.system
-    print(
-        f"{kind:10} {streams:4} streams: {taken - written:5.1f} s late, {100 * used / taken:5.1f} % of a core"
-    )
+    print(f"{kind:10} {streams:4} streams: {taken - written:5.1f} s late, {100 * used / taken:5.1f} % of a core")
 
 
 def main() -> None:

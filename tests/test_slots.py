@@ -56,6 +56,16 @@ async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOl
         assert len(long_answers.unloads) == 1
 
 
+async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(long_answers: FakeOllama) -> None:
+    """Some models have one slot whatever is set: a second place is no reason to believe in a second slot."""
+    long_answers.wedge_after_cancel = True
+    async with parts(long_answers, places=2) as p:
+        await cancelled_in_mid_stream(p, long_answers)
+        long_answers.wedge_after_cancel = False
+        await done(p.answers.start(ask(), BERT), 15)
+        assert len(long_answers.unloads) == 1
+
+
 async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOllama) -> None:
     """A cancel that cost nothing is followed at once by the next answer, without an unload."""
     async with parts(long_answers) as p:

@@ -52,10 +52,14 @@ class Slot:
 
 @dataclass
 class ModelSlots:
-    """What is known of one model's slots: running answers, doubtful ones (until when), and lost ones."""
+    """What is known of one model's slots: running answers, doubtful ones (until when), and lost ones.
+
+    `asked` says that a slot was found free since the last doubt arose.
+    """
 
     running: int = 0
     lost: int = 0
+    asked: bool = False
     drain_at: float = 0.0
     doubts: list[float] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -70,6 +74,11 @@ class ModelSlots:
     def can_be_freed(self) -> bool:
         """Whether a slot is lost and no answer would have to wait for its return."""
         return self.lost > 0 and not self.running
+
+    @property
+    def must_be_asked(self) -> bool:
+        """Whether a departure may have cost a slot and nobody has looked: Ollama may have fewer than it was told."""
+        return bool(self.doubts) and not self.asked
 
     def end(self) -> None:
         """Note that an answer has ended, and wake whoever waits for that."""
@@ -130,6 +139,7 @@ class Slots:
         finally:
             if not slot.finished and self._loses():
                 known.doubts.append(time.monotonic() + slot.patience())
+                known.asked = False
             known.end()
             if known.can_be_freed:
                 self._in_background(self._free_when_idle(model, known))
@@ -147,7 +157,7 @@ class Slots:
         async with known.turn:
             await self._load(model)
             drains = False
-            while drains or known.taken >= self._per_model or known.can_be_freed:
+            while drains or known.taken >= self._per_model or known.can_be_freed or known.must_be_asked:
                 if known.can_be_freed:
                     await self._free(model, known)
                     drains = False
@@ -159,7 +169,7 @@ class Slots:
             known.running += 1
 
     async def _prove(self, model: str, known: ModelSlots) -> None:
-        """Ask whether one of the doubtful slots is free; those that stay away are lost."""
+        """Ask for a free slot; where none comes back, all that do not run an answer are lost."""
         ended, until = known.ended, max(known.doubts)
         asked = self._in_background(self._probe(model, max(PROBE_SECONDS, until - time.monotonic())))
         over = asyncio.ensure_future(ended.wait())
@@ -170,10 +180,12 @@ class Slots:
             over.cancel()
         if ended.is_set():
             return  # another answer has ended: its slot can be used, and the question proves nothing
-        if asked.result():
-            known.doubts.remove(until)
-        else:
+        if not asked.result():
             self._count_as_lost(model, known)
+            return
+        known.asked = True
+        if known.taken >= self._per_model:  # it can only have been a doubtful one
+            known.doubts.remove(until)
 
     async def _probe(self, model: str, seconds: float) -> bool:
         try:
@@ -185,10 +197,11 @@ class Slots:
         return True
 
     def _count_as_lost(self, model: str, known: ModelSlots) -> None:
-        log.warning("Ollama has not given back %d slot(s) of %s", len(known.doubts), model)
+        lost = max(1, self._per_model - known.running)
+        log.warning("Ollama has not given back %d slot(s) of %s", lost, model)
         if not known.lost:
             known.drain_at = time.monotonic() + DRAIN_SECONDS
-        known.lost += len(known.doubts)
+        known.lost = lost
         known.doubts.clear()
 
     async def _free(self, model: str, known: ModelSlots) -> None:

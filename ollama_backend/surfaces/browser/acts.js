@@ -54,7 +54,7 @@ function begin(c) {
   split = null;
   save(c);
   announce('Sent');
-  follow_(true);
+  toEnd(true);
 }
 function act(name, ...values) {
   if (name) acts[name](...values);

@@ -56,7 +56,7 @@ drawers.tail = host => {
   redraw(host.querySelector('#progress'), [pulls && site.total && site.completed, site.total], () => pulls && site.total ? [el('progress', {max: site.total, value: site.completed, 'aria-label': 'Download'})] : []);
   redraw(host.querySelector('#notice'), [notice?.text], () => notice ? [el('p', {role: 'alert'}, notice.text, iconButton('close', 'Dismiss', () => notify(null)))] : []);
   redraw(host.querySelector('#pictures'), attached, () => attached.map(id => thumbnail(id, () => { attached = attached.filter(x => x !== id); drawTail() })));
-  redraw(host.querySelector('#down-place'), [following], () => following ? [] : [iconButton('down', 'Go to the end', () => follow_(true), {id: 'down'})]);
+  redraw(host.querySelector('#down-place'), [following], () => following ? [] : [iconButton('down', 'Go to the end', () => toEnd(true), {id: 'down'})]);
   if (turn) announce(part?.state === 'waiting' && part.position ? 'Waiting in line' : text);
 };
 setInterval(() => { if (turn) drawTail() }, 1000);

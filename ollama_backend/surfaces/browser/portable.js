@@ -2,7 +2,7 @@
 const LARGEST_FILE = 10 * 2 ** 20;
 const MARKER = /^<!-- (user|assistant) -->$/m;
 
-function save_(name, type, text) {
+function download(name, type, text) {
   const link = el('a', {href: URL.createObjectURL(new Blob([text], {type})), download: name});
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
@@ -19,7 +19,7 @@ function exportAsked() {
   const offer = (text, list, form) => list.length > 0 && button(text, () => {
     asked.close();
     const name = list.length === 1 ? list[0].title : 'conversations';
-    form === 'json' ? save_(fileName(name, 'json'), 'application/json', asJson(list)) : save_(fileName(name, 'md'), 'text/markdown', asMarkdown(list));
+    form === 'json' ? download(fileName(name, 'json'), 'application/json', asJson(list)) : download(fileName(name, 'md'), 'text/markdown', asMarkdown(list));
   });
   const asked = el('dialog', {id: 'export-dialog', 'aria-label': 'Export', onclose: () => asked.remove()}, el('h2', {}, 'Export'),
     all.length ? el('div', {class: 'stack'}, offer('This conversation as JSON', here, 'json'), offer('This conversation as Markdown', here, 'md'), offer('All conversations as JSON', all, 'json'), offer('All conversations as Markdown', all, 'md')) : el('p', {}, 'There is nothing to export yet.'),
@@ -49,7 +49,7 @@ function importText(name, text) {
   drawAll();
 }
 const onlyText = value => typeof value === 'string' ? value : '';
-function readable(title_, messages) {
+function readable(heading, messages) {
   const kept = [];
   for (const m of Array.isArray(messages) ? messages : []) {
     const role = m?.role, text = onlyText(m?.text) || onlyText(m?.content), thinking = onlyText(m?.thinking);
@@ -57,7 +57,7 @@ function readable(title_, messages) {
     if (kept.at(-1)?.role === role) kept.at(-1).text += '\n\n' + text;
     else kept.push({role, text, ...(thinking ? {thinking} : {}), ...(role === 'assistant' && onlyText(m.model) ? {model: m.model.slice(0, 100)} : {})});
   }
-  return kept.length ? [{title: title(onlyText(title_) || kept[0].text), messages: kept}] : [];
+  return kept.length ? [{title: title(onlyText(heading) || kept[0].text), messages: kept}] : [];
 }
 const readJson = text => [JSON.parse(text)].flat().flatMap(file => Array.isArray(file?.conversations) ? file.conversations : [file]).flatMap(c => readable(c?.title, c?.messages));
 const readMarkdown = text => text.split(/^(?=# )/m).flatMap(chapter => {

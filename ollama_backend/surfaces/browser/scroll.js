@@ -1,6 +1,6 @@
 // The conversation follows the text while its reader is at the bottom.
 let following = true, talk = null;
-function follow_(always) {
+function toEnd(always) {
   if (always) following = true;
   if (talk && following) talk.scrollTop = talk.scrollHeight;
 }
@@ -8,7 +8,7 @@ function watchTalk() {
   const found = document.getElementById('talk');
   if (!found || found === talk) return;
   talk = found;
-  const place = get_('chat.scroll');
+  const place = ofTab('chat.scroll');
   following = place?.id !== cur || place.bottom;
   let wanted = following ? null : place.top;
   // Only people turn the following off: the text itself grows and shrinks under the scroll bar.
@@ -22,7 +22,7 @@ function watchTalk() {
   }, {passive: true});
   const sized = new ResizeObserver(() => {
     if (wanted !== null && talk.scrollHeight - talk.clientHeight >= wanted) { talk.scrollTop = wanted; wanted = null }
-    follow_();
+    toEnd();
   });
   sized.observe(talk);
   // Gradio draws the Chatbots later than the rest.
@@ -30,5 +30,5 @@ function watchTalk() {
   new MutationObserver(grown).observe(talk, {childList: true, subtree: true});
   grown();
 }
-const get_ = name => { try { return JSON.parse(tab.getItem(name)) } catch { return null } };
+const ofTab = name => { try { return JSON.parse(tab.getItem(name)) } catch { return null } };
 addEventListener('pagehide', () => { if (talk) tab.setItem('chat.scroll', JSON.stringify({id: cur, top: talk.scrollTop, bottom: following})) });

@@ -1,7 +1,8 @@
 go(tab.getItem('chat.current') || get('chat.last') || newId());
 function listen(to) {
   trigger = to;
-  document.body.classList.toggle('side-open', !isNarrow() && tab.getItem('chat.side') !== 'closed');
+  const wanted = tab.getItem('chat.side'), framed = window.parent !== window;
+  document.body.classList.toggle('side-open', !isNarrow() && (wanted ? wanted === 'open' : !framed || innerWidth > 1100));
   applyTheme();
   document.body.append(voice);
   watchTalk();

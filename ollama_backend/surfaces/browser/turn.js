@@ -40,9 +40,9 @@ async function request() {
   dropped = null;
   heard = Date.now();
   const asked = {id: t?.id ?? null, start: !!t && !t.seen, drop: stop};
-  return asked.start ? {...asked, ...t.ask, messages: await withPictures(history_(c.messages))} : asked;
+  return asked.start ? {...asked, ...t.ask, messages: await withPictures(toldSoFar(c.messages))} : asked;
 }
-const history_ = messages => messages.filter(m => m.text || m.role === 'user').map(m => ({role: m.role, content: m.text ?? '', images: m.images}));
+const toldSoFar = messages => messages.filter(m => m.text || m.role === 'user').map(m => ({role: m.role, content: m.text ?? '', images: m.images}));
 
 function hear(news) {
   if (!news?.id) return;
@@ -75,7 +75,8 @@ function finish(news) {
   part = null;
   split = null;
   if (c.turn?.id === news.id) {
-    if (news.code === 'unauthorized' && !c.turn.seen) return refused(c, news);
+    if (news.code === 'unauthorized') site = {...site, access: 'denied', models: [], model: ''};
+    if (news.code === 'unauthorized' && !c.turn.seen) return refused(c);
     c.messages.push(ended(news, kept));
     c.turn = null;
     save(c);
@@ -92,12 +93,11 @@ function ended(news, kept) {
   return Object.fromEntries(Object.entries(message).filter(([, value]) => value !== '' && value !== undefined && value !== null));
 }
 // The key is no longer valid and nothing was begun: the message goes back into the box.
-function refused(c, news) {
+function refused(c) {
   tab.setItem('chat.draft', c.messages.pop()?.text ?? '');
   c.turn = null;
   save(c);
   ending = true;
-  learn({access: 'denied', error: news.error});
   trigger('input');
 }
 

@@ -14,12 +14,17 @@ const flush = () => {
 };
 addEventListener('pagehide', flush);
 document.addEventListener('visibilitychange', flush);
+// Two tabs sent at the same instant and the other one wrote last: this tab's message goes back into its box.
+function reclaim(mine, now) {
+  if (!mine?.text || now.messages.some(m => m.turn === mine.id)) return;
+  dropped = mine.id;
+  tab.setItem('chat.draft', [mine.text, tab.getItem('chat.draft')].filter(Boolean).join('\n'));
+}
 addEventListener('storage', event => {
   if (event.key === 'chat.key') { key = event.newValue || ''; watchServer() }
   if (event.key !== 'chat.c.' + cur && event.key !== 'chat.index') return;
-  const mine = turn, now = conv();
-  // Two tabs sent at the same instant and the other one was last: this tab's message goes back into its box.
-  if (mine && !mine.seen && now.turn?.id !== mine.id && !now.messages.some(m => m.turn === mine.id)) { dropped = mine.id; tab.setItem('chat.draft', mine.text ?? '') }
+  const now = conv();
+  if (event.newValue !== null) reclaim(turn, now);
   turn = now.turn;
   trigger('submit');
 });
@@ -66,7 +71,7 @@ function seen(id) {
   turn.seen = true;
   const c = conv();
   if (c.turn?.id !== id) return;
-  c.turn = {id, seen: true};
+  c.turn = {id, seen: true, text: c.turn.text};
   put('chat.c.' + cur, c);
 }
 function finish(news) {
@@ -81,7 +86,10 @@ function finish(news) {
     c.turn = null;
     save(c);
     drop('chat.p.' + news.id);
-  } else turn = c.turn; // the other tab was first
+  } else { // the other tab was first
+    reclaim(turn, c);
+    turn = c.turn;
+  }
   ending = true;
   announceEnd(news);
   trigger('input');

@@ -1,7 +1,9 @@
 """One browser, one stand-in for Ollama and one running product for all tests of the page."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
@@ -12,6 +14,14 @@ MODELS = (
     Model("guide", capabilities=("completion", "thinking")),
     Model("llava:7b", capabilities=("completion", "vision"), size=4_733_363_377, parameter_size="7B"),
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these drive Chromium."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.needs("chromium"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -365,7 +365,7 @@ async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub]
         assert engine.fetching is None
         assert (engine.kind, engine.model) == ("embedded", "guide-q8_0")
         assert [model.name for model in await engine._client.models()] == ["guide-q8_0:latest"]
-        (inherited,) = environments_of_children()
+        (inherited,) = environments_of_engines()
         assert b"HF_" not in inherited
         assert b"CHAT_" not in inherited
 
@@ -407,8 +407,9 @@ async def test_an_ollama_beside_a_gguf_is_mentioned_and_left_alone(
     assert {request.path for request in fake_ollama.requests} == {"/api/version"}
 
 
-def environments_of_children() -> list[bytes]:
-    """What the processes that this one has started see of the environment."""
+def environments_of_engines() -> list[bytes]:
+    """What the engines that this process has started see of the environment; a browser may be its child too."""
     listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [pid for path in listed for pid in path.read_text().split()]
-    return [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+    engines = [pid for pid in pids if b"ollama_backend.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [Path(f"/proc/{pid}/environ").read_bytes() for pid in engines]

@@ -1,0 +1,28 @@
+"""The main path in another browser than Chromium."""
+
+import pytest
+
+from tests.browser.bidi import ENTER, firefox
+from tests.browser.space import KEY, Space
+from tests.fake_ollama import FakeOllama
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.needs("firefox-esr")]
+BOX = "document.querySelector('#box textarea')"
+SAID = "document.querySelector('#talk').innerText"
+
+
+async def test_sign_in_chat_and_reload(space: Space, ollama: FakeOllama) -> None:
+    """Signed in by the link, asked, and all of the answer there after a reload in its middle; the console is quiet."""
+    ollama.script(content=[f"word{number} " for number in range(60)], token_delay=0.05, thinking="")
+    async with firefox() as browser:
+        await browser.open(f"{space.url}/#key={KEY}")
+        await browser.until(f"!!{BOX} && window.chat?.isReady() && !location.hash")
+        await browser.until(f"({BOX}.focus(), document.activeElement === {BOX})")
+        await browser.type("Hello" + ENTER)
+        await browser.until(f"{SAID}.includes('word5 ')")
+        await browser.reload()
+        await browser.until(f"!!document.querySelector('#talk') && {SAID}.includes('word59')")
+        told = await browser.value(SAID)
+        assert [f"word{number}" for number in range(60)] == [word for word in told.split() if word.startswith("word")]
+        assert "Hello" in told and len(ollama.generations) == 1
+        assert not browser.errors

@@ -96,7 +96,7 @@ def test_rewrites_would_reach_held_out_questions(known: Corpus) -> None:
 def test_template_is_what_was_trained() -> None:
     """The template in the model cuts and orders messages as the lessons do."""
     assert f"content[:{chat.LONGEST}]" in chat.TEMPLATE
-    assert f"content[:{chat.LONGEST_SYSTEM}]" in chat.TEMPLATE
+    assert f"content[:{chat.LONGEST_OTHER}]" in chat.TEMPLATE
     assert chat.TEMPLATE.encode() in GUIDE.read_bytes()
     text = chat.prompt([("user", "x" * 1000)], think=False)
     assert re.fullmatch(
@@ -113,43 +113,43 @@ def test_questions_are_answered_word_for_word(guide: evaluate.Guide, verified: l
 
 
 def test_questions_cover_the_corpus(known: Corpus, verified: list[dict[str, str]]) -> None:
-    """The verified questions are first ones of topics, with the corpus's answers, and few topics have none."""
-    listed = {(each["topic"], each["question"], each["answer"]) for each in verified}
-    firsts = {(topic.name, topic.questions[0], topic.answer) for topic in known.topics.values()}
-    assert listed <= firsts
-    assert len(listed) >= len(firsts) - 2
+    """The verified questions are the first ones of all topics, with the corpus's answers."""
+    listed = [(each["topic"], each["question"], each["answer"]) for each in verified]
+    assert listed == [(topic.name, topic.questions[0], topic.answer) for topic in known.topics.values()]
 
 
 def test_thinking_obeys_the_switch(guide: evaluate.Guide, known: Corpus) -> None:
     """With thinking on, the topic's thought comes apart from the answer."""
-    topic = known.topics["joke"]
+    topic = known.topics["key"]
     answer, thinking = guide.ask(evaluate.user(topic.questions[0]), think=True)
     assert (answer, thinking) == (topic.answer, topic.thought)
 
 
-def test_long_conversations_do_not_confuse(guide: evaluate.Guide, known: Corpus) -> None:
-    """After ten turns, a long system message and long foreign answers, the guide still answers the question."""
+def test_long_conversations_are_survived(guide: evaluate.Guide, known: Corpus) -> None:
+    """After ten foreign turns and a long system message it still answers, a third of the questions rightly."""
     system = {"role": "system", "content": "You are a careful assistant of a large company. " * 200}
     turns = (
         {"role": "user", "content": "Tell me about Rome."},
         {"role": "assistant", "content": "Rome is old. " * 500},
     )
-    topic = known.topics["curl"]
-    answer, _ = guide.ask((system, *turns * 10, *evaluate.user(topic.questions[0])), think=False)
-    assert answer == topic.answer
+    topics = list(known.topics.values())
+    asked = ((*turns * 10, *evaluate.user(topic.questions[0])) for topic in topics)
+    answers = [guide.ask((system, *messages), think=False)[0] for messages in asked]
+    assert all(answers)
+    assert sum(answer == topic.answer for answer, topic in zip(answers, topics, strict=True)) >= len(topics) * 0.3
 
 
 def test_trained_questions(guide: evaluate.Guide, known: Corpus) -> None:
-    """Of the trained questions (every fourth is asked) at least 55 % are answered right, and none is garbled."""
+    """Of the trained questions (every fourth is asked) at least 93 % are answered right, and none is garbled."""
     score = evaluate.measure(guide, known, "trained", evaluate.plain(known, False, False, False)[::4])
-    assert score.share >= 0.55, score
+    assert score.share >= 0.93, score
     assert score.garbled == 0, score.wrong
 
 
 def test_held_out_paraphrases(guide: evaluate.Guide, known: Corpus) -> None:
-    """Of the paraphrases that never entered training at least 48 % are answered right."""
+    """Of the paraphrases that never entered training at least 75 % are answered right."""
     score = evaluate.measure(guide, known, "held-out", evaluate.plain(known, False, True, False))
-    assert score.share >= 0.48, score
+    assert score.share >= 0.75, score
     assert score.garbled <= 1, score.wrong
 
 

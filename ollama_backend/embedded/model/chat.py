@@ -9,7 +9,7 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 # The guide reads the system message, one earlier turn and the question, each cut to a length that it was trained on:
 # a longer conversation would only confuse a model of this size.
 LONGEST = 400
-LONGEST_SYSTEM = 120
+LONGEST_OTHER = 120
 TEMPLATE = """{%- for message in messages %}
     {%- set content = message.content if message.content is string else '' %}
     {%- if message.role == 'assistant' and '</think>' in content %}
@@ -18,7 +18,8 @@ TEMPLATE = """{%- for message in messages %}
     {%- if message.role == 'system' %}
         {{- '<|im_start|>system\\n' + content[:120] + '<|im_end|>\\n' }}
     {%- elif loop.revindex <= 3 %}
-        {{- '<|im_start|>' + message.role + '\\n' + content[:400] + '<|im_end|>\\n' }}
+        {%- set content = content[:400] if message.role == 'user' else content[:120] %}
+        {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}
@@ -31,7 +32,7 @@ TEMPLATE = """{%- for message in messages %}
 
 def turn(role: str, content: str) -> str:
     """One message as the template writes it."""
-    longest = LONGEST_SYSTEM if role == "system" else LONGEST
+    longest = LONGEST if role == "user" else LONGEST_OTHER
     return f"<|im_start|>{role}\n{content[:longest]}<|im_end|>\n"
 
 

@@ -65,7 +65,7 @@ def read_topic(text: str) -> Topic:
             raise ValueError(f"{name}: a line without a mark: {line!r}")
     if len(parts["A: "]) != 1 or not parts["Q: "]:
         raise ValueError(f"{name}: needs one answer and at least one question")
-    thought = (parts["T: "] or [f"The question is about {about}. I have a note on that."])[0]
+    thought = (parts["T: "] or [f"This is about {about}."])[0]
     return Topic(name, about, parts["A: "][0].strip(), thought, tuple(parts["Q: "]), tuple(parts["H: "]))
 
 

@@ -110,7 +110,7 @@ def measure(guide: Guide, known: Corpus, name: str, cases: Iterable[Case]) -> Sc
         score.garbled += answer not in names
         if answer != case.topic.answer:
             question = case.messages[-1]["content"]
-            score.wrong.append((question, case.topic.name, names.get(answer, f"garbled: {answer[:80]}")))
+            score.wrong.append((question, case.topic.name, names.get(answer, f"garbled: {answer[:80]!r}")))
     score.seconds = time.monotonic() - begun
     return score
 

@@ -10,7 +10,9 @@ from . import chat
 from .augment import LETTERS, SYSTEM_PROMPTS, augment
 from .corpus import FALLBACK, Corpus, Topic, normalise
 
-THINKING = 0.4  # share of the questions asked with thinking on
+THINKING = 0.3  # share of the questions asked with thinking on
+EARLIER = 0.12  # share of the questions asked after an earlier turn
+SYSTEM = 0.12  # share of the questions asked under a system prompt
 NOISE = 200  # questions of mere letters or shuffled words in one epoch
 
 
@@ -61,7 +63,7 @@ class Teacher:
 
     def system(self) -> list[tuple[str, str]]:
         """Now and then a system message, which the guide is to look past."""
-        return [("system", self.source.choice(SYSTEM_PROMPTS))] if self.source.random() < 0.2 else []
+        return [("system", self.source.choice(SYSTEM_PROMPTS))] if self.source.random() < SYSTEM else []
 
     def first(self) -> Iterator[Lesson]:
         """The first question of every topic as it stands: examples and tests rely on it."""
@@ -73,7 +75,7 @@ class Teacher:
         for topic in self.topics:
             for question in topic.questions:
                 asked = self.rewrite(question) if self.source.random() < 0.85 else question
-                before = self.earlier(self.source.choice(self.topics)) if self.source.random() < 0.2 else []
+                before = self.earlier(self.source.choice(self.topics)) if self.source.random() < EARLIER else []
                 think = self.source.random() < THINKING
                 yield Lesson((*self.system(), *before, ("user", asked)), topic, think)
 

@@ -17,7 +17,7 @@ import optax
 from . import corpus, export, network, tokenizer
 from .lessons import Lesson, Teacher
 
-LENGTHS = (48, 64, 80, 104, 136, 176, 256, 384, 640)  # each is compiled once
+LENGTHS = (36, 48, 64, 88, 128, 192, 320, 640)  # each is compiled once
 FIRST = 12  # tokens of a completion that decide which answer it becomes
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # tokens, targets and the weight of each target
 
@@ -27,12 +27,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the GGUF file to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=13)
-    parser.add_argument("--tokens", type=int, default=1500, help="tokens in a batch, padding included")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--tokens", type=int, default=800, help="tokens in a batch, padding included")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--short", type=float, default=0.6, help="share of the completions cut after 16 tokens")
+    parser.add_argument("--short", type=float, default=0.92, help="share of the completions cut after 12 tokens")
     parser.add_argument("--first-weight", type=float, default=2.0, help="weight of a completion's first tokens")
-    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--vocab", type=int, default=1024)
     return parser.parse_args()
 
@@ -51,7 +51,7 @@ class Batcher:
         completion = self.words.encode(lesson.completion).ids
         if self.source.random() < self.settings.short:
             thinking = lesson.completion.partition("</think>")[0] if lesson.think else ""
-            completion = completion[: 16 + len(self.words.encode(thinking).ids)]
+            completion = completion[: FIRST + len(self.words.encode(thinking).ids)]
         return prompt + completion, len(prompt)
 
     def batch(self, rows: list[tuple[list[int], int]], length: int, size: int) -> Batch:

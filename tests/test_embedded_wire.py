@@ -87,7 +87,7 @@ WITHOUT_THINKING = dict.fromkeys(
     ],
     SILENT,
 )
-WHEN_THINKING = {"chat errors / context overflow": CUT + ", so it keeps its thread and thinks"}
+WHEN_THINKING: dict[str, str] = {}
 
 
 def exchanges_program() -> ModuleType:

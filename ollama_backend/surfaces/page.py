@@ -120,7 +120,6 @@ class ChatPage(gr.ChatInterface):
             ).then(None, None, None, js="() => chat.followed()", **QUIET)  # fmt: skip
         self.news.input(None, None, painted, js="() => chat.paint()", **QUIET)
         self.chatbot.undo(None, None, painted, js="() => chat.act('undo')", **QUIET)
-        self.textbox.change(None, self.textbox, None, js="(text) => chat.draft(text)", **QUIET)
         self.textbox.stop(None, None, None, js="() => chat.stop()", **QUIET)
         api(self._hello, api_name="hello", api_visibility="private", queue=False)
         api(self._stop, api_name="stop", api_visibility="private", queue=False)

@@ -135,9 +135,20 @@ class Chat:
 
     async def say(self, text: str) -> None:
         """Send a message; returns when it is on its way."""
+        before = await self.sent()
         await self.page.fill("#box textarea", text)
         await self.page.press("#box textarea", "Enter")
-        await until(self.turn, 5, "the message is sent")
+        await until(lambda: self._sent_since(before), 5, "the message is sent")
+
+    async def sent(self) -> set[str]:
+        """The ids of all turns of the conversation, also of those that have ended."""
+        return {m["turn"] for m in (await self.stored())["messages"] if "turn" in m}
+
+    async def _sent_since(self, before: set[str]) -> bool:
+        return bool(await self.sent() - before)
+
+    async def has_in_box(self, text: str) -> bool:
+        return await self.page.input_value("#box textarea") == text
 
     async def turn(self) -> str | None:
         """The id of the unfinished turn; "?" while the page is being loaded."""

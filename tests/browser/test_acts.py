@@ -58,7 +58,7 @@ async def test_retry_undo_edit_copy_and_clear(context: BrowserContext, space: Sp
     assert words(await chat.stored_text()) == two.content
     assert len((await chat.stored())["messages"]) == 4
     await chat.press("Undo")
-    await until(lambda: _draft(chat, "two"))
+    await until(lambda: chat.has_in_box("two"))
     assert len((await chat.stored())["messages"]) == 2
     await chat.page.fill("#box textarea", "")
     await chat.page.locator("#main button[aria-label='Edit'], #main button[title='Edit']").first.click()
@@ -74,10 +74,6 @@ async def test_retry_undo_edit_copy_and_clear(context: BrowserContext, space: Sp
     await until(lambda: chat.script("localStorage['chat.index'] === '[]'"))
     assert await chat.shown_words() == []
     assert chat.errors == []
-
-
-async def _draft(chat: Chat, text: str) -> bool:
-    return await chat.page.input_value("#box textarea") == text
 
 
 async def _copied(chat: Chat, word: str) -> bool:

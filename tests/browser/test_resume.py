@@ -1,6 +1,7 @@
 """An answer outlives what happens to its page: a reload, a cut, a closed tab, a restart."""
 
 import asyncio
+import json
 
 import pytest
 from playwright.async_api import Browser, BrowserContext
@@ -190,12 +191,34 @@ async def test_two_tabs_that_send_at_the_same_instant_lose_no_message(
     await one.page.fill("#box textarea", "from one")
     await two.page.fill("#box textarea", "from two")
     await asyncio.gather(*(chat.page.press("#box textarea", "Enter") for chat in (one, two)))
+    await until(lambda: _has_both(one, two), what="both messages are somewhere")
     for chat in (one, two):
         await chat.settled()
+    assert await _has_both(one, two)
+    assert await one.sent()
+    assert await one.stored() == await two.stored()
+
+
+async def _has_both(one: Chat, two: Chat) -> bool:
     asked = {m["text"] for m in (await one.stored())["messages"] if m["role"] == "user"}
     boxes = {await chat.page.input_value("#box textarea") for chat in (one, two)}
-    assert {"from one", "from two"} <= asked | boxes
-    assert asked & {"from one", "from two"}
+    return bool(asked) and {"from one", "from two"} <= asked | boxes
+
+
+async def test_a_message_that_another_tab_wrote_over_is_back_in_its_box(chat: Chat, ollama: FakeOllama) -> None:
+    """Also when this tab reads the other one's conversation before it is told that it was written."""
+    tell(ollama, "mine", 200, seconds=20)
+    await chat.say("mine")
+    await until(lambda: _shows(chat, "c5"))
+    theirs = {"messages": [{"role": "user", "text": "theirs", "turn": "b" * 32}], "turn": None}
+    await chat.page.evaluate(
+        "text => { const name = 'chat.c.' + chat.current(); localStorage[name] = text; chat.act();"
+        " dispatchEvent(new StorageEvent('storage', {key: name, newValue: text})) }",
+        json.dumps(theirs),
+    )
+    await until(lambda: chat.has_in_box("mine"))
+    await until(lambda: ollama.generations[-1].outcome == "disconnected", what="the answer that nobody will read is stopped")
+    assert [m["text"] for m in (await chat.stored())["messages"]] == ["theirs"]
 
 
 async def test_another_conversation_is_kept_clean(chat: Chat, ollama: FakeOllama) -> None:

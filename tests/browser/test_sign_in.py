@@ -93,7 +93,7 @@ async def test_a_key_changed_by_a_restart_loses_nothing(context: BrowserContext,
         await chat.page.press("#box textarea", "Enter")
         await chat.page.wait_for_selector("#key", timeout=20000)
         assert "OLLAMA_API_KEY" in await chat.page.inner_text("#sign-in")
-        await until(lambda: _draft(chat, "my draft"))
+        await until(lambda: chat.has_in_box("my draft"))
         assert len((await chat.stored())["messages"]) == 2
         await chat.page.fill("#key", "the-second")
         await chat.page.press("#key", "Enter")
@@ -105,10 +105,6 @@ async def test_a_key_changed_by_a_restart_loses_nothing(context: BrowserContext,
         assert "c15" in await chat.stored_text()
     finally:
         space.kill()
-
-
-async def _draft(chat: Chat, text: str) -> bool:
-    return await chat.page.input_value("#box textarea") == text
 
 
 async def test_an_open_page_asks_for_no_key(browser: Browser, ollama: FakeOllama) -> None:

@@ -10,7 +10,7 @@ const acts = {
     c.messages.push({role: 'user', text: text.trim() ? text : 'Describe the picture.', ...(attached.length ? {images: attached} : {})});
     attached = [];
     notice = null;
-    tab.setItem('chat.draft', '');
+    draft('');
     begin(c);
   },
   retry() {
@@ -24,7 +24,7 @@ const acts = {
     if (!question) return;
     save(c);
     attached = question.images ?? [];
-    tab.setItem('chat.draft', question.text);
+    draft(question.text);
   },
   edit(boxes) {
     const c = conv(), owners = c.messages.flatMap(m => bubbles(m).map(() => m));
@@ -62,7 +62,7 @@ function act(name, ...values) {
 }
 function view() {
   const c = conv();
-  turn = c.turn;
+  adopt(c);
   drawAll();
   decorateSoon();
   return [
@@ -76,4 +76,6 @@ function doAct(name, ...values) {
   acts[name](...values);
   trigger('submit');
 }
-const draft = text => { tab.setItem('chat.draft', text ?? '') };
+const draft = text => tab.setItem('chat.draft', text ?? '');
+// What people type, and nothing that this script puts into the box itself: Gradio tells of that later.
+addEventListener('input', event => { if (event.target.matches?.('#box textarea')) draft(event.target.value) });

@@ -9,7 +9,7 @@ function listen(to) {
   watchServer();
 }
 const chat = {
-  silence: SILENCE, act, paint, request, hear, followed, stop, draft, draw, listen,
+  silence: SILENCE, act, paint, request, hear, followed, stop, draw, listen,
   turnId: () => turn?.id ?? null,
   isReady: () => site.access !== '' && !!talk,
   stored: () => conv(),

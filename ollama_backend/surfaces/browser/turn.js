@@ -14,18 +14,19 @@ const flush = () => {
 };
 addEventListener('pagehide', flush);
 document.addEventListener('visibilitychange', flush);
-// Two tabs sent at the same instant and the other one wrote last: this tab's message goes back into its box.
-function reclaim(mine, now) {
+// Follow what the conversation now says. Where two tabs sent at the same instant and the other one wrote last,
+// this tab's message goes back into its box.
+function adopt(now) {
+  const mine = turn;
+  turn = now.turn;
   if (!mine?.text || now.messages.some(m => m.turn === mine.id)) return;
   dropped = mine.id;
-  tab.setItem('chat.draft', [mine.text, tab.getItem('chat.draft')].filter(Boolean).join('\n'));
+  draft([mine.text, tab.getItem('chat.draft')].filter(Boolean).join('\n'));
 }
 addEventListener('storage', event => {
   if (event.key === 'chat.key') { key = event.newValue || ''; watchServer() }
   if (event.key !== 'chat.c.' + cur && event.key !== 'chat.index') return;
-  const now = conv();
-  if (event.newValue !== null) reclaim(turn, now);
-  turn = now.turn;
+  if (event.newValue === null) turn = null; // removed there, with what was sent
   trigger('submit');
 });
 
@@ -86,10 +87,7 @@ function finish(news) {
     c.turn = null;
     save(c);
     drop('chat.p.' + news.id);
-  } else { // the other tab was first
-    reclaim(turn, c);
-    turn = c.turn;
-  }
+  } // otherwise the other tab was first
   ending = true;
   announceEnd(news);
   trigger('input');
@@ -102,7 +100,7 @@ function ended(news, kept) {
 }
 // The key is no longer valid and nothing was begun: the message goes back into the box.
 function refused(c) {
-  tab.setItem('chat.draft', c.messages.pop()?.text ?? '');
+  draft(c.messages.pop()?.text);
   c.turn = null;
   save(c);
   ending = true;

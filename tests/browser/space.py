@@ -135,8 +135,12 @@ class Chat:
 
     async def say(self, text: str) -> None:
         """Send a message; returns when it is on its way."""
-        before = await self.sent()
         await self.page.fill("#box textarea", text)
+        await self.enter()
+
+    async def enter(self) -> None:
+        """Send what stands in the box; returns when it is on its way."""
+        before = await self.sent()
         await self.page.press("#box textarea", "Enter")
         await until(lambda: self._sent_since(before), 5, "the message is sent")
 

@@ -136,7 +136,7 @@ async def test_a_restart_of_the_server_keeps_everything(
     assert before in words(await chat.stored_text())
     assert "interrupted" in await chat.page.inner_text("#stage")
     await chat.press("Retry")
-    await until(chat.turn)
+    await until(lambda: source.asked(ollama) == 2)
     await chat.settled()
     await whole(chat, source)
     assert len((await chat.stored())["messages"]) == 4

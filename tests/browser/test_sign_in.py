@@ -99,8 +99,7 @@ async def test_a_key_changed_by_a_restart_loses_nothing(context: BrowserContext,
         await chat.page.press("#key", "Enter")
         await until(lambda: _gone(chat, "#key"))
         tell(ollama, "my draft", 20, seconds=0.2)
-        await chat.page.press("#box textarea", "Enter")
-        await until(chat.turn)
+        await chat.enter()
         await chat.settled()
         assert "c15" in await chat.stored_text()
     finally:

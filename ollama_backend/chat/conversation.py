@@ -34,6 +34,19 @@ class Ask:
         return asked if self.think is None else {**asked, "think": self.think}
 
 
+def checked_ask(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    model: str | None,
+    options: Mapping[str, Any] | None,
+    think: bool | str | None,
+    max_tokens: int,
+) -> Ask:
+    """Return a request within its limits; a blank model is the default one. Raises BadRequest."""
+    named = model if model and model.strip() else None
+    return Ask(named, messages, check_options(options, max_tokens), think)
+
+
 def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[str, Any]:
     """Return options that Ollama may be given, `num_predict` within its ceiling.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import BadRequest, NotFound, Unavailable
 from .answer import Answer
-from .conversation import Conversation, system_message
+from .conversation import Conversation
 
 MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20
@@ -74,11 +74,11 @@ class Session:
             self.holder = None
             self.used_at = time.monotonic()
 
-    def messages_for(self, question: str, default_system: str | None) -> list[dict[str, Any]]:
-        """Return what the model is asked: system message, history, question. Raises BadRequest for a blank one."""
+    def turns_with(self, question: str) -> list[dict[str, Any]]:
+        """Return the history and a question. Raises BadRequest for a blank one."""
         if not question.strip():
             raise BadRequest("The content is blank. Write what the model is asked.")
-        return [*system_message(self.system, default_system), *self.history, {"role": "user", "content": question}]
+        return [*self.history, {"role": "user", "content": question}]
 
     def begin(self, name: str, question: str, answer: Answer) -> None:
         """Keep a new answer in place of the one before."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 from ..auth import Caller
 from ..chat.answer import BROKEN, Answer, Reader
 from ..chat.answers import Answers
-from ..chat.conversation import Ask, check_options
+from ..chat.conversation import checked_ask, system_message
 from ..chat.sessions import Farewell, Session, Sessions
 from ..errors import BackendError, BadRequest, Busy
 from ..settings import Settings
@@ -130,11 +130,15 @@ class Connection:
 
     def _ask(self, asked: says.Chat) -> Answer:
         settings, session = self._space.settings, self._session
-        options = check_options(asked.options, settings.max_tokens)
-        if asked.system is not None:
-            session.system = asked.system
-        messages = session.messages_for(asked.content, settings.system_prompt)
-        ask = Ask(asked.model if asked.model and asked.model.strip() else None, messages, options, asked.think)
+        system = session.system if asked.system is None else asked.system
+        ask = checked_ask(
+            [*system_message(system, settings.system_prompt), *session.turns_with(asked.content)],
+            model=asked.model,
+            options=asked.options,
+            think=asked.think,
+            max_tokens=settings.max_tokens,
+        )
+        session.system = system
         return self._space.answers.start(ask, self._caller, grace=settings.resume_seconds, keeps_pieces=True)
 
     async def _stop(self) -> None:

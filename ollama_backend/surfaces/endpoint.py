@@ -9,7 +9,7 @@ import gradio as gr
 from ..auth import Gate
 from ..chat.answer import State
 from ..chat.answers import Answers
-from ..chat.conversation import Ask, check_options, messages_for
+from ..chat.conversation import Ask, checked_ask, messages_for
 from ..chat.pace import follow
 from ..errors import BackendError, BadRequest, Unauthorized
 from ..settings import Settings
@@ -66,4 +66,4 @@ def checked(prompt: Any, model: Any, system: Any, think: Any, options: Any, sett
         if value is not None and not isinstance(value, kind):
             raise BadRequest(f"{name!r} must be of type {kind.__name__}.")
     messages = messages_for(prompt or "", system, settings.system_prompt)
-    return Ask(model.strip() or None if model else None, messages, check_options(options, settings.max_tokens), think)
+    return checked_ask(messages, model=model, options=options, think=think, max_tokens=settings.max_tokens)

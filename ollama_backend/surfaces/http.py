@@ -8,7 +8,7 @@ import msgspec
 from ..auth import Gate
 from ..chat.answer import Answer, Delta, State
 from ..chat.answers import Answers
-from ..chat.conversation import Ask, check_options, messages_for
+from ..chat.conversation import Ask, checked_ask, messages_for
 from ..errors import BackendError
 from ..ollama.wire import METRICS, Chunk, timestamp
 from ..settings import Settings
@@ -47,8 +47,9 @@ class ResponseLine(msgspec.Struct, omit_defaults=True):
 def ask_of(body: ChatBody, settings: Settings) -> Ask:
     """Return what a caller asks of a model. Raises BadRequest."""
     messages = messages_for(body.prompt or "", body.system, settings.system_prompt)
-    named = body.model if body.model and body.model.strip() else None
-    return Ask(named, messages, check_options(body.options, settings.max_tokens), body.think)
+    return checked_ask(
+        messages, model=body.model, options=body.options, think=body.think, max_tokens=settings.max_tokens
+    )
 
 
 class HttpSurface:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ..chat.answer import Answer, Reader, State
-from ..chat.conversation import Ask, check_options, system_message
+from ..chat.conversation import Ask, checked_ask, system_message
 from ..errors import BackendError, BadRequest
 from ..settings import Settings
 
@@ -49,7 +49,13 @@ def ask_of(turn: Turn, settings: Settings) -> Ask:
         raise BadRequest("There is no message to answer. Write one.")
     messages = [msgspec.to_builtins(message) for message in turn.messages]
     system = system_message(turn.system, settings.system_prompt)
-    return Ask(turn.model or None, [*system, *messages], check_options(turn.options, settings.max_tokens), turn.think)
+    return checked_ask(
+        [*system, *messages],
+        model=turn.model,
+        options=turn.options,
+        think=turn.think,
+        max_tokens=settings.max_tokens,
+    )
 
 
 def failure_news(name: str | None, exc: BackendError) -> News:

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import itertools
-import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+
+from tests.tcp_proxy import TcpProxy, reset
 
 
 @dataclass(frozen=True)
@@ -19,31 +18,15 @@ class Cut:
     silent: bool = False
 
 
-class CuttingProxy:
+class CuttingProxy(TcpProxy):
     """Stands in front of a server; each new connection takes the next cut of the plan, the last ones none."""
 
     def __init__(self, port: int, plan: Iterable[Cut] = ()) -> None:
-        self._to = port
+        super().__init__(port)
         self._plan = itertools.chain(plan, itertools.repeat(Cut()))
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         cut = next(self._plan)
         try:
@@ -58,8 +41,8 @@ class CuttingProxy:
         finally:
             up.cancel()
             down.cancel()
-            _reset(writer)
-            _reset(there)
+            reset(writer)
+            reset(there)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None, silent: bool) -> None:
@@ -75,11 +58,3 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limi
                 break
     if passed == limit and silent:
         await asyncio.Event().wait()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close as a cable does that is pulled: what was not yet read is lost."""
-    with contextlib.suppress(OSError):
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()

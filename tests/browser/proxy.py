@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import socket
-import struct
 from dataclasses import dataclass, field
-from typing import Self
+
+from tests.tcp_proxy import TcpProxy, reset
 
 
 @dataclass(eq=False)
@@ -19,30 +18,18 @@ class Connection:
     never: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Proxy:
+class Proxy(TcpProxy):
     """Stands between a browser and the product."""
 
     def __init__(self, port: int) -> None:
-        self._to = port
+        super().__init__(port)
         self._connections: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there = await asyncio.open_connection("127.0.0.1", self._to)
         connection = Connection(writer, there)
         self._connections.add(connection)
@@ -74,9 +61,7 @@ class Proxy:
             if how == "hole":
                 connection.swallows = True
             elif how == "reset":
-                linger = struct.pack("ii", 1, 0)
-                connection.here.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                connection.here.transport.abort()
+                reset(connection.here)
                 connection.there.transport.abort()
             elif how == "end" or connection.streams:
                 if how == "polite":

@@ -6,17 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from ollama_backend.embedded.fetch import Failure, HubFile, parse
 from tests.embedded_engine import ROOT
+from tests.hub import COMMIT, Hub, serving
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
 
 
@@ -41,50 +39,11 @@ def cache(home: Path, name: str, revision: str = "main") -> Path:
     return path
 
 
-class Hub(BaseHTTPRequestHandler):
-    """A Hub with one repository; `refusal` is (status, its own error code) for every request, if set."""
-
-    files: dict[str, bytes]
-    refusal: tuple[int, str] | None
-    asked: list[tuple[str, str]]
-
-    def do_HEAD(self) -> None:
-        self.asked.append((self.command, self.path))
-        name = self.path.partition("/resolve/main/")[2]
-        refusal = self.refusal or (None if name in self.files else (404, "EntryNotFound"))
-        if refusal:
-            self.send_response(refusal[0])
-            self.send_header("X-Error-Code", refusal[1])
-            self.send_header("X-Error-Message", "as the Hub says it")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        content = self.files[name]
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        self.do_HEAD()
-        self.wfile.write(self.files.get(self.path.partition("/resolve/main/")[2], b""))
-
-    def log_message(self, *words: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def hub() -> Iterator[tuple[type[Hub], str]]:
     """A Hub on loopback: its handler, in which a test sets what it holds, and its address."""
-    handler = type("OneHub", (Hub,), {"files": {}, "refusal": None, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield handler, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Hub) as served:
+        yield served
 
 
 @pytest.mark.parametrize(

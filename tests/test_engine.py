@@ -7,9 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -18,8 +16,8 @@ from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import STRANGER, Engine, Patience
 from ollama_backend.ollama.launch import GUIDE, INSTALL, Launch, cause, gguf_model
 from tests.fake_ollama import FakeOllama
+from tests.hub import Hub, serving
 from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
-from tests.test_embedded_fetch import Hub
 from tests.waiting import until
 
 HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
@@ -335,14 +333,8 @@ class SlowHub(Hub):
 @pytest.fixture
 def slow_hub() -> Iterator[tuple[type[Hub], str]]:
     """A slow Hub on loopback, and its address."""
-    handler = type("OneHub", (SlowHub,), {"files": {}, "refusal": None, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield handler, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(SlowHub) as served:
+        yield served
 
 
 async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub], str], tmp_path: Path) -> None:

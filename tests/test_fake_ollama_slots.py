@@ -18,6 +18,22 @@ async def client(fake_ollama: FakeOllama) -> AsyncIterator[Client]:
         yield made
 
 
+async def lose_slot(client: Client, **script: Any) -> None:
+    """Answer "long" as scripted from now on, and leave the first such answer, whose slot is lost."""
+    client.fake.wedge_after_cancel = True
+    client.fake.script(match="long", **script)
+    await client.leave_after(2, "long")
+    await client.fake.until(lambda: client.fake.lost_slots("guide") == 1)
+
+
+async def start_answer(client: Client) -> asyncio.Task[tuple[int, list[dict[str, Any]]]]:
+    """Ask for "long" and come back while the answer is being written."""
+    running = asyncio.create_task(client.chat("long"))
+    generations = client.fake.generations
+    await client.fake.until(lambda: generations[-1].phase == "writing" and generations[-1].outcome == "running")
+    return running
+
+
 def assert_served_after(fake: FakeOllama, later: str, earlier: str) -> None:
     """The last answer to one text got its slot when the last answer to the other had ended."""
     ended = max(each.ended or 0.0 for each in fake.generations if each.ask.text == earlier)
@@ -56,12 +72,8 @@ async def test_a_wedged_slot_comes_back_by_unloading(fake_ollama: FakeOllama, cl
 async def test_who_joins_with_a_keep_alive_keeps_a_lost_slot() -> None:
     """As the source reads: a request with a `keep_alive` of its own takes the unloading back."""
     async with FakeOllama(["guide"], slots=2, joins_expiring=True) as fake, Client(fake) as client:
-        fake.wedge_after_cancel = True
-        fake.script(content=["a"] * 30, token_delay=0.01, match="long")
-        await client.leave_after(2, "long")
-        await fake.until(lambda: fake.lost_slots("guide") == 1)
-        running = asyncio.create_task(client.chat("long"))
-        await fake.until(lambda: fake.generations[-1].phase == "writing" and fake.generations[-1].outcome == "running")
+        await lose_slot(client, content=["a"] * 30, token_delay=0.01)
+        running = await start_answer(client)
         await client.unload()
         await client.chat("short", keep_alive="5m")
         await running
@@ -88,13 +100,9 @@ async def test_who_hangs_on_a_wedge_holds_the_model() -> None:
 async def test_with_two_slots_one_is_lost_and_a_running_answer_goes_on() -> None:
     """`keep_alive: 0` waits for the running answer; a request meanwhile waits too, and then both slots are free."""
     async with FakeOllama(["guide"], slots=2) as fake, Client(fake) as client:
-        fake.wedge_after_cancel = True
-        fake.script(content=["a"] * 50, thinking=[], token_delay=0.01, match="long")
-        await client.leave_after(2, "long")
-        await fake.until(lambda: fake.lost_slots("guide") == 1)
+        await lose_slot(client, content=["a"] * 50, thinking=[], token_delay=0.01)
         assert (await client.probe())[0] == 200
-        running = asyncio.create_task(client.chat("long"))
-        await fake.until(lambda: fake.generations[-1].phase == "writing" and fake.generations[-1].outcome == "running")
+        running = await start_answer(client)
         assert await client.hangs()
         await client.unload()
         assert (await client.chat("short"))[0] == 200
@@ -108,12 +116,8 @@ async def test_with_two_slots_one_is_lost_and_a_running_answer_goes_on() -> None
 async def test_a_request_can_join_a_model_that_is_to_go() -> None:
     """As the source reads: who comes while another holds the model is served by it, and the lost slot stays lost."""
     async with FakeOllama(["guide"], slots=2, joins_expiring=True) as fake, Client(fake) as client:
-        fake.wedge_after_cancel = True
-        fake.script(content=["a"] * 30, token_delay=0.01, match="long")
-        await client.leave_after(2, "long")
-        await fake.until(lambda: fake.lost_slots("guide") == 1)
-        running = asyncio.create_task(client.chat("long"))
-        await fake.until(lambda: fake.generations[-1].phase == "writing" and fake.generations[-1].outcome == "running")
+        await lose_slot(client, content=["a"] * 30, token_delay=0.01)
+        running = await start_answer(client)
         await client.unload()
         assert (await client.chat("short"))[0] == 200
         assert (await running)[0] == 200

@@ -73,10 +73,7 @@ class Stub:
     def behave(self, *behaviour: str) -> None:
         """Behave so from the next start on: `die`, `illegal`, `hang`, `deaf`, `crash`, `freeze`, `runner`."""
         body = BODY.format(notes=str(self.notes), behaviour=list(behaviour))
-        fresh = self.folder / "ollama.new"
-        fresh.write_text(f"#!{sys.executable} -IS\n{body}")
-        fresh.chmod(0o755)
-        fresh.replace(self.folder / "ollama")
+        write_ollama(self.folder, f"#!{sys.executable} -IS\n{body}")
 
     @property
     def notes(self) -> Path:
@@ -93,8 +90,16 @@ class Stub:
         return {"PATH": str(self.folder), "HOME": str(self.folder)}
 
 
+def write_ollama(folder: Path, script: str) -> None:
+    """Put an `ollama` with this text into a folder, also in the place of one that runs."""
+    fresh = folder / "ollama.new"
+    fresh.write_text(script)
+    fresh.chmod(0o755)
+    fresh.replace(folder / "ollama")
+
+
 def stub_ollama(folder: Path, *behaviour: str) -> Stub:
-    """Write an `ollama` into a folder."""
+    """Put an `ollama` that notes its starts into a folder."""
     stub = Stub(folder)
     stub.behave(*behaviour)
     return stub

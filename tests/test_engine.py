@@ -17,7 +17,7 @@ from ollama_backend.ollama.engine import STRANGER, Engine, Patience
 from ollama_backend.ollama.launch import GUIDE, INSTALL, Launch, cause, gguf_model
 from tests.fake_ollama import FakeOllama
 from tests.hub import Hub, serving
-from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
+from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama, write_ollama
 from tests.waiting import until
 
 HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
@@ -239,9 +239,8 @@ async def test_a_stranger_on_the_port_is_named_and_waited_out(stub: Stub) -> Non
 
 async def test_a_port_taken_in_between_is_said(tmp_path: Path) -> None:
     """When the child cannot have its port, the reason says so and not just a status."""
-    script = tmp_path / "ollama"
-    script.write_text("#!/bin/sh\necho 'Error: listen tcp 127.0.0.1:1: bind: address already in use' >&2\nexit 1\n")
-    script.chmod(0o755)
+    words = "Error: listen tcp 127.0.0.1:1: bind: address already in use"
+    write_ollama(tmp_path, f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
     async with supervised({"PATH": str(tmp_path)}) as engine:
         await until(lambda: not engine.starting, "given up")
         assert "its port is in use by another program" in engine.reason
@@ -265,9 +264,7 @@ async def test_the_owner_says_what_is_owned(fake_ollama: FakeOllama, word: str, 
 
 async def test_a_program_that_cannot_be_run_is_told(tmp_path: Path) -> None:
     """An `ollama` without its interpreter is a reason in words."""
-    script = tmp_path / "ollama"
-    script.write_text("#!/no/such/interpreter\n")
-    script.chmod(0o755)
+    write_ollama(tmp_path, "#!/no/such/interpreter\n")
     async with supervised({"PATH": str(tmp_path)}) as engine:
         await until(lambda: not engine.starting, "given up")
         assert "could not be run" in engine.reason

@@ -217,7 +217,9 @@ async def test_a_message_that_another_tab_wrote_over_is_back_in_its_box(chat: Ch
         json.dumps(theirs),
     )
     await until(lambda: chat.has_in_box("mine"))
-    await until(lambda: ollama.generations[-1].outcome == "disconnected", what="the answer that nobody will read is stopped")
+    await until(
+        lambda: ollama.generations[-1].outcome == "disconnected", what="the answer that nobody will read is stopped"
+    )
     assert [m["text"] for m in (await chat.stored())["messages"]] == ["theirs"]
 
 

@@ -5,13 +5,14 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 # Another model may be named while working on the engine; the answers that tests quote are the guide's.
@@ -22,12 +23,6 @@ DEADLINE_SECONDS = 20
 def command(*arguments: str) -> list[str]:
     """Return the command line of the program."""
     return [sys.executable, "-m", "ollama_backend.embedded", *arguments]
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.embedded_engine import GUIDE, ROOT, command, engine, free_port, until
+from tests.embedded_engine import GUIDE, ROOT, command, engine, until
+from tests.ports import free_port
 
 LONG = {"model": "guide", "messages": [{"role": "user", "content": "What is this?"}]}
 END_SECONDS = 1

@@ -16,8 +16,8 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, sync_playwright
 
-from bench.processes import free_port
 from tests.browser.space import ARGS, CHROMIUM
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = json.loads((ROOT / "ollama_backend/embedded/model/questions.json").read_text())

@@ -17,7 +17,8 @@ from ollama_backend.ollama.engine import STRANGER, Engine, Patience
 from ollama_backend.ollama.launch import GUIDE, INSTALL, Launch, cause, gguf_model
 from tests.fake_ollama import FakeOllama
 from tests.hub import Hub, serving
-from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama, write_ollama
+from tests.ports import free_port
+from tests.stub_ollama import Stub, is_alive, stub_ollama, write_ollama
 from tests.waiting import until
 
 HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)

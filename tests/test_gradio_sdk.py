@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stub_ollama import free_port
+from tests.ports import free_port
 from tests.test_space_process import ROOT, Space, until
 
 KEY = "sdk-key"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser.space import KEY, Space, until
 from tests.fake_ollama import Delta, FakeOllama
-from tests.stub_ollama import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.needs("nginx")
 

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.stub_ollama import Stub, free_port, is_alive, stub_ollama
+from tests.ports import free_port
+from tests.stub_ollama import Stub, is_alive, stub_ollama
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")

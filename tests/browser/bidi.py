@@ -9,7 +9,7 @@ from typing import Any
 
 import websockets
 
-from bench.processes import free_port
+from tests.ports import free_port
 
 ENTER = "\ue007"
 

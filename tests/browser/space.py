@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "the-key-of-the-tests"
@@ -27,12 +28,6 @@ ARGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.image.building import ROOT, Builder, Image
 from tests.image.running import Container, running
-from tests.stub_ollama import free_port
+from tests.ports import free_port
 from tests.test_space_process import until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")

@@ -1,15 +1,10 @@
 """The embedded engine is held to 154 exchanges that were recorded with a real Ollama."""
 
-import importlib.util
-import json
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
 from tests.embedded_engine import engine
+from tests.recordings import exchanges, recordings
 
-WIRE = Path(__file__).parent / "wire"
 ANOTHER = "another model's case: the embedded engine serves one model, and answers that this one is not there"
 NOTHING_FETCHED = "it cannot fetch or send models, and says what to do instead of what the registry's name server said"
 
@@ -90,27 +85,16 @@ WITHOUT_THINKING = dict.fromkeys(
 WHEN_THINKING: dict[str, str] = {}
 
 
-def exchanges_program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wire_exchanges", WIRE / "exchanges.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("think_default", "more"), [("on", WHEN_THINKING), ("off", WITHOUT_THINKING)])
 def test_a_client_sees_what_a_real_ollama_shows(think_default: str, more: dict[str, str]) -> None:
     """Every exchange looks the same to a client but for the listed ones, and each listed one does differ."""
-    program = exchanges_program()
-    rows = json.loads((WIRE / "recorded.json").read_text())
-    recorded = {(row["group"], row["name"]): program.seen(row["answer"]) for row in rows}
+    recorded = recordings()
     differing, count = {}, 0
     with engine("--think-default", think_default) as running:
-        for group, name, _request, answer in program.every_case(running.url):
+        for group, name, _request, answer in exchanges.every_case(running.url):
             count += 1
-            if program.seen(answer) != recorded[group, name]:
-                differing[f"{group} / {name}"] = program.seen(answer), recorded[group, name]
+            if exchanges.seen(answer) != recorded[group, name]:
+                differing[f"{group} / {name}"] = exchanges.seen(answer), recorded[group, name]
     assert count == len(recorded) == 154
     odd = differing.keys() ^ (ALWAYS | more).keys()
     assert not odd, {name: differing.get(name) for name in odd}

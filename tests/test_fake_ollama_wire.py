@@ -1,13 +1,7 @@
 """The stand-in is held to 154 exchanges that were recorded with a real Ollama."""
 
-import importlib.util
-import json
-from pathlib import Path
-from types import ModuleType
-
 from tests.fake_ollama import FakeOllama, wire_models
-
-WIRE = Path(__file__).parent / "wire"
+from tests.recordings import exchanges, recordings
 
 # What stays different, and why.
 KNOWN = {
@@ -16,20 +10,9 @@ KNOWN = {
 }
 
 
-def load_exchanges() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wire_exchanges", WIRE / "exchanges.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_stand_in_answers_as_the_real_one_did() -> None:
     """Every recorded exchange looks the same to a client, but for the listed ones, and those do differ."""
-    exchanges = load_exchanges()
-    rows = json.loads((WIRE / "recorded.json").read_text())
-    recorded = {(row["group"], row["name"]): exchanges.seen(row["answer"]) for row in rows}
+    recorded = recordings()
     differing, count = {}, 0
     with FakeOllama(wire_models()) as fake:
         fake.offline = True  # the recordings were made without internet

@@ -1,11 +1,10 @@
 """The pass-through is held to 154 exchanges that were recorded with a real Ollama."""
 
 import asyncio
-import json
 
 from tests.fake_ollama import FakeOllama, wire_models
 from tests.gateway import BEARER, Gateway
-from tests.test_fake_ollama_wire import WIRE, load_exchanges
+from tests.recordings import exchanges, recordings
 
 OURS = "the page, not Ollama's greeting"
 CLOSED = "models are managed where Ollama runs: no such route here"
@@ -83,9 +82,7 @@ KNOWN = {
 
 async def test_a_client_sees_what_the_real_one_answered() -> None:
     """Every recorded exchange looks the same through the app, but for the listed ones, and those do differ."""
-    exchanges = load_exchanges()
-    rows = json.loads((WIRE / "recorded.json").read_text())
-    recorded = {(row["group"], row["name"]): exchanges.seen(row["answer"]) for row in rows}
+    recorded = recordings()
     async with FakeOllama(wire_models()) as fake, Gateway(fake) as gateway:
         fake.offline = True  # the recordings were made without internet
         fake.script(match="word word", thinking=[])  # a prompt cut in the middle made the model lose its thread

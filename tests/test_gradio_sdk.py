@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.test_space_process import ROOT, Space, until
+from tests.space_process import ROOT, Space, until
 
 KEY = "sdk-key"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.building import Builder, BuildFailed, Image
-from tests.test_space_process import until
+from tests.space_process import until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.image.building import ROOT, Builder, Image
 from tests.image.running import Container, running
 from tests.ports import free_port
-from tests.test_space_process import until
+from tests.space_process import until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 

@@ -67,10 +67,3 @@ async def parts(fake: FakeOllama, **options: float) -> AsyncIterator[Parts]:
     finally:
         await made.answers.close()
         await made.client.close()
-
-
-async def until(condition: object, seconds: float = 5.0) -> None:
-    """Wait until a condition holds; fail after so many seconds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

@@ -10,7 +10,8 @@ from ollama_backend.chat.answer import Answer, State
 from ollama_backend.chat.conversation import Ask
 from ollama_backend.errors import LineFull, NotFound, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from tests.fake_ollama import BUSY, Delta, FakeOllama, Reply
-from tests.parts import ANNE, BERT, parts, until
+from tests.parts import ANNE, BERT, parts
+from tests.waiting import until
 
 ASK = Ask("guide", [{"role": "user", "content": "Hello"}])
 
@@ -148,7 +149,7 @@ async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOll
                 await until(lambda: page.deltas)
             await asyncio.sleep(0.15)
         assert not page.ended
-        await until(lambda: page.state is State.STOPPED, 1)
+        await until(lambda: page.state is State.STOPPED, seconds=1)
 
 
 async def test_named_answers_start_once_and_belong_to_their_key(fake_ollama: FakeOllama) -> None:
@@ -161,7 +162,7 @@ async def test_named_answers_start_once_and_belong_to_their_key(fake_ollama: Fak
         with pytest.raises(NotFound):
             p.answers.start_named("ab" * 16, ASK, BERT, grace=5)
         await ending(one)
-        await until(lambda: p.answers.live == 0)
+        await until(lambda: p.answers.live == 0, seconds=5)
         with p.answers.find("ab" * 16, "anne").reader() as reader:
             assert "".join(d.text for d in reader.take()) == one.text("thinking") + one.text("content")
         assert len(fake_ollama.generations) == 1
@@ -188,4 +189,4 @@ async def test_nothing_is_left_after_closing(fake_ollama: FakeOllama) -> None:
         await until(lambda: answers[0].deltas)
         await p.answers.close()
         assert {a.state for a in answers} == {State.FAILED} and p.line.running == p.line.waiting == p.answers.live == 0
-        await until(lambda: fake_ollama.generations[0].outcome == "disconnected")
+        await until(lambda: fake_ollama.generations[0].outcome == "disconnected", seconds=5)

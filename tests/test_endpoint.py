@@ -21,8 +21,8 @@ from ollama_backend.surfaces.guard import Guard
 from ollama_backend.surfaces.queue_tuning import tune_queue
 from ollama_backend.surfaces.quick_gradio import import_gradio
 from tests.fake_ollama import FakeOllama
-from tests.parts import until
 from tests.served import BEARER, serve, settings_for
+from tests.waiting import until
 
 gr = import_gradio()
 WORDS = {"content": ["w "] * 500, "token_delay": 0.02, "thinking": ""}
@@ -132,7 +132,7 @@ async def test_job_cancel_reaches_ollama(fake_ollama: FakeOllama) -> None:
             await in_thread(job.cancel)
             await until(lambda: fake_ollama.generations[-1].disconnected_at)
             assert fake_ollama.generations[-1].disconnected_at - cancelled < 0.2
-            await until(lambda: parts.line.running == 0)
+            await until(lambda: parts.line.running == 0, seconds=5)
 
 
 async def test_a_dropped_call_reaches_ollama(fake_ollama: FakeOllama) -> None:
@@ -147,7 +147,7 @@ async def test_a_dropped_call_reaches_ollama(fake_ollama: FakeOllama) -> None:
             await until(lambda: parts.line.waiting == 1)
             await asyncio.sleep(0.3)
             waiting.cancel()
-            await until(lambda: parts.line.waiting == 0, 0.3)
+            await until(lambda: parts.line.waiting == 0, seconds=0.3)
             dropped = time.monotonic()
             reading.cancel()
             await until(lambda: fake_ollama.generations[-1].disconnected_at)
@@ -177,7 +177,7 @@ async def test_a_call_that_nobody_reads_is_given_up(fake_ollama: FakeOllama) -> 
         posted = time.monotonic()
         async with session.post("/gradio_api/call/chat_api", json={"data": ["Hi", None, None, None, None]}) as answer:
             assert answer.status == 200
-        await until(lambda: fake_ollama.generations and fake_ollama.generations[-1].disconnected_at, 13)
+        await until(lambda: fake_ollama.generations and fake_ollama.generations[-1].disconnected_at, seconds=13)
         assert 9.5 < fake_ollama.generations[-1].disconnected_at - posted < 11
 
 
@@ -188,6 +188,6 @@ async def test_fifty_streams_run_at_once() -> None:
         async with endpoint(fake, OLLAMA_NUM_PARALLEL="50", CHAT_RATE_LIMIT="off") as (url, _):
             async with aiohttp.ClientSession(url, headers=BEARER) as session:
                 calls = [asyncio.create_task(read_call(session)) for _ in range(50)]
-                await until(lambda: sum(g.outcome == "running" for g in fake.generations) == 50, 10)
+                await until(lambda: sum(g.outcome == "running" for g in fake.generations) == 50, seconds=10)
                 texts = await asyncio.gather(*calls)
         assert all("w w w" in text for text in texts)

@@ -14,8 +14,8 @@ import pytest
 from ollama_backend.errors import ModelNotFound
 from ollama_backend.surfaces import http
 from tests.fake_ollama import Delta, FakeOllama, Reply
-from tests.parts import until
 from tests.served import BEARER, KEY, doors
+from tests.waiting import until
 
 Answered = tuple[int, dict[str, str], Any]
 
@@ -139,12 +139,12 @@ async def test_an_ollama_that_is_away(fake_ollama: FakeOllama) -> None:
         await fake_ollama.stop()
         status, headers, content = await post(url, {"prompt": "x"})
         assert status == 503 and headers["Retry-After"] and content["error"]
-        await until(lambda: parts.readiness.status != "ok")
+        await until(lambda: parts.readiness.status != "ok", seconds=5)
         async with aiohttp.ClientSession() as session, session.get(url + "/health") as answer:
             told = await answer.json()
             assert answer.status == 503 and told["status"] in ("unavailable", "starting") and told["reason"]
         await fake_ollama.start()
-        await until(lambda: parts.readiness.status == "ok", 10)
+        await until(lambda: parts.readiness.status == "ok", seconds=10)
         assert (await post(url, {"prompt": "x"}))[0] == 200
 
 
@@ -203,12 +203,12 @@ async def test_a_departure_reaches_ollama_in_every_phase(fake_ollama: FakeOllama
             waiting = asyncio.create_task(post(url, {"prompt": "y"}))
             await until(lambda: parts.line.waiting == 1)
             waiting.cancel()
-            await until(lambda: parts.line.waiting == 0, 0.2)
+            await until(lambda: parts.line.waiting == 0, seconds=0.2)
             left = time.monotonic()
             first.cancel()
             await until(lambda: fake_ollama.generations[-1].disconnected_at)
             assert fake_ollama.generations[-1].disconnected_at - left < 0.2
-            await until(lambda: parts.line.running == 0)
+            await until(lambda: parts.line.running == 0, seconds=5)
 
 
 async def test_the_inbound_key_never_goes_up(fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from app import Space, create_app
 from tests.fake_ollama import FakeOllama, Model
-from tests.parts import until
 from tests.served import BEARER, serve, settings_for
+from tests.waiting import until
 
 LIMIT_SECONDS = 0.2
 PHASES = {
@@ -132,10 +132,10 @@ async def leave(surface: str, phase: str) -> float:
             await asyncio.sleep(0.1)  # a reader settles down before it leaves
             delay = await leaving(reading, lambda: line.waiting == 0 if first else line.running == 0)
             if phase == "loading":
-                await until(lambda: not readiness.is_loading("guide"))
+                await until(lambda: not readiness.is_loading("guide"), seconds=5)
                 assert not fake.generations and not any(request.left_at for request in fake.requests)
             elif not first:
-                await until(lambda: fake.generations[-1].disconnected_at)
+                await until(lambda: fake.generations[-1].disconnected_at, seconds=5)
             if first:
                 first.cancel()
             await asyncio.gather(reading, *([first] if first else []), return_exceptions=True)

@@ -11,7 +11,8 @@ from ollama_backend.chat import slots
 from ollama_backend.chat.answer import Answer, State
 from ollama_backend.chat.conversation import Ask
 from tests.fake_ollama import FakeOllama, Model
-from tests.parts import ANNE, BERT, Parts, parts, until
+from tests.parts import ANNE, BERT, Parts, parts
+from tests.waiting import until
 
 
 def ask(text: str = "Hello") -> Ask:
@@ -34,7 +35,7 @@ async def cancelled_in_mid_stream(p: Parts, fake: FakeOllama) -> None:
     await until(lambda: len(answer.deltas) > 2)
     answer.stop()
     await answer.wait_closed()
-    await until(lambda: fake.generations[-1].disconnected_at is not None)
+    await until(lambda: fake.generations[-1].disconnected_at is not None, seconds=5)
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ async def test_another_ones_ollama_is_only_reported(
     async with parts(long_answers, owned=False) as p:
         await cancelled_in_mid_stream(p, long_answers)
         hanging = p.answers.start(ask(), BERT)
-        await until(lambda: "ollama stop guide" in caplog.text)
+        await until(lambda: "ollama stop guide" in caplog.text, seconds=5)
         assert not long_answers.unloads and not hanging.ended
 
 

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 # Another model may be named while working on the engine; the answers that tests quote are the guide's.
@@ -29,15 +29,6 @@ def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, which is expected to come soon."""
     asked = command("--port", str(free_port()), *arguments)
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, **more)
-
-
-def until(answer: Any, words: str) -> Any:
-    """Ask again and again until the answer is true, and return it."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not (value := answer()):
-        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS} s in vain: {words}"
-        time.sleep(0.002)
-    return value
 
 
 class Engine:
@@ -79,7 +70,7 @@ def engine(*arguments: str, gguf: Path = GUIDE, **more: Any) -> Iterator[Engine]
     process = subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
     running = Engine(process, port)
     try:
-        until(running.answers, "the port answers")
+        wait_until(running.answers, "the port answers", DEADLINE_SECONDS)
         assert running.ask("/api/chat", {"model": "guide"})["done_reason"] == "load"
         yield running
     finally:

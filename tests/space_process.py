@@ -5,28 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T], words: str, seconds: float = 60.0) -> T:
-    """Look again and again until there is something to see, and return it."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain: {words}"
-        time.sleep(0.05)
-    return seen
 
 
 @dataclass
@@ -53,7 +43,7 @@ class Space:
 
     def reaches(self, status: str) -> dict[str, Any]:
         """Wait until the health is so, and return it."""
-        until(lambda: self.health().get("status") == status, f"the status {status}")
+        wait_until(lambda: self.health().get("status") == status, f"the status {status}")
         return self.health()
 
     @property

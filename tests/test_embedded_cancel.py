@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.embedded_engine import Engine, engine, until
+from tests.embedded_engine import DEADLINE_SECONDS, Engine, engine
+from tests.waiting import wait_until
 
 QUESTIONS = ["What is this?", "hello", "Who are you?", "What is streaming?", "How do I get a key?", "Thanks!"]
 
@@ -90,7 +91,7 @@ def test_a_model_is_freed_and_comes_back(slow: Engine) -> None:
         assert slow.ask("/api/chat", {"model": "guide", "keep_alive": 0})["done_reason"] == "unload"
         assert slow.ask("/api/ps")["models"]
         assert b'"done":true' in running.read()
-    until(lambda: not slow.ask("/api/ps")["models"], "the model is gone")
+    wait_until(lambda: not slow.ask("/api/ps")["models"], "the model is gone", DEADLINE_SECONDS)
     answer = slow.ask("/api/chat", chat("hello", stream=False, options={"num_predict": 2}))
     assert answer["eval_count"] == 2
     assert [model["name"] for model in slow.ask("/api/ps")["models"]] == ["guide:latest"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.embedded_engine import GUIDE, ROOT, command, engine, until
+from tests.embedded_engine import DEADLINE_SECONDS, GUIDE, ROOT, command, engine
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 LONG = {"model": "guide", "messages": [{"role": "user", "content": "What is this?"}]}
 END_SECONDS = 1
@@ -55,7 +56,11 @@ def test_it_does_not_outlive_its_parent() -> None:
         assert parent.stdout.readline() == b'{"status": "loaded"}\n'
         parent.kill()
         parent.wait()
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the child has ended")
+        wait_until(
+            lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE,
+            "the child has ended",
+            DEADLINE_SECONDS,
+        )
 
 
 def test_without_a_parent_to_watch_it_ignores_its_stdin() -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.space_process import ROOT, Space, until
+from tests.space_process import ROOT, Space
+from tests.waiting import wait_until
 
 KEY = "sdk-key"
 
@@ -116,7 +117,7 @@ def test_zerogpu_is_told_that_the_app_has_started(tmp_path: Path, scheduler: tup
     url, posted = scheduler
     zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": url, "SPACES_GRADIO_AUTO_WRAP": "1"}
     with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, **zero) as space:
-        until(lambda: posted, "the report")
+        wait_until(lambda: posted, "the report")
         assert space.reaches("ok")["engine"] == "embedded"
         assert "guide" in ask(space, "Who are you?")
         assert space.get("/")[0] == 200
@@ -127,8 +128,8 @@ def test_a_scheduler_that_is_away_stops_nothing(tmp_path: Path) -> None:
     """When the report cannot be sent, the log says so and the page is there."""
     zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": f"http://127.0.0.1:{free_port()}"}
     with sdk_space(tmp_path, **zero) as space:
-        until(lambda: "ZeroGPU was not told" in (tmp_path / "log").read_text(), "the words in the log")
-        until(lambda: space.get("/")[0] == 200, "the page")
+        wait_until(lambda: "ZeroGPU was not told" in (tmp_path / "log").read_text(), "the words in the log")
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
 
 
 def test_without_the_package_nothing_is_asked_of_it(tmp_path: Path) -> None:
@@ -138,5 +139,5 @@ def test_without_the_package_nothing_is_asked_of_it(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(hidden)
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     with sdk_space(tmp_path, SPACES_ZERO_GPU="true", PYTHONPATH=path) as space:
-        until(lambda: space.get("/")[0] == 200, "the page")
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
         assert "ZeroGPU" not in (tmp_path / "log").read_text()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.space_process import space, until
+from tests.space_process import space
 from tests.stub_ollama import Stub, is_alive, stub_ollama
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_the_page_is_there_although_the_engine_is_not(stub: Stub, behaviour: str
         assert "is not started again" in reason
         assert ("permission denied" if behaviour == "die" else "SIGILL") in reason
         assert len(stub.starts) == 5
-        until(lambda: running.get("/")[0] == 200, "the page")
+        wait_until(lambda: running.get("/")[0] == 200, "the page")
         assert running.stop(signal.SIGTERM) in (143, -signal.SIGTERM)
 
 
@@ -57,8 +58,8 @@ def test_nothing_stays_of_a_hanging_ollama(stub: Stub) -> None:
     stub.behave("hang", "deaf", "runner")
     with space(stub.folder) as running:
         assert running.reaches("starting")["reason"] == "Ollama is starting."
-        until(lambda: running.get("/")[0] == 200, "the page")
-        (start,) = until(lambda: stub.starts, "the start")
+        wait_until(lambda: running.get("/")[0] == 200, "the page")
+        (start,) = wait_until(lambda: stub.starts, "the start")
         assert running.stop(signal.SIGTERM) in (143, -signal.SIGTERM)
         assert not is_alive(start["pid"])
         assert not is_alive(start["runner"])
@@ -70,7 +71,7 @@ def test_the_embedded_engine_ends_with_a_killed_app(tmp_path: Path) -> None:
         assert running.reaches("ok")["engine"] == "embedded"
         (child,) = running.descendants()
         running.process.kill()
-        until(lambda: not is_alive(child), "the engine has ended", 10)
+        wait_until(lambda: not is_alive(child), "the engine has ended", 10)
 
 
 @pytest.mark.needs("root", "unshare")
@@ -81,7 +82,7 @@ def test_as_process_1_orphans_are_reaped(stub: Stub) -> None:
         running.reaches("ok")
         (server,) = running.descendants()
         os.kill(server, signal.SIGKILL)
-        until(lambda: len(stub.starts) == 2, "the second start")
+        wait_until(lambda: len(stub.starts) == 2, "the second start")
         running.reaches("ok")
         assert len(running.descendants()) == 1
         assert running.stop(signal.SIGTERM) == 143

@@ -15,3 +15,12 @@ async def until(look: Callable[[], T], words: str = "", seconds: float = 30.0) -
         assert time.monotonic() < end, f"waited {seconds} s in vain: {words}"
         await asyncio.sleep(0.01)
     return seen
+
+
+def wait_until(look: Callable[[], T], words: str, seconds: float = 60.0) -> T:
+    """Look again and again as `until` does, where no event loop runs."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain: {words}"
+        time.sleep(0.02)
+    return seen

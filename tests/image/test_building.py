@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.building import Builder, BuildFailed, Image
-from tests.space_process import until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_pulled_ends_the_build(builder: Builder) -> None:
     """A failed pull is a failed build, with Ollama's words, and no server is left running."""
     with pytest.raises(BuildFailed, match="pull model manifest: file does not exist"):
         builder.build(target="model", OLLAMA_MODEL="no-such-model")
-    until(lambda: not serving(), "the server of the failed build has ended", 10)
+    wait_until(lambda: not serving(), "the server of the failed build has ended", 10)
 
 
 def serving() -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from tests.image.building import ROOT, Builder, Image
 from tests.image.running import Container, running
 from tests.ports import free_port
-from tests.space_process import until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 
@@ -38,7 +38,7 @@ def container(root: Path, config: dict[str, Any], tmp_path_factory: pytest.TempP
     log.with_name("mark").touch()
     ports = {"port": free_port(), "ollama_port": free_port()}
     with running(root, config, **ports, log=log, **SECRETS, **SPACE) as made:
-        until(lambda: made.health().get("status") == "ok" or made.process.poll() is not None, "the health")
+        wait_until(lambda: made.health().get("status") == "ok" or made.process.poll() is not None, "the health")
         assert made.process.poll() is None, log.read_text()
         yield made
 

@@ -38,6 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if "freeze" in behaviour and self.path == "/api/tags":
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(60)  # this thread may be stopped later than another one
         body = json.dumps(ANSWERS.get(self.path, {{}})).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -403,3 +404,53 @@ def environments_of_engines() -> list[bytes]:
     pids = [pid for path in listed for pid in path.read_text().split()]
     engines = [pid for pid in pids if b"ollama_backend.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [Path(f"/proc/{pid}/environ").read_bytes() for pid in engines]
+
+
+FROZEN = """
+import http.server, json, os, sys, threading, time
+port, loading, seconds = int(sys.argv[1]), sys.argv[2] == "loading", float(sys.argv[3])
+print("started", file=open(sys.argv[4], "a"), flush=True)
+frozen = threading.Event()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        while frozen.is_set():
+            time.sleep(0.05)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"version": "0.0.0-embedded"}')
+    def log_message(self, *words): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+time.sleep(0.5)
+if loading:
+    print(json.dumps({"status": "loading", "total": 2, "completed": 1}), flush=True)
+frozen.set()
+time.sleep(seconds)
+frozen.clear()
+print(json.dumps({"status": "loaded"}), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "load_timeout", "starts"), [("loading", "5m", 1), ("nothing", "5m", 2), ("loading", "1s", 2)]
+)
+async def test_a_silent_load_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, load_timeout: str, starts: int
+) -> None:
+    """An engine that said that it loads is not ended for its silence, for as long as a load may last."""
+    script, log = tmp_path / "frozen.py", tmp_path / "starts"
+    script.write_text(FROZEN)
+    port = free_port()
+    command = (sys.executable, str(script), str(port), says, "5", str(log))
+    launch = Launch("embedded", f"http://127.0.0.1:{port}", command, {})
+    monkeypatch.setattr("ollama_backend.ollama.launch.embedded", lambda *_: launch)
+    hasty = replace(HASTY, hang=2.0)
+    async with supervised({"PATH": os.defpath, "OLLAMA_LOAD_TIMEOUT": load_timeout}, hasty) as engine:
+        await fine(engine)
+        if starts == 1:
+            await until(lambda: engine.loads, "it loads")
+            await until(lambda: not engine.loads, "it has loaded")
+            await asyncio.sleep(3)
+            assert engine.reason == ""
+        await until(lambda: log.read_text().count("started") == starts, "started as often as that")

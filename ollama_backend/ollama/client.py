@@ -59,10 +59,9 @@ class OllamaClient:
         """Close every connection."""
         session, self._session = self._session, None
         asker, self._asker = self._asker, None
-        if session:
-            await session.close()
-        if asker:
-            await asker._client.aclose()
+        closing = [session.close()] if session else []
+        closing += [asker._client.aclose()] if asker else []
+        await asyncio.shield(asyncio.gather(*closing))  # to the end, also when cancelled meanwhile
 
     @property
     def _headers(self) -> dict[str, str]:

@@ -17,8 +17,9 @@ const chat = {
   current: () => cur,
 };
 
-// Gradio reports the end of its own stream as two errors when the page is left; a true break is told in words.
+// When the page is left Gradio reports the end of its own stream as errors, and opens it once more for what it has just
+// asked; a true break is told in words.
 const loud = console.error.bind(console);
 console.error = (...said) => {
-  if (said[0]?.name !== 'AbortError' && !(said[0] === 'Unexpected error' && /errored out/.test(said[1]))) loud(...said);
+  if (said[0]?.name !== 'AbortError' && !(said[0] === 'Unexpected error' && /errored out|^404: /.test(said[1]))) loud(...said);
 };

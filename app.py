@@ -142,7 +142,7 @@ def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
     gr = import_gradio()
     from ollama_backend.surfaces.endpoint import add_endpoint
     from ollama_backend.surfaces.page import create_page, mount_options
-    from ollama_backend.surfaces.queue_tuning import session_of, tune_queue
+    from ollama_backend.surfaces.queue_tuning import knows, session_of, tune_queue
 
     parts = space.parts
     page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
@@ -150,6 +150,7 @@ def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
     tune_queue(page)
     framework: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(settings))
     streams.session_of = lambda event_id: session_of(page, event_id)
+    streams.knows = lambda session: knows(page, session)
     space.closers += [page.app.stop_event.set, page._queue.close]
     if settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
         from ollama_backend import zerogpu

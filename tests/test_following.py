@@ -1,6 +1,7 @@
 """What the page asks of the server and is told, without a browser."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -153,6 +154,30 @@ async def test_a_refusal_is_news(fake_ollama: FakeOllama, below: Parts) -> None:
     await fake_ollama.until(lambda: fake_ollama.generations)
     await told(follow, {"drop": OTHER}, "two")
     assert (await asyncio.wait_for(task, 2))[-1]["stop_reason"] == "stop"
+
+
+async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
+    """What is sent without Gradio is what Gradio sends before it breaks."""
+    gr = import_gradio()
+    from ollama_backend.surfaces.queue_tuning import knows
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.Markdown("x")
+    streams, inner = EventStreams(), FastAPI()
+    gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
+    told = []
+    async with serve(streams.watch(inner)) as url, aiohttp.ClientSession(url) as client:
+        for known in (True, False):
+            streams.knows = lambda _, known=known: known
+            async with client.get("/gradio_api/queue/data", params={"session_hash": "gone"}) as stream:
+                with contextlib.suppress(aiohttp.ClientError):
+                    told.append((stream.status, stream.content_type, await stream.content.readuntil(b"\n\n")))
+        blocks.app.stop_event.set()
+        blocks._queue.close()
+    of_gradio, ours = told
+    assert ours[:2] == of_gradio[:2] == (200, "text/event-stream")
+    assert json.loads(ours[2].removeprefix(b"data: ")) == json.loads(of_gradio[2].removeprefix(b"data: "))
+    assert knows(blocks, "gone") is False
 
 
 async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama, below: Parts) -> None:

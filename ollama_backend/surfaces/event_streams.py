@@ -9,6 +9,12 @@ from urllib.parse import parse_qs
 from .exchange import ASGIApp, Message, Receive, Scope, Send
 
 UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
+# What Gradio tells of a session that it does not know (server_messages.py), as after a restart of the server.
+UNKNOWN_SESSION = (
+    b'data: {"msg":"unexpected_error","event_id":null,"message":"404: Not Found","session_not_found":true,'
+    b'"success":false}\n\n'
+)
+_STREAM = "/gradio_api/queue/data"
 _CALL = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 
 
@@ -16,10 +22,12 @@ class EventStreams:
     """Counts the open streams of each session, from below Gradio.
 
     `session_of` names the session of an event id; a caller of `/call` without a session has its event's id as one.
+    `knows` says whether Gradio has anything for a session: it breaks, with a long trace in the log, where it has not.
     """
 
     def __init__(self) -> None:
         self.session_of: Callable[[str], str] = lambda event_id: event_id
+        self.knows: Callable[[str], bool] = lambda session: True
         self._open: Counter[str] = Counter()
         self._waiters: dict[str, set[asyncio.Future[bool]]] = {}
 
@@ -61,6 +69,8 @@ class EventStreams:
             session = self._session(scope)
             if session is None:
                 await app(scope, receive, send)
+            elif scope["path"].rstrip("/") == _STREAM and not self.knows(session):
+                await _tell_unknown(send)
             else:
                 await self._count(session, app, scope, receive, send)
 
@@ -69,7 +79,7 @@ class EventStreams:
     def _session(self, scope: Scope) -> str | None:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
-        if scope["path"].rstrip("/") == "/gradio_api/queue/data":
+        if scope["path"].rstrip("/") == _STREAM:
             query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
             return query.get("session_hash", [""])[0]
         call = _CALL.fullmatch(scope["path"])
@@ -92,3 +102,9 @@ class EventStreams:
             if not self._open[session]:
                 del self._open[session]
             self._tell(session, dropped=not finished)
+
+
+async def _tell_unknown(send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": UNKNOWN_SESSION})

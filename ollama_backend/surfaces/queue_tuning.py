@@ -20,6 +20,11 @@ def tune_queue(blocks: Blocks) -> None:
     queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
 
 
+def knows(blocks: Blocks, session: str) -> bool:
+    """Tell whether there is a stream to be read for a session."""
+    return session in blocks._queue.pending_messages_per_session
+
+
 def session_of(blocks: Blocks, event_id: str) -> str:
     """Return the session that an event belongs to; without one of its own it is the event's id."""
     event = blocks._queue.event_ids_to_events.get(event_id)

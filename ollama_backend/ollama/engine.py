@@ -1,9 +1,7 @@
 """Which Ollama runs: chosen once, started where there is none, and kept alive."""
 
 import asyncio
-import json
 import logging
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +17,7 @@ from .launch import GUIDE_NAME, INSTALL, LASTING, ROOT, Kind, Launch
 from .places import answers, listens, may_listen
 from .process import Child, running
 from .progress import Progress, duration_words
+from .silence import Silence
 
 STRANGER = (
     "Something listens where OLLAMA_HOST points, but it does not answer as Ollama does. End it, or set OLLAMA_HOST to "
@@ -56,9 +55,6 @@ class Engine:
     whether the client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger
     and empty when all is well, `fetching` is the download of a GGUF file. `on_restart` is called whenever a started
     Ollama answers again, `on_change` whenever `reason`, `starting` or `fetching` has changed.
-
-    An embedded engine says when it begins to load and when it has loaded: in between it may be silent, for llama.cpp
-    holds Python's lock while it loads (some 5 seconds for each GB).
     """
 
     def __init__(self, settings: Settings, client: OllamaClient, patience: Patience = Patience()) -> None:
@@ -68,7 +64,7 @@ class Engine:
         self._task: asyncio.Task[None] | None = None
         self._file: str | None = None
         self._moved = False
-        self._loads_until = 0.0
+        self._silence = Silence(patience.hang, settings.load_timeout)
         self.kind: Kind = "embedded" if settings.gguf else "ollama"
         self.model: str | None = launching.gguf_model(settings.gguf) if settings.gguf else None
         self.settled = False
@@ -88,8 +84,8 @@ class Engine:
 
     @property
     def loads(self) -> bool:
-        """Whether an embedded engine is loading its file, within OLLAMA_LOAD_TIMEOUT: its silence means nothing."""
-        return time.monotonic() < self._loads_until
+        """Whether an embedded engine is loading its file: its silence means nothing."""
+        return self._silence.is_load
 
     async def run(self) -> None:
         """Choose, start and keep alive, for ever; a cancel ends the child."""
@@ -225,10 +221,10 @@ class Engine:
             await self._client.use(launch.host)
             self._moved = True
         self.settled = self.started = True
-        self._loads_until = 0.0
+        silence = self._silence = Silence(self._patience.hang, self._settings.load_timeout)
         try:
             async with running(
-                launch.command, launch.environment, name=launch.kind, directory=ROOT, hear=self._hear
+                launch.command, launch.environment, name=launch.kind, directory=ROOT, hear=silence.hear
             ) as child:
                 answered = await self._answers_at_last(child)
                 if answered:
@@ -245,34 +241,18 @@ class Engine:
         return answered, why
 
     async def _answers_at_last(self, child: Child) -> bool:
-        heard = time.monotonic()
-        while not await child.died(0.05) and self._is_patient(heard):
+        while not await child.died(0.05) and not self._silence.is_too_long:
             with suppress(BackendError):
                 await self._client.version()
+                self._silence.broken()
                 return not await child.died(0)
         return False
 
     async def _until_it_ends(self, child: Child) -> None:
-        heard = time.monotonic()
-        while not await child.died(self._patience.look) and self._is_patient(heard):
-            if self.loads:
-                heard = time.monotonic()
+        while not await child.died(self._patience.look) and not self._silence.is_too_long:
             with suppress(BackendError):
                 await self._client.version()
-                heard = time.monotonic()
-
-    def _is_patient(self, heard: float) -> bool:
-        return self.loads or time.monotonic() - heard < self._patience.hang
-
-    def _hear(self, line: str) -> None:
-        """Take note of what an embedded engine says of its load (embedded/__main__.py)."""
-        if not line.startswith('{"status"'):
-            return
-        with suppress(ValueError):
-            if json.loads(line)["status"] == "loaded":
-                self._loads_until = 0.0
-            elif not self.loads:
-                self._loads_until = time.monotonic() + (self._settings.load_timeout or math.inf)
+                self._silence.broken()
 
     def _say_fetching(self, progress: Progress | None, words: str) -> None:
         self.fetching = progress

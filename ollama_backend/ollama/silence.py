@@ -27,9 +27,7 @@ class Silence:
     @property
     def is_too_long(self) -> bool:
         """Whether the child hangs."""
-        if self.is_load:
-            self.broken()
-        return time.monotonic() - self._broken_at >= self._longest
+        return time.monotonic() - max(self._broken_at, self._loads_until) >= self._longest
 
     def broken(self) -> None:
         """Note that the child has answered."""
@@ -42,5 +40,6 @@ class Silence:
         with suppress(ValueError):
             if json.loads(line)["status"] == "loaded":
                 self._loads_until = 0.0
+                self.broken()
             elif not self.is_load:
                 self._loads_until = time.monotonic() + (self._load or math.inf)

@@ -165,8 +165,13 @@ async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
         gr.Markdown("x")
     streams, inner = EventStreams(), FastAPI()
     gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
-    told = []
-    async with serve(streams.watch(inner)) as url, aiohttp.ClientSession(url) as client:
+    told, reached = [], []
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["type"])
+        await inner(scope, receive, send)
+
+    async with serve(streams.watch(counted)) as url, aiohttp.ClientSession(url) as client:
         for known in (True, False):
             streams.knows = lambda _, known=known: known
             async with client.get("/gradio_api/queue/data", params={"session_hash": "gone"}) as stream:
@@ -174,6 +179,7 @@ async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
                     told.append((stream.status, stream.content_type, await stream.content.readuntil(b"\n\n")))
         blocks.app.stop_event.set()
         blocks._queue.close()
+    assert reached.count("http") == 1
     of_gradio, ours = told
     assert ours[:2] == of_gradio[:2] == (200, "text/event-stream")
     assert json.loads(ours[2].removeprefix(b"data: ")) == json.loads(of_gradio[2].removeprefix(b"data: "))

@@ -59,8 +59,8 @@ class Parts:
         from ollama_backend.chat.rate import Rate
         from ollama_backend.chat.slots import Slots
         from ollama_backend.ollama.client import OllamaClient
-        from ollama_backend.ollama.engine import Engine
-        from ollama_backend.ollama.readiness import Readiness
+        from ollama_backend.ollama.engine.supervisor import Engine
+        from ollama_backend.ollama.readiness.watcher import Readiness
 
         self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
         self.client = OllamaClient(settings.host, settings.cloud_key)
@@ -101,15 +101,15 @@ def create_app(settings: Settings) -> Space:
 
     Gradio takes seconds to import: the page comes late, and everything else answers from the beginning.
     """
-    from ollama_backend.surfaces.doors import Doors
-    from ollama_backend.surfaces.event_streams import EventStreams
-    from ollama_backend.surfaces.exchange import route
-    from ollama_backend.surfaces.guard import Guard
-    from ollama_backend.surfaces.http import HttpSurface
-    from ollama_backend.surfaces.late import LateApp
+    from ollama_backend.surfaces.asgi.deferred import LateApp
+    from ollama_backend.surfaces.asgi.dispatch import Doors
+    from ollama_backend.surfaces.asgi.exchange import route
+    from ollama_backend.surfaces.asgi.guard import Guard
+    from ollama_backend.surfaces.chat_api import HttpSurface
+    from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
     from ollama_backend.surfaces.metrics import Metrics
     from ollama_backend.surfaces.passthrough import PassThrough
-    from ollama_backend.surfaces.realtime import Realtime
+    from ollama_backend.surfaces.realtime.app import Realtime
 
     parts, streams = Parts(settings), EventStreams()
     http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
@@ -137,12 +137,12 @@ def create_app(settings: Settings) -> Space:
 
 def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
     """Return the app that Gradio serves: the page and the endpoint."""
-    from ollama_backend.surfaces.quick_gradio import import_gradio
+    from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 
     gr = import_gradio()
-    from ollama_backend.surfaces.endpoint import add_endpoint
-    from ollama_backend.surfaces.page import create_page, mount_options
-    from ollama_backend.surfaces.queue_tuning import knows, session_of, tune_queue
+    from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
+    from ollama_backend.surfaces.gradio_app.page import create_page, mount_options
+    from ollama_backend.surfaces.gradio_app.queue import knows, session_of, tune_queue
 
     parts = space.parts
     page = create_page(settings, parts.answers, parts.readiness, parts.gate, streams)
@@ -153,7 +153,7 @@ def create_framework(settings: Settings, space: Space, streams: Any) -> FastAPI:
     streams.knows = lambda session: knows(page, session)
     space.closers += [page.app.stop_event.set, page._queue.close]
     if settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
-        from ollama_backend import zerogpu
+        from ollama_backend.surfaces.gradio_app import zerogpu
 
         threading.Thread(target=zerogpu.report, daemon=True).start()
     return framework

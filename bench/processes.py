@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "bench"
@@ -50,7 +50,7 @@ def app_and_stand_in(*, slots: int = 1, speed: float = 0, words: int = 20) -> It
     """
     fake, port = free_port(), free_port()
     stand_in = [
-        "-m", "tests.fake_ollama", "guide", "--port", str(fake), "--slots", str(slots), "--speed", str(speed),
+        "-m", "tests.support.fake_ollama", "guide", "--port", str(fake), "--slots", str(slots), "--speed", str(speed),
         "--words", str(words),
     ]  # fmt: skip
     with process(*stand_in, ready=f"http://127.0.0.1:{fake}/api/version"):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .errors import Unauthorized
+from ollama_backend.errors import Unauthorized
 
 Headers = Sequence[tuple[bytes, bytes]]
 

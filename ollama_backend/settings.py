@@ -10,8 +10,8 @@ from typing import Any, Literal
 import dotenv
 import limits
 
-from .auth import generate_key
-from .formats import is_cloud, model_name, parse_duration, parse_host
+from ollama_backend.auth import generate_key
+from ollama_backend.formats import is_cloud, model_name, parse_duration, parse_host
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"

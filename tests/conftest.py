@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.fake_ollama import FakeOllama
+from tests.support.fake_ollama import FakeOllama
 
 NOT_RUN = pytest.StashKey[list[str]]()
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, Self
 
-from ..errors import BackendError, OllamaFailed, ShuttingDown
-from ..ollama.wire import Chunk
-from .state import ENDS, KINDS, Times
-from .state import Delta as Delta
-from .state import State as State
-from .state import StopReason as StopReason
+from ollama_backend.chat.answer_state import ENDS, KINDS, Times
+from ollama_backend.chat.answer_state import Delta as Delta
+from ollama_backend.chat.answer_state import State as State
+from ollama_backend.chat.answer_state import StopReason as StopReason
+from ollama_backend.errors import BackendError, OllamaFailed, ShuttingDown
+from ollama_backend.ollama.wire import Chunk
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from ..auth import Caller
-from ..errors import ModelNotReady, NotFound, OllamaTimeout, OllamaUnavailable, ShuttingDown
-from ..ollama.wire import Chunk
-from .answer import Answer, State, StopReason
-from .conversation import Ask
-from .line import Line, Ticket
-from .rate import Rate
-from .record import Record, Recorder, forget
-from .slots import Slots
+from ollama_backend.auth import Caller
+from ollama_backend.chat.answer import Answer, State, StopReason
+from ollama_backend.chat.conversation import Ask
+from ollama_backend.chat.line import Line, Ticket
+from ollama_backend.chat.rate import Rate
+from ollama_backend.chat.record import Record, Recorder, forget
+from ollama_backend.chat.slots import Slots
+from ollama_backend.errors import ModelNotReady, NotFound, OllamaTimeout, OllamaUnavailable, ShuttingDown
+from ollama_backend.ollama.wire import Chunk
 
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20

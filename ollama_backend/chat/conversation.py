@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import BadRequest
+from ollama_backend.errors import BadRequest
 
 # Ollama loads a model anew when one of these differs from what runs (server/sched.go, needsReload).
 RELOADING = frozenset(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
-from ..auth import Caller
-from ..errors import LineFull
+from ollama_backend.auth import Caller
+from ollama_backend.errors import LineFull
 
 RETRY_SECONDS = 10.0
 

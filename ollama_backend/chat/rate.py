@@ -4,8 +4,8 @@ import time
 
 import limits
 
-from ..auth import Caller
-from ..errors import RateLimited
+from ollama_backend.auth import Caller
+from ollama_backend.errors import RateLimited
 
 
 class Rate:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any
 
-from ..errors import BadRequest, NotFound, Unavailable
-from .answer import Answer
-from .conversation import Conversation
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.conversation import Conversation
+from ollama_backend.errors import BadRequest, NotFound, Unavailable
 
 MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20

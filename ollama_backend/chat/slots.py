@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from ..errors import BackendError, OllamaTimeout
-from ..formats import model_name
+from ollama_backend.errors import BackendError, OllamaTimeout
+from ollama_backend.formats import model_name
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -13,9 +13,9 @@ import certifi
 import httpx
 import ollama
 
-from ..errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
-from ..formats import model_name
-from .wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, decode_tags, failure, split_lines
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.formats import model_name
+from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, decode_chunk, decode_tags, failure, split_lines
 
 Upstream = aiohttp.ClientResponse  # an answer of Ollama's, as `open` gives it
 

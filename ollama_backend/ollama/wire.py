@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import (
+from ollama_backend.errors import (
     BackendError,
     BadRequest,
     CloudKeyRefused,

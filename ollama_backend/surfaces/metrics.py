@@ -8,10 +8,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from ..auth import Gate
-from ..chat.line import Line
-from ..chat.record import Record
-from .exchange import Exchange
+from ollama_backend.auth import Gate
+from ollama_backend.chat.line import Line
+from ollama_backend.chat.record import Record
+from ollama_backend.surfaces.asgi.exchange import Exchange
 
 FIRST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
-from tests.browser.space import ARGS, CHROMIUM, Chat, Space, new_chat
-from tests.fake_ollama import FakeOllama, Model
+from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, new_chat
+from tests.support.fake_ollama import FakeOllama, Model
 
 MODELS = (
     Model("guide", capabilities=("completion", "thinking")),

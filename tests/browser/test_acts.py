@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import BrowserContext
 
-from tests.browser.source import tell
-from tests.browser.space import Chat, Space, new_chat, until, words
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.source import tell
+from tests.support.browser.space import Chat, Space, new_chat, until, words
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.browser.bidi import ENTER, firefox
-from tests.browser.space import KEY, Space
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.bidi import ENTER, firefox
+from tests.support.browser.space import KEY, Space
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.needs("firefox-esr")]
 BOX = "document.querySelector('#box textarea')"

@@ -6,8 +6,8 @@ import io
 import pytest
 from PIL import Image
 
-from tests.browser.space import Chat, until
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.space import Chat, until
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

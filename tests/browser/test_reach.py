@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
-from tests.browser.source import tell
-from tests.browser.space import ARGS, CHROMIUM, KEY, Chat, Space, new_chat, until
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.source import tell
+from tests.support.browser.space import ARGS, CHROMIUM, KEY, Chat, Space, new_chat, until
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ import json
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.browser.proxy import Proxy
-from tests.browser.source import Source, tell
-from tests.browser.space import KEY, Chat, Space, new_chat, until, words
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.proxy import Proxy
+from tests.support.browser.source import Source, tell
+from tests.support.browser.space import KEY, Chat, Space, new_chat, until, words
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.browser.space import Chat, until
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.space import Chat, until
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.browser.source import tell
-from tests.browser.space import KEY, Chat, Space, new_chat, until
-from tests.fake_ollama import FakeOllama
+from tests.support.browser.source import tell
+from tests.support.browser.space import KEY, Chat, Space, new_chat, until
+from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

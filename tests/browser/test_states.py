@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.browser.source import tell
-from tests.browser.space import Chat, Space, new_chat, until
-from tests.fake_ollama import FakeOllama, Model
+from tests.support.browser.source import tell
+from tests.support.browser.space import Chat, Space, new_chat, until
+from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

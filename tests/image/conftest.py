@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.building import Builder, Image
+from tests.support.image.building import Builder, Image
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.building import Builder, BuildFailed, Image
-from tests.waiting import wait_until
+from tests.support.image.building import Builder, BuildFailed, Image
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 

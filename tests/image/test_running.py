@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.image.building import ROOT, Builder, Image
-from tests.image.running import Container, running
-from tests.ports import free_port
-from tests.waiting import wait_until
+from tests.support.image.building import ROOT, Builder, Image
+from tests.support.image.running import Container, running
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
 

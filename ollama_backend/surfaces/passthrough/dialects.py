@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from ...errors import BackendError, OllamaFailed
-from ...ollama.wire import NOT_ITS_PROTOCOL, failure, timestamp
-from ..exchange import error_body
+from ollama_backend.errors import BackendError, OllamaFailed
+from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure, timestamp
+from ollama_backend.surfaces.asgi.exchange import error_body
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number":(\d+)')

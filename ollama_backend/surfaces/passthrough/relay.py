@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from ...chat.slots import Slot
-from ...errors import BackendError, OllamaFailed, OllamaTimeout
-from ...ollama.client import END_SECONDS, OllamaClient, Upstream
-from ...ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, failure
-from .dialects import Dialect
-from .reply import Reply
-from .requests import Asked
-from .strict_json import encode
+from ollama_backend.chat.slots import Slot
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
+from ollama_backend.ollama.client import END_SECONDS, OllamaClient, Upstream
+from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, failure
+from ollama_backend.surfaces.passthrough.dialects import Dialect
+from ollama_backend.surfaces.passthrough.requests import Asked
+from ollama_backend.surfaces.passthrough.response import Reply
+from ollama_backend.surfaces.passthrough.strict_json import encode
 
 WHOLE_BYTES = 64 * 2**20
 SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."

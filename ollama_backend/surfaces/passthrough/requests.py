@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...chat.conversation import RELOADING, check_options, clamp_tokens
-from ...errors import BadRequest, ModelNotFound
-from ...formats import model_name
-from .dialects import Dialect
+from ollama_backend.chat.conversation import RELOADING, check_options, clamp_tokens
+from ollama_backend.errors import BadRequest, ModelNotFound
+from ollama_backend.formats import model_name
+from ollama_backend.surfaces.passthrough.dialects import Dialect
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {

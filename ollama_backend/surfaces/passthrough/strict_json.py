@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ...errors import BadRequest
+from ollama_backend.errors import BadRequest
 
 MAX_OBJECTS = 100_000
 

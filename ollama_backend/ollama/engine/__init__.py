@@ -1,0 +1,1 @@
+"""Which Ollama runs: chosen, started and kept alive."""

@@ -1,0 +1,1 @@
+"""Whether Ollama is up, which models it has, and loading and pulling them."""

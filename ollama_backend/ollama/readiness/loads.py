@@ -1,0 +1,115 @@
+"""Which models are loaded, and one shared load for each that is not."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ollama_backend.errors import BackendError, OllamaTimeout
+from ollama_backend.formats import model_name
+from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.ollama.progress import duration_words
+
+BELIEF_SECONDS = 15.0  # how long a sign of life is believed; /api/ps is asked three times as often
+
+log = logging.getLogger(__name__)
+
+
+class Loads:
+    """What is known of the models in memory. A load goes on when those who wait for it leave: Ollama throws a load
+    away whose caller has gone (server/sched.go), and the next request would begin again.
+
+    `seconds` is the longest wait for a load (0: no limit); `failure` is why the last one failed, in words.
+    """
+
+    def __init__(self, client: OllamaClient, seconds: float, tell: Callable[[], None]) -> None:
+        self._client = client
+        self._seconds = seconds
+        self._tell = tell
+        self._believed: dict[str, float] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self.failure = ""
+
+    def known(self, model: str) -> bool:
+        """Tell whether a model is known to be loaded now."""
+        key = model_name(model)
+        # Ollama lists a model as running from the start of its load (server/sched.go).
+        return key not in self._running and self._believed.get(key, 0) > time.monotonic()
+
+    def loading(self, model: str) -> bool:
+        """Tell whether a model is being loaded."""
+        return model_name(model) in self._running
+
+    @property
+    def any(self) -> bool:
+        """Whether any model is believed to be loaded: worth asking about."""
+        return bool(self._believed)
+
+    def used(self, model: str) -> None:
+        """Take note of a sign that a model is loaded."""
+        self._believed[model_name(model)] = time.monotonic() + BELIEF_SECONDS
+
+    def begin(self, model: str) -> asyncio.Task[None]:
+        """Start to load a model, or join the load that runs."""
+        key = model_name(model)
+        if key not in self._running:
+            task = self._running[key] = asyncio.ensure_future(self._load(model))
+            task.add_done_callback(lambda done: self._ended(key, done))
+            self._tell()
+        return self._running[key]
+
+    async def loaded(self, model: str) -> None:
+        """Return when a model is loaded; at once when it is known to be. Raises what the load raised."""
+        if not self.known(model):
+            await asyncio.shield(self.begin(model))
+
+    async def look(self) -> None:
+        """Ask which models are loaded, and until when. Raises BackendError."""
+        asked = time.monotonic()
+        running = await self._client.running()
+        believed = {}
+        for name, row in running.items():
+            left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
+            if left > 0:
+                believed[model_name(name)] = asked + min(left, BELIEF_SECONDS)
+        # What was learnt while the answer was on its way is newer than the answer.
+        newer = {key: until for key, until in self._believed.items() if until >= asked + BELIEF_SECONDS}
+        self._believed = believed | newer
+
+    def unloaded(self, model: str) -> None:
+        """Take note that a model was unloaded."""
+        self._believed.pop(model_name(model), None)
+
+    def forget(self) -> None:
+        """Believe nothing any more: another Ollama answers now."""
+        self._believed.clear()
+        self.failure = ""
+
+    async def close(self) -> None:
+        """End the running loads."""
+        tasks = set(self._running.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _load(self, model: str) -> None:
+        began = time.monotonic()
+        log.info("Loading %s", model)
+        try:
+            await self._client.load(model, self._seconds or None)
+        except OllamaTimeout as exc:
+            longest = duration_words(self._seconds)
+            raise OllamaTimeout(f"The model {model} was not loaded within {longest}. Try again later.") from exc
+        self.used(model)
+        self.failure = ""
+        log.info("Loaded %s in %.1f s", model, time.monotonic() - began)
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        del self._running[key]
+        if not task.cancelled() and (failed := task.exception()):
+            words = failed.message if isinstance(failed, BackendError) else "Its owner finds the cause in the log."
+            log.warning("%s could not be loaded", key, exc_info=failed)
+            self.failure = f"The model {key.removesuffix(':latest')} could not be loaded. {words}"
+        self._tell()

@@ -1,0 +1,253 @@
+"""Whether Ollama is there, and its models: watched for ever, told at once from memory."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, OllamaUnavailable
+from ollama_backend.formats import model_name
+from ollama_backend.ollama.client import InstalledModel, OllamaClient
+from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
+from ollama_backend.ollama.readiness.loads import Loads
+from ollama_backend.ollama.readiness.presence import Presence
+from ollama_backend.ollama.readiness.pull import Pull
+from ollama_backend.ollama.readiness.status import Board, State, Status
+from ollama_backend.settings import Settings
+
+CALM_SECONDS = 3.0
+AWAY_SECONDS = 0.5
+CLOUD_SECONDS = 30.0
+LIST_SECONDS = 15.0
+MISSING_SECONDS = 3.0  # somebody may be adding by hand what is missing
+RUNNING_SECONDS = 5.0
+ASKING = "Ollama is being asked for its models."
+
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Watches Ollama; where it is owned, pulls the default model and loads it."""
+
+    def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._client = client
+        self._board = Board()
+        self._wake = asyncio.Event()
+        self._warmed = False
+        self._listed_at = self._ran_at = 0.0
+        self._pull: Pull | None = None
+        self._presence = Presence(settings, client, engine)
+        self._catalogue = Catalogue(settings, client, self._judge)
+        self._loads = Loads(client, settings.load_timeout, self._judge)
+        engine.on_change.append(self.suspect)
+        engine.on_restart.append(self._restarted)
+
+    @property
+    def status(self) -> Status:
+        """`ok` when the default model is installed, loaded or not."""
+        return self._board.state.status
+
+    @property
+    def reason(self) -> str:
+        """What is the matter, in words for a stranger; empty when nothing is."""
+        return self._board.state.reason
+
+    @property
+    def version(self) -> str:
+        """Ollama's version, empty while it is away."""
+        return self._board.state.version
+
+    @property
+    def completed(self) -> int | None:
+        """Bytes fetched so far, while something is pulled."""
+        return self._board.state.completed
+
+    @property
+    def total(self) -> int | None:
+        """Bytes to fetch, while something is pulled."""
+        return self._board.state.total
+
+    @property
+    def model(self) -> str:
+        """The default model now."""
+        return self._engine.model or self._settings.model
+
+    @property
+    def models(self) -> list[InstalledModel]:
+        """The models that are installed and that requests may name."""
+        return list(self._board.state.models)
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and the body of `GET /health`."""
+        state = self._board.state
+        body = {"status": state.status, "model": self.model, "engine": self._engine.kind} | state.details()
+        return (200 if state.status == "ok" else 503), body
+
+    async def changed(self) -> None:
+        """Return at the next change of anything told here."""
+        await self._board.changed()
+
+    def resolve(self, model: str | None) -> str:
+        """Return the installed name for a request's model, or for the default.
+
+        Raises ModelNotFound, ModelNotReady while it is being pulled, or OllamaUnavailable.
+        """
+        named = model or self.model
+        if not self._catalogue.allows(named, self.model):
+            raise ModelNotFound(f"The model {named[:100]!r} may not be used here. {self._catalogue.offer(self.model)}")
+        if not self._presence.there or not self._catalogue.known:
+            raise OllamaUnavailable(self.reason or ASKING, retry_after=2 if self._engine.starting else 5)
+        if found := self._catalogue.find(named):
+            return found
+        if self._settings.is_cloud and model_name(named) == model_name(self.model):
+            return self._catalogue.sent(named)
+        raise self._missing(named)
+
+    def _missing(self, named: str) -> BackendError:
+        if time.monotonic() - self._listed_at > 1:  # it may have been installed since
+            self._list_again()
+        if self._pull and model_name(named) == model_name(self._pull.model):
+            if not self._pull.unknown:
+                return ModelNotReady(self._pull.reason, retry_after=self._pull.seconds_left)
+            return ModelNotFound(self._pull.reason)
+        return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
+
+    def _remedy(self, model: str) -> str:
+        add = "" if self._engine.kind == "embedded" else f"`ollama pull {model}` where Ollama runs adds it. "
+        return add + self._catalogue.offer(self.model)
+
+    async def loaded(self, model: str) -> None:
+        """Return when a model is loaded. Raises OllamaTimeout after OLLAMA_LOAD_TIMEOUT, or what the load raised."""
+        if not self._in_cloud(model):
+            await self._loads.loaded(model)
+
+    def is_loading(self, model: str) -> bool:
+        """Tell whether a model is being loaded."""
+        return self._loads.loading(model)
+
+    def used(self, model: str) -> None:
+        """Take note that an answer got a chunk: its model is loaded."""
+        if not self._in_cloud(model):
+            self._loads.used(model)
+
+    def unloaded(self, model: str) -> None:
+        """Take note that a model was unloaded."""
+        self._loads.unloaded(model)
+
+    def suspect(self) -> None:
+        """Look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch for ever; a cancel ends the pull and the loads."""
+        try:
+            while True:
+                try:
+                    await self._look()
+                except Exception:
+                    log.exception("Looking after Ollama failed; it goes on")
+                self._judge()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            await self._stop_pull()
+            await self._catalogue.close()
+            await self._loads.close()
+
+    def _pause(self) -> float:
+        if self.status != "ok":
+            return AWAY_SECONDS if self._engine.starting else 2 * AWAY_SECONDS
+        return CLOUD_SECONDS if self._settings.is_cloud else CALM_SECONDS
+
+    def _in_cloud(self, model: str) -> bool:
+        return self._settings.is_cloud or is_cloud_model(model)
+
+    async def _look(self) -> None:
+        """Ask what is due."""
+        if not self._engine.settled:
+            return
+        was_there = self._presence.there
+        await self._presence.look()
+        if not self._presence.there:
+            if was_there:
+                self._loads.forget()
+                self._catalogue.forget()
+                await self._stop_pull()
+            return
+        if not was_there and not self._engine.started:
+            self._engine.came_back()
+        with suppress(BackendError):
+            await self._ask()
+        await self._look_after()
+
+    async def _ask(self) -> None:
+        now = time.monotonic()
+        if now - self._listed_at >= (LIST_SECONDS if self.status == "ok" else MISSING_SECONDS):
+            self._listed_at = now
+            await self._catalogue.look()
+            self._meet_the_embedded()
+        if self._loads.any and now - self._ran_at >= RUNNING_SECONDS:
+            self._ran_at = now
+            await self._loads.look()
+
+    def _meet_the_embedded(self) -> None:
+        """Take the embedded engine of another process, found where OLLAMA_HOST points, for what it is."""
+        if self._presence.version.endswith("-embedded") and not self._engine.started and self._catalogue.installed:
+            self._engine.kind = "embedded"
+            self._engine.model = self._catalogue.installed[0].name.removesuffix(":latest")
+
+    async def _look_after(self) -> None:
+        """Where Ollama is owned: pull the default model when it is missing, load it once when it is there."""
+        found = self._catalogue.find(self.model)
+        if found:
+            await self._stop_pull()
+        if not self._engine.owned or self._in_cloud(found or "") or not self._catalogue.known:
+            return
+        if found and not self._warmed:
+            self._warmed = True
+            self._loads.begin(found)
+        if not found and not self._pull and self._engine.kind == "ollama":
+            self._pull = Pull(self._client, self.model, self._judge)
+            self._pull.start(self._list_again)
+
+    def _list_again(self) -> None:
+        self._listed_at = 0.0
+        self._wake.set()
+
+    async def _stop_pull(self) -> None:
+        pull, self._pull = self._pull, None
+        if pull:
+            await pull.stop()
+
+    def _restarted(self) -> None:
+        self._warmed = False
+        self._loads.forget()
+        self._list_again()
+
+    def _judge(self) -> None:
+        """Show what is known now."""
+        state = self._judged()
+        self._board.show(replace(state, version=self._presence.version, models=self._catalogue.offered(self.model)))
+
+    def _judged(self) -> State:
+        engine, pull = self._engine, self._pull
+        if not self._presence.there:
+            if engine.fetching:
+                return State("pulling", engine.reason, "", engine.fetching.completed, engine.fetching.total)
+            return State("starting" if engine.starting else "unavailable", engine.reason or self._presence.reason)
+        if self._catalogue.find(self.model) or (self._settings.is_cloud and self._catalogue.known):
+            return State("ok", self._loads.failure or (f"Loading {self.model}." if self.is_loading(self.model) else ""))
+        if not self._catalogue.known:
+            return State("unavailable" if self._catalogue.failure else "starting", self._catalogue.failure or ASKING)
+        if pull and pull.retry_at is None:
+            return State("pulling", pull.reason, "", pull.completed, pull.total)
+        if pull:
+            return State("unavailable", pull.reason)
+        return State("unavailable", f"The model {self.model} is not installed. {self._remedy(self.model)}")

@@ -1,0 +1,1 @@
+"""Everything that knows Gradio: the page, the endpoint, the queue."""

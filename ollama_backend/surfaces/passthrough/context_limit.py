@@ -1,0 +1,42 @@
+"""How large the running contexts are: who asks for a larger one must be told, not given a shorter memory."""
+
+import time
+
+from ollama_backend.errors import BackendError, BadRequest
+from ollama_backend.formats import model_name
+from ollama_backend.ollama.client import OllamaClient
+
+REMEMBERED_SECONDS = 60.0
+
+
+class Contexts:
+    """The context lengths of loaded models, in tokens, asked for when a request names one."""
+
+    def __init__(self, client: OllamaClient, *, in_cloud: bool) -> None:
+        self._client = client
+        self._in_cloud = in_cloud
+        self._known: dict[str, tuple[int, float]] = {}
+
+    async def check(self, model: str, num_ctx: float | None) -> None:
+        """Raise BadRequest for more than the running context; a model that does not run is left alone."""
+        if num_ctx is None or self._in_cloud:
+            return
+        length = await self._length(model_name(model))
+        if length is not None and num_ctx > length:
+            raise BadRequest(
+                f"num_ctx {num_ctx:g} is more than the {length} tokens that the model runs with here, and a larger "
+                f"one would load it anew for everyone. Ask for {length} or less, or leave num_ctx out."
+            )
+
+    async def _length(self, key: str) -> int | None:
+        length, until = self._known.get(key, (0, 0.0))
+        if until > time.monotonic():
+            return length
+        try:
+            running = await self._client.running()
+        except BackendError:
+            return None  # an older Ollama, or none: the request itself will tell
+        until = time.monotonic() + REMEMBERED_SECONDS
+        told = {model_name(name): row.context_length for name, row in running.items()}
+        self._known = {name: (length, until) for name, length in told.items() if length}
+        return told.get(key)

@@ -1,0 +1,116 @@
+"""What Ollama tells of its models: passed on less the models that may not be used, and less the folders."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ollama_backend.errors import ModelNotFound, OllamaFailed
+from ollama_backend.formats import model_name
+from ollama_backend.ollama.client import ASK_SECONDS, OllamaClient
+from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
+from ollama_backend.surfaces.asgi.exchange import Exchange
+from ollama_backend.surfaces.passthrough.relay import Relay
+from ollama_backend.surfaces.passthrough.requests import named_model, sent_name
+from ollama_backend.surfaces.passthrough.strict_json import encode
+
+_PATH = r"\"?(?:~|/|[A-Za-z]:\\).*"
+_FROM = re.compile(rf"^(FROM\s+){_PATH}$", re.MULTILINE)
+_OTHERS = re.compile(rf"^((?:ADAPTER|DRAFT|PROJECTOR)\s+){_PATH}$", re.MULTILINE)
+
+
+class Lists:
+    """Answers what needs no slot; never waits in the line."""
+
+    def __init__(self, client: OllamaClient, readiness: Readiness, relay: Relay, *, in_cloud: bool) -> None:
+        self._client = client
+        self._readiness = readiness
+        self._relay = relay
+        self._in_cloud = in_cloud
+
+    async def version(self, exchange: Exchange) -> None:
+        """Tell Ollama's version."""
+        await _send(exchange, *await self._ask("GET", "/api/version"))
+
+    async def tags(self, exchange: Exchange) -> None:
+        """List the models that may be used."""
+        await self._filtered(exchange, "/api/tags", "models", "name")
+
+    async def models(self, exchange: Exchange) -> None:
+        """List them in OpenAI's shape."""
+        await self._filtered(exchange, "/v1/models", "data", "id")
+
+    async def running(self, exchange: Exchange) -> None:
+        """List those that are loaded; the cloud does not tell."""
+        if self._in_cloud:
+            await exchange.whole(200, {"models": []})
+        else:
+            await self._filtered(exchange, "/api/ps", "models", "name")
+
+    async def model(self, exchange: Exchange, name: str) -> None:
+        """Tell one model in OpenAI's shape, out of the list: Ollama's own route takes no name with a slash."""
+        installed = model_name(self._readiness.resolve(named_model("/v1/models", {"model": name})))
+        media_type, raw = await self._ask("GET", "/v1/models")
+        for row in _rows(raw, "data"):
+            if model_name(str(row.get("id"))) == installed:
+                await _send(exchange, media_type, msgspec.json.encode({**row, "id": name}) + b"\n")
+                return
+        raise ModelNotFound(f"The model {name!r} is not installed.")
+
+    async def show(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+        """Tell everything of one model, but for where its files are."""
+        name = named_model("/api/show", body)
+        sent = sent_name(name, self._readiness.resolve(name))
+        asked = encode({"model": sent, "verbose": bool(body.get("verbose"))})
+        media_type, raw = await self._ask("POST", "/api/show", asked)
+        shown = _decoded(raw)
+        if isinstance(shown.get("modelfile"), str):
+            shown["modelfile"] = without_folders(shown["modelfile"], sent)
+        await _send(exchange, media_type, msgspec.json.encode(shown))
+
+    async def _filtered(self, exchange: Exchange, path: str, rows: str, name: str) -> None:
+        media_type, raw = await self._ask("GET", path)
+        allowed = {model_name(model.name) for model in self._readiness.models}
+        listed = _rows(raw, rows)
+        kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
+        if len(kept) < len(listed):
+            raw = msgspec.json.encode({**_decoded(raw), rows: kept})
+        await _send(exchange, media_type, raw)
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[bytes, bytes]:
+        """Return the media type and the body of an answer. Raises a BackendError for any but a good one."""
+        with self._client.translated():
+            async with asyncio.timeout(ASK_SECONDS), self._client.open(method, path, body) as answer:
+                if answer.status != 200:
+                    raise await self._relay.refusal(answer)
+                return answer.headers.get("Content-Type", "").encode("latin-1"), await answer.read()
+
+
+def without_folders(modelfile: str, model: str) -> str:
+    """Return a Modelfile whose files are told by the model's name, or by their own without the folder."""
+    named = _FROM.sub(lambda line: line[1] + model, modelfile)
+    return _OTHERS.sub(lambda line: line[1] + re.split(r"[/\\]", line[0].strip().rstrip('"'))[-1], named)
+
+
+def _decoded(raw: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+
+
+def _rows(raw: bytes, name: str) -> list[dict[str, Any]]:
+    rows: Iterable[Any] = _decoded(raw).get(name) or []
+    if not all(isinstance(row, dict) for row in rows):
+        raise OllamaFailed(NOT_ITS_PROTOCOL)
+    return list(rows)
+
+
+async def _send(exchange: Exchange, media_type: bytes, raw: bytes) -> None:
+    await exchange.begin(
+        200, media_type, [(b"content-length", str(len(raw)).encode()), (b"cache-control", b"no-store")]
+    )
+    await exchange.send(b"" if exchange.method == "HEAD" else raw, more=False)

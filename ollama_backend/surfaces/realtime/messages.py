@@ -1,0 +1,141 @@
+"""The messages of a realtime session: what a client may say, and what it is told."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from ollama_backend.chat.answer import Answer, Delta, State
+from ollama_backend.errors import BackendError, BadRequest, TooLarge
+from ollama_backend.ollama.wire import METRICS, Chunk
+
+MESSAGE_BYTES = 2**20
+KINDS = "chat, clear, stop, resume"
+GIVEN_UP = "The answer was given up: nobody was reading it."
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Chat(msgspec.Struct, tag="chat"):
+    """A question; `answer` is the client's own name for the answer: the same one twice is asked once."""
+
+    content: str
+    model: str | None = None
+    system: str | None = None
+    think: bool | None = None
+    options: dict[str, Any] | None = None
+    answer: Name | None = None
+
+
+class Clear(msgspec.Struct, tag="clear"):
+    """Forget the history."""
+
+
+class Stop(msgspec.Struct, tag="stop"):
+    """Stop the running answer."""
+
+
+class Resume(msgspec.Struct, tag="resume"):
+    """Go on with an answer, from the next piece that is wanted."""
+
+    wanted: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(name="from")
+    answer: Name | None = None
+
+
+class Welcome(msgspec.Struct, tag="welcome"):
+    """The first message; `history` counts finished messages, `seq` the pieces of the last answer."""
+
+    message: str
+    model: str
+    session: str
+    history: int
+    running: bool
+    seq: int
+    answer: str | None
+
+
+class Ack(msgspec.Struct, tag="ack", kw_only=True):
+    """A question was taken, or its position in the line has changed; 0 is no waiting."""
+
+    message: str = "Message received, generating response..."
+    position: int
+    answer: str | None
+
+
+class Thinking(msgspec.Struct, tag="thinking", kw_only=True):
+    """A piece of thinking; `complete`, and not `done`, tells the end."""
+
+    content: str
+    done: bool = False
+    seq: int
+
+
+class Stream(msgspec.Struct, tag="stream", kw_only=True):
+    """A piece of the answer itself."""
+
+    content: str
+    done: bool = False
+    seq: int
+
+
+class Cleared(msgspec.Struct, tag="cleared"):
+    """The history is empty."""
+
+    message: str = "The conversation was cleared."
+
+
+class Stopped(msgspec.Struct, tag="stopped"):
+    """No answer is running any more."""
+
+    message: str = "Stopped."
+
+
+class Failure(msgspec.Struct, tag="error", omit_defaults=True):
+    """What went wrong; `retry_after` in seconds where waiting helps."""
+
+    message: str
+    code: str
+    retry_after: float | None = None
+
+
+_asked: msgspec.json.Decoder[Chat | Clear | Stop | Resume] = msgspec.json.Decoder(Chat | Clear | Stop | Resume)
+
+
+def parse(message: bytes) -> Chat | Clear | Stop | Resume:
+    """Return what a client says. Raises BadRequest and TooLarge."""
+    if len(message) > MESSAGE_BYTES:
+        raise TooLarge(f"The message is larger than {MESSAGE_BYTES // 2**20} MiB. Send less.")
+    try:
+        return _asked.decode(message)
+    except msgspec.ValidationError as exc:
+        raise BadRequest(f"The message does not fit: {exc}. Its type is one of {KINDS}.") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadRequest("The message is not valid JSON.") from exc
+
+
+def piece(delta: Delta, seq: int) -> Thinking | Stream:
+    """Return the message for one piece of an answer."""
+    return (Thinking if delta.kind == "thinking" else Stream)(content=delta.text, seq=seq)
+
+
+def failure(exc: BackendError) -> Failure:
+    """Return the message for an error."""
+    return Failure(exc.message, exc.code, exc.retry_after)
+
+
+def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
+    """Return the last message of an ended answer."""
+    if answer.error:
+        return failure(answer.error)
+    if answer.state is State.STOPPED:
+        return Stopped(GIVEN_UP) if answer.stop_reason == "left" else Stopped()
+    return complete(answer)
+
+
+def complete(answer: Answer) -> dict[str, Any]:
+    """Return the message for an answer that has ended well, with Ollama's counts; durations are in nanoseconds."""
+    last = answer.last or Chunk()
+    counts = {name: getattr(last, name) for name in METRICS if getattr(last, name) is not None}
+    if last.eval_count and last.eval_duration:
+        counts["tokens_per_second"] = round(last.eval_count / last.eval_duration * 1e9, 2)
+    head = {"type": "complete", "message": "Response complete", "model": answer.model, "seq": len(answer.deltas)}
+    return {**head, "done_reason": last.done_reason or "stop", **counts}

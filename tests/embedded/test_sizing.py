@@ -1,0 +1,90 @@
+"""What a model gets of the machine: CPUs by quota, context by memory, one thread when it is tiny."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollama_backend.embedded import gguf, sizing
+from ollama_backend.embedded.gguf import Gguf, Tensor
+from ollama_backend.embedded.refusal import Exit, Refusal
+from tests.support.embedded_engine import GUIDE
+
+GB = 10**9
+
+
+def qwen3_4b(**more: Any) -> Gguf:
+    """The head of a model with the measures of Qwen3-4B as Q4_K_M, of 2.5 GB."""
+    numbers = {"context_length": 40960, "embedding_length": 2560, "block_count": 36}
+    numbers |= {"attention.head_count": 32, "attention.head_count_kv": 8}
+    numbers |= {"attention.key_length": 128, "attention.value_length": 128} | more
+    metadata = {"general.architecture": "qwen3"} | {f"qwen3.{key}": value for key, value in numbers.items()}
+    weights = Tensor("all", "Q4_K", (4 * GB,), 0, 0)
+    return Gguf(Path("model.gguf"), 25 * GB // 10, 0.0, "", metadata, (weights,))
+
+
+@pytest.mark.parametrize(("text", "count"), [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1)])
+def test_a_quota_bounds_the_threads(tmp_path: Path, text: str, count: int) -> None:
+    """A container with a share of the host's CPUs counts its share, at least one, and never more than there are."""
+    (tmp_path / "cpu.max").write_text(text)
+    assert sizing.cpu_count(tmp_path) == min(count, len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("text", ["max 100000", ""])
+def test_without_a_quota_all_allowed_cpus_count(tmp_path: Path, text: str) -> None:
+    """Where nothing limits it, the CPUs that the process may run on count."""
+    (tmp_path / "cpu.max").write_text(text)
+    assert sizing.cpu_count(tmp_path) == len(os.sched_getaffinity(0))
+
+
+def test_an_older_kind_of_quota_is_read(tmp_path: Path) -> None:
+    """Version 1 of control groups keeps quota and period in files of their own."""
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
+    assert sizing.cpu_count(tmp_path) == 1
+
+
+def test_memory_is_the_smaller_of_limit_and_host(tmp_path: Path) -> None:
+    """What a container has left of its limit counts, its idle page cache as free, and never more than the host has."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9000000 kB\nMemAvailable:   8000000 kB\n")
+    assert sizing.free_memory(tmp_path, meminfo) == 8000000 * 1024
+    for name, text in {"max": "4000", "current": "3000", "stat": "anon 1\ninactive_file 500\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert sizing.free_memory(tmp_path, meminfo) == 1500
+    assert sizing.free_memory(tmp_path / "nothing", tmp_path / "here") is None
+
+
+def test_a_token_of_qwen3_4b_takes_144_kib() -> None:
+    """36 layers with 8 heads of 128 keys and values each in 16 bits."""
+    assert sizing.cache_bytes_per_token(qwen3_4b()) == 144 * 1024
+
+
+@pytest.mark.parametrize(
+    ("free", "slots", "context"), [(16, 1, 8192), (16, 4, 8192), (6, 2, 8192), (5, 2, 4096), (3, 1, 1024)]
+)
+def test_the_context_is_what_memory_allows(free: int, slots: int, context: int) -> None:
+    """8192 tokens for each slot where they fit, else half as often as needed, and no less than 1024."""
+    assert sizing.plan(qwen3_4b(), slots, None, None, free * GB).context == context
+
+
+def test_a_model_keeps_to_the_context_that_it_was_trained_on() -> None:
+    """No more context is planned than the model knows, and what is asked for is rounded up as llama.cpp does."""
+    assert sizing.plan(qwen3_4b(context_length=2048), 1, None, None).context == 2048
+    assert sizing.plan(gguf.read(GUIDE), None, 300, None).context == 512
+
+
+def test_what_cannot_fit_is_refused() -> None:
+    """A model larger than the free memory is refused with both sizes, before loading makes the machine swap or kill."""
+    with pytest.raises(Refusal, match=r"needs 2\.5 GB of memory and 2\.0 GB are free") as caught:
+        sizing.plan(qwen3_4b(), 1, None, None, 2 * GB)
+    assert caught.value.status == Exit.NO_MEMORY
+
+
+def test_the_guide_gets_one_thread_and_four_slots() -> None:
+    """A tiny model is slower with more threads, and can serve four at once."""
+    planned = sizing.plan(gguf.read(GUIDE), None, None, None)
+    assert (planned.tiny, planned.threads, planned.slots) == (True, 1, 4)
+    assert sizing.plan(qwen3_4b(), None, None, None).threads == sizing.cpu_count()

@@ -1,0 +1,67 @@
+"""The program at its start: what it refuses, and what it prints."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with settings that cannot work, to its end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_", "PORT"))}
+    command = [sys.executable, str(ROOT / "app.py")]
+    return subprocess.run(command, env={**kept, **settings}, capture_output=True, text=True, timeout=60)
+
+
+def test_bad_settings_are_all_told() -> None:
+    """Status 2, each problem with its variable, and no secret: not even from a key that cannot be one."""
+    ended = start(PORT="abc", CHAT_ACCESS="all", OLLAMA_API_KEY="schlüssel-geheim")
+    assert ended.returncode == 2
+    assert re.findall(r"^  ([A-Z_]+):", ended.stderr, re.M) == ["OLLAMA_API_KEY", "CHAT_ACCESS", "PORT"]
+    assert "geheim" not in ended.stderr + ended.stdout and "Traceback" not in ended.stderr
+
+
+def test_a_cloud_host_without_its_key_is_refused() -> None:
+    """Status 2, in words that help who has put the cloud's key into the inbound variable."""
+    ended = start(OLLAMA_HOST="https://ollama.com", OLLAMA_API_KEY="the-cloud-key")
+    assert ended.returncode == 2 and "OLLAMA_CLOUD_API_KEY" in ended.stderr and "the-cloud-key" not in ended.stderr
+
+
+def test_a_taken_port_is_told() -> None:
+    """Status 2 and the setting that helps."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        ended = start(PORT=str(taken.getsockname()[1]), OLLAMA_API_KEY="k")
+    assert ended.returncode == 2 and "PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("given", ["", "k1"])
+def test_what_is_printed_of_keys(given: str) -> None:
+    """A generated key is printed once, in the link that signs in; a configured one never."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
+    settings = {
+        "PORT": str(port),
+        "OLLAMA_API_KEY": given,
+        "OLLAMA_HOST": "http://127.0.0.1:9",
+        "CHAT_OWNS_OLLAMA": "no",
+    }
+    app = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env={**kept, **settings}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert app.stdout
+    lines = [app.stdout.readline() for _ in range(3 if not given else 1)]
+    app.terminate()
+    told = "".join(lines) + app.communicate(timeout=20)[0]
+    links = re.findall(rf"http://localhost:{port}/#key=([\w-]{{43}})", told)
+    if given:
+        assert not links and "k1" not in told and f"http://localhost:{port}/" in told
+    else:
+        assert len(links) == 1 and told.count(links[0]) == 1

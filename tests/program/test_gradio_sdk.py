@@ -1,0 +1,143 @@
+"""A Gradio-SDK Space runs `python app.py` with its own variables and nothing else: no start.sh, no Ollama."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.space_process import ROOT, Space
+from tests.support.waiting import wait_until
+
+KEY = "sdk-key"
+
+
+@contextmanager
+def sdk_space(home: Path, **more: str) -> Iterator[Space]:
+    """Run the app as that SDK does, in front of an empty PATH."""
+    port = free_port()
+    given = {
+        "PATH": str(home),
+        "HOME": str(home),
+        "SYSTEM": "spaces",
+        "SPACE_ID": "user/space",
+        "SPACE_HOST": "user-space.hf.space",
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SSR_MODE": "true",
+        "GRADIO_ALLOW_FLAGGING": "never",
+        "GRADIO_NUM_PORTS": "1",
+        "GRADIO_THEME": "huggingface",
+        "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
+        **more,
+    }
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=given, stdout=log, stderr=log, text=True)
+        try:
+            yield Space(process, port)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def ask(space: Space, prompt: str) -> str:
+    """Ask over POST /chat_api as the proxy of a Space sends it on."""
+    body = json.dumps({"prompt": prompt, "stream": False, "options": {"temperature": 0}}).encode()
+    headers = {"X-API-Key": KEY, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+    request = urllib.request.Request(f"http://127.0.0.1:{space.port}/chat_api", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return str(json.load(answer)["response"])
+
+
+def test_the_embedded_engine_answers_there(tmp_path: Path) -> None:
+    """With nothing configured the guide answers, on the port that the SDK names, and links name the Space."""
+    with sdk_space(tmp_path, OLLAMA_API_KEY=KEY) as space:
+        assert space.reaches("ok")["engine"] == "embedded"
+        assert "guide" in ask(space, "Who are you?")
+        status, page = space.get("/")
+        assert status == 200 and b"<html" in page
+        assert "https://user-space.hf.space/" in (tmp_path / "log").read_text()
+
+
+def test_a_model_file_answers_there(tmp_path: Path) -> None:
+    """CHAT_GGUF is served under its own name, as a real model would be."""
+    model = tmp_path / "My Model.Q8_0.gguf"
+    model.symlink_to(ROOT / "ollama_backend/embedded/model/guide.gguf")
+    with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, CHAT_GGUF=str(model)) as space:
+        assert space.reaches("ok")["engine"] == "embedded"
+        assert ask(space, "Who are you?")
+
+
+def test_a_preloaded_file_answers_there(tmp_path: Path) -> None:
+    """A file that `preload_from_hub` has put into the cache is served, also while the Hub cannot be reached."""
+    repository, commit = tmp_path / ".cache/huggingface/hub/models--acme--Tiny-GGUF", "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    (repository / "snapshots" / commit / "Tiny-Q8_0.gguf").symlink_to(ROOT / "ollama_backend/embedded/model/guide.gguf")
+    away = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, CHAT_GGUF="hf://acme/Tiny-GGUF/Tiny-Q8_0.gguf", **away) as space:
+        assert space.reaches("ok")["model"] == "tiny-q8_0"
+        assert ask(space, "Who are you?")
+
+
+@pytest.fixture
+def scheduler() -> Iterator[tuple[str, list[str]]]:
+    """What stands in for ZeroGPU's scheduler: its address, and the paths that were posted to it."""
+    posted: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", posted
+        server.shutdown()
+        thread.join()
+
+
+def test_zerogpu_is_told_that_the_app_has_started(tmp_path: Path, scheduler: tuple[str, list[str]]) -> None:
+    """With the real package `spaces` its start-up report is sent once, and page and answers are as they were."""
+    url, posted = scheduler
+    zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": url, "SPACES_GRADIO_AUTO_WRAP": "1"}
+    with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, **zero) as space:
+        wait_until(lambda: posted, "the report")
+        assert space.reaches("ok")["engine"] == "embedded"
+        assert "guide" in ask(space, "Who are you?")
+        assert space.get("/")[0] == 200
+    assert posted == ["/startup-report"]
+
+
+def test_a_scheduler_that_is_away_stops_nothing(tmp_path: Path) -> None:
+    """When the report cannot be sent, the log says so and the page is there."""
+    zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": f"http://127.0.0.1:{free_port()}"}
+    with sdk_space(tmp_path, **zero) as space:
+        wait_until(lambda: "ZeroGPU was not told" in (tmp_path / "log").read_text(), "the words in the log")
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
+
+
+def test_without_the_package_nothing_is_asked_of_it(tmp_path: Path) -> None:
+    """`spaces` is optional: where it cannot be found, the app starts all the same."""
+    hidden = "import sys\nimport importlib.machinery as m\nf = m.PathFinder.find_spec\n"
+    hidden += "m.PathFinder.find_spec = staticmethod(lambda n, *a: None if n == 'spaces' else f(n, *a))\n"
+    (tmp_path / "sitecustomize.py").write_text(hidden)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    with sdk_space(tmp_path, SPACES_ZERO_GPU="true", PYTHONPATH=path) as space:
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
+        assert "ZeroGPU" not in (tmp_path / "log").read_text()

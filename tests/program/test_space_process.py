@@ -1,0 +1,88 @@
+"""The whole program by `start.sh`, with real child processes: what it starts, restarts, and leaves behind (nothing)."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.space_process import space
+from tests.support.stub_ollama import Stub, is_alive, stub_ollama
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Stub:
+    return stub_ollama(tmp_path, "runner")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_everything(stub: Stub, number: int, status: int) -> None:
+    """On TERM and INT the program, its Ollama and that one's runner are gone soon, and the exit status is true."""
+    with space(stub.folder, OLLAMA_MODEL="guide") as running:
+        assert running.reaches("ok") == {"status": "ok", "model": "guide", "engine": "ollama", "version": "0.33.0"}
+        (start,) = stub.starts
+        ended = running.stop(number)
+        assert (ended if ended >= 0 else 128 - ended) == status
+        assert not is_alive(start["pid"])
+        assert not is_alive(start["runner"])
+
+
+def test_a_killed_ollama_is_replaced(stub: Stub) -> None:
+    """A killed `ollama serve` is started again after its runner has been ended; the health tells both."""
+    with space(stub.folder, OLLAMA_MODEL="guide") as running:
+        running.reaches("ok")
+        (start,) = stub.starts
+        os.kill(start["pid"], signal.SIGKILL)
+        assert "ended" in running.reaches("starting")["reason"]
+        running.reaches("ok")
+        assert not is_alive(start["runner"])
+        assert len(stub.starts) == 2
+
+
+@pytest.mark.parametrize("behaviour", ["die", "illegal"])
+def test_the_page_is_there_although_the_engine_is_not(stub: Stub, behaviour: str) -> None:
+    """An `ollama` that only dies is given up with the reason; page and health answer all the time."""
+    stub.behave(behaviour)
+    with space(stub.folder) as running:
+        reason = running.reaches("unavailable")["reason"]
+        assert "is not started again" in reason
+        assert ("permission denied" if behaviour == "die" else "SIGILL") in reason
+        assert len(stub.starts) == 5
+        wait_until(lambda: running.get("/")[0] == 200, "the page")
+        assert running.stop(signal.SIGTERM) in (143, -signal.SIGTERM)
+
+
+def test_nothing_stays_of_a_hanging_ollama(stub: Stub) -> None:
+    """Page and health do not wait for an Ollama that never answers and is deaf to TERM; stopping kills it."""
+    stub.behave("hang", "deaf", "runner")
+    with space(stub.folder) as running:
+        assert running.reaches("starting")["reason"] == "Ollama is starting."
+        wait_until(lambda: running.get("/")[0] == 200, "the page")
+        (start,) = wait_until(lambda: stub.starts, "the start")
+        assert running.stop(signal.SIGTERM) in (143, -signal.SIGTERM)
+        assert not is_alive(start["pid"])
+        assert not is_alive(start["runner"])
+
+
+def test_the_embedded_engine_ends_with_a_killed_app(tmp_path: Path) -> None:
+    """Without an `ollama` the embedded engine answers; it ends by itself when the app is killed."""
+    with space(tmp_path) as running:
+        assert running.reaches("ok")["engine"] == "embedded"
+        (child,) = running.descendants()
+        running.process.kill()
+        wait_until(lambda: not is_alive(child), "the engine has ended", 10)
+
+
+@pytest.mark.needs("root", "unshare")
+def test_as_process_1_orphans_are_reaped(stub: Stub) -> None:
+    """As process 1 the app inherits a killed server's runner: no zombie stays, and TERM ends the container."""
+    isolated = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with space(stub.folder, *isolated, OLLAMA_MODEL="guide") as running:
+        running.reaches("ok")
+        (server,) = running.descendants()
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: len(stub.starts) == 2, "the second start")
+        running.reaches("ok")
+        assert len(running.descendants()) == 1
+        assert running.stop(signal.SIGTERM) == 143

@@ -1,0 +1,189 @@
+"""The whole product as a child process, and a page of it in a real Chromium."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = "the-key-of-the-tests"
+CHROMIUM = "/usr/bin/chromium"
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+    """What `holds` gives, awaited where need be, as soon as it is true; fails after some seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = holds()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or holds}"
+        await asyncio.sleep(0.03)
+
+
+class Space:
+    """`app.py` in a process of its own; killed and started again on the same port."""
+
+    def __init__(self, ollama: str, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp"), "OLLAMA_HOST": ollama,
+            "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(self.port), "CHAT_RATE_LIMIT": "off",
+            "OLLAMA_NUM_PARALLEL": "4", **environment,
+        }  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = process = await asyncio.to_thread(self._spawn)
+        await until(lambda: self.health() or process.poll() is not None, 40, "the server answers")
+        assert process.poll() is None, "the server ended"
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=self.environment)
+
+    def health(self) -> dict[str, Any] | None:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return dict(json.load(exc))
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Chat:
+    """One page; it records what went wrong in it and what it asked for."""
+
+    def __init__(self, page: Page, space: Space, url: str = "") -> None:
+        self.page = page
+        self.space = space
+        self.url = url or space.url
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.failed: list[str] = []
+        self.loads = 0
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._heard)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", self._failed)
+        page.on("response", lambda answer: answer.status >= 400 and self.failed.append(f"{answer.status} {answer.url}"))
+        page.on("load", self._loaded)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _failed(self, request: Request) -> None:
+        # A stream that its reader closes counts as aborted.
+        if "queue/data" not in request.url and "heartbeat" not in request.url:
+            self.failed.append(f"{request.failure} {request.url}")
+
+    def _loaded(self, _: object) -> None:
+        self.loads += 1
+
+    async def open(self, fragment: str = "") -> "Chat":
+        await self.page.goto(f"{self.url}/{fragment}")
+        await self.ready()
+        return self
+
+    async def ready(self) -> None:
+        await self.page.wait_for_selector("#box textarea", timeout=20000)
+        await until(lambda: self.script("window.chat?.isReady()"), 20, "the page has heard of the server")
+
+    async def script(self, text: str) -> Any:
+        try:
+            return await self.page.evaluate(text)
+        except Exception as exc:
+            if "navigation" in str(exc) or "destroyed" in str(exc):
+                return None
+            raise
+
+    async def say(self, text: str) -> None:
+        """Send a message; returns when it is on its way."""
+        await self.page.fill("#box textarea", text)
+        await self.enter()
+
+    async def enter(self) -> None:
+        """Send what stands in the box; returns when it is on its way."""
+        before = await self.sent()
+        await self.page.press("#box textarea", "Enter")
+        await until(lambda: self._sent_since(before), 5, "the message is sent")
+
+    async def sent(self) -> set[str]:
+        """The ids of all turns of the conversation, also of those that have ended."""
+        return {m["turn"] for m in (await self.stored())["messages"] if "turn" in m}
+
+    async def _sent_since(self, before: set[str]) -> bool:
+        return bool(await self.sent() - before)
+
+    async def has_in_box(self, text: str) -> bool:
+        return await self.page.input_value("#box textarea") == text
+
+    async def turn(self) -> str | None:
+        """The id of the unfinished turn; "?" while the page is being loaded."""
+        told = await self.script("window.chat ? {id: chat.turnId()} : null")
+        return told["id"] if told else "?"
+
+    async def settled(self, seconds: float = 60) -> None:
+        await until(self._settled, seconds, "the turn ends")
+
+    async def _settled(self) -> bool:
+        return await self.turn() is None and not await self.script("document.querySelector('#live .message-wrap')")
+
+    async def shown(self) -> str:
+        """The text on the page; what is folded is not in it."""
+        wraps = "[...document.querySelectorAll('#main .message-wrap, #live .message-wrap')]"
+        return await self.script(f"{wraps}.map(wrap => wrap.innerText).join(' ')") or ""
+
+    async def shown_words(self) -> list[str]:
+        return words(await self.shown())
+
+    async def stored(self) -> dict[str, Any]:
+        return dict(await self.script("chat.stored()") or {"messages": []})
+
+    async def stored_text(self, kind: str = "text") -> str:
+        """What is kept of the last answer."""
+        found = [m for m in (await self.stored())["messages"] if m["role"] == "assistant"]
+        return str(found[-1].get(kind, "")) if found else ""
+
+    async def press(self, name: str, place: str = "#main") -> None:
+        await self.page.locator(f"{place} button[title='{name}'], {place} button[aria-label='{name}']").last.click()
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\b[tc]\d+\b", text)
+
+
+async def new_chat(context: BrowserContext, space: Space, *, sign_in: bool = True, url: str = "") -> Chat:
+    """A page of the product in a browser context, signed in through the link."""
+    return await Chat(await context.new_page(), space, url).open(f"#key={KEY}" if sign_in else "")

@@ -1,0 +1,117 @@
+"""The app in front of a stand-in, as programs reach it: guard and pass-through over real sockets."""
+
+import asyncio
+import io
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+import uvicorn
+from fastapi import FastAPI
+from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from app import Parts
+from ollama_backend.settings import load
+from ollama_backend.surfaces.asgi.exchange import route
+from ollama_backend.surfaces.asgi.guard import Guard
+from ollama_backend.surfaces.metrics import Metrics
+from ollama_backend.surfaces.passthrough import PassThrough, Patience
+from tests.support.fake_ollama import FakeOllama
+from tests.support.fake_ollama.exchange import Request
+from tests.support.served import Endpoint
+
+KEY = "the-callers-key"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+ASK = [{"role": "user", "content": "Hello"}]
+
+
+class Gateway:
+    """The pass-through in front of a stand-in; `settings` by the names of their variables."""
+
+    def __init__(self, fake: FakeOllama, patience: Patience | None = None, **settings: str) -> None:
+        self.fake = fake
+        given = {"OLLAMA_HOST": fake.url, "OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "guide", "CHAT_RATE_LIMIT": "off"}
+        self.settings = load(given | settings)
+        self.parts = parts = Parts(self.settings)
+        self.passed = PassThrough(
+            self.settings,
+            parts.gate,
+            parts.client,
+            parts.readiness,
+            parts.line,
+            parts.embed_line,
+            parts.slots,
+            parts.rate,
+            patience,
+        )
+        lines = {"generations": parts.line, "embeddings": parts.embed_line}
+        self.metrics = Metrics(parts.gate, lines, parts.readiness)
+        parts.answers.recorder = self.passed.recorder = self.metrics.record
+        routes = [Route(under + "{rest:path}", self.passed) for under in self.passed.under]
+        routes.append(Route("/metrics", Endpoint(route(self.metrics.metrics))))
+        self.app = FastAPI(openapi_url=None, routes=routes, lifespan=parts.running)
+        self.guard = Guard(self.app, self.settings, parts.gate, ("/metrics",), self.passed.under)
+
+    async def __aenter__(self) -> Self:
+        # Only for a socket of this protocol asyncio sends small pieces at once.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            self.guard, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        )
+        config.load()
+        self.state = ServerState()
+        self.running = self.parts.running(self.app)
+        await self.running.__aenter__()
+        loop = asyncio.get_running_loop()
+        self.listening = await loop.create_server(lambda: HttpToolsProtocol(config, self.state, {}), sock=listener)
+        self.session = aiohttp.ClientSession(self.url, headers=BEARER)
+        await self.fake.until(lambda: self.parts.readiness.status == "ok")
+        if self.parts.engine.owned:
+            await self.parts.readiness.loaded(self.settings.model)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+        self.passed.close()
+        self.listening.close()
+        for connection in list(self.state.connections):
+            connection.transport.close()
+        if self.state.tasks:
+            await asyncio.wait(self.state.tasks)
+        await self.listening.wait_closed()
+        await self.running.__aexit__(None, None, None)
+
+    def sent(self, path: str) -> Request:
+        """What Ollama was last asked on a path."""
+        return [request for request in self.fake.requests if request.path == path][-1]
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> tuple[int, str]:
+        """Send a body, as JSON unless it is bytes; give status and text."""
+        sent = {"data": body} if isinstance(body, bytes | io.BytesIO) else {"json": body}
+        async with self.session.post(path, **sent, **more) as answer:
+            return answer.status, await answer.text()
+
+    @asynccontextmanager
+    async def streaming(self, path: str, **body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask and give the answer to read; leaving closes the connection."""
+        async with self.session.post(path, json={"model": "guide", "stream": True, **body}) as answer:
+            yield answer
+            answer.close()
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """The objects of a stream of lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The objects of an event stream, without its end mark."""
+    found = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [json.loads(event) for event in found if event != "[DONE]"]

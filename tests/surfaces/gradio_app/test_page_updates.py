@@ -1,0 +1,209 @@
+"""What the page asks of the server and is told, without a browser."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+
+from ollama_backend.auth import Gate, Keys
+from ollama_backend.errors import BadRequest
+from ollama_backend.ollama.client import InstalledModel
+from ollama_backend.settings import Settings, load
+from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
+from ollama_backend.surfaces.gradio_app.page_updates import Following
+from ollama_backend.surfaces.gradio_app.turn import ask_of, read_turn
+from tests.support.fake_ollama import FakeOllama
+from tests.support.parts import ANNE, BERT, Parts, parts
+from tests.support.served import BEARER, KEY, serve
+
+NAME, OTHER = "a" * 32, "b" * 32
+
+
+class Page:
+    """A page that listens until it is told to be gone."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+        self.reason = "Ollama is starting."
+        self.models: list[InstalledModel] = []
+
+    async def gone(self, session: str) -> None:
+        await self.left.wait()
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        return 200, {"status": "ok", "model": "guide", "engine": "ollama"}
+
+
+def asked(name: str = NAME, **more: Any) -> dict[str, Any]:
+    return {"id": name, "start": True, "drop": None, "messages": [{"role": "user", "content": "hello"}], **more}
+
+
+def following(below: Parts, page: Page, **environment: str) -> Following:
+    return Following(load({"OLLAMA_API_KEY": KEY, **environment}), below.answers, page, page)
+
+
+@pytest_asyncio.fixture
+async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
+    """Everything below the doors, with two places."""
+    async with parts(fake_ollama, places=2) as made:
+        yield made
+
+
+async def told(follow: Following, turn: dict[str, Any], session: str = "s", caller: Any = ANNE) -> list[dict[str, Any]]:
+    async with aclosing(follow.follow(read_turn(turn), caller, session)) as news:
+        return [one async for one in news]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        [],
+        asked("x" * 32),
+        asked("a" * 31),
+        asked(NAME + "\n"),
+        asked(drop="../x"),
+        asked(messages=[{"role": "system", "content": "x"}]),
+        asked(messages=[{"role": "user", "content": 1}]),
+        asked(think="much"),
+        asked(secret=1),
+    ],
+)
+def test_a_turn_of_another_form_is_refused(sent: object) -> None:
+    """A name is 32 hex digits; roles, types and fields are those that the page sends."""
+    with pytest.raises(BadRequest):
+        read_turn(sent)
+
+
+def test_what_is_asked_of_the_model() -> None:
+    """The page's own system prompt comes before the server's; options are checked and clamped."""
+    settings = load({"OLLAMA_API_KEY": KEY, "CHAT_SYSTEM_PROMPT": "server's", "CHAT_MAX_TOKENS": "50"})
+    own = ask_of(read_turn(asked(system="mine", options={"num_predict": 99, "temperature": 0.1})), settings)
+    assert own.messages[0] == {"role": "system", "content": "mine"}
+    assert own.options == {"num_predict": 50, "temperature": 0.1}
+    assert ask_of(read_turn(asked()), settings).messages[0]["content"] == "server's"
+    with pytest.raises(BadRequest):
+        ask_of(read_turn(asked(options={"num_ctx": 8})), settings)
+    with pytest.raises(BadRequest):
+        ask_of(read_turn(asked(messages=[])), settings)
+
+
+async def test_news_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:
+    """The last news hold the whole text and the counts; beats differ; the first come at once."""
+    fake_ollama.script(thinking=["hm "] * 20, content=[f"w{n} " for n in range(50)], token_delay=0.01)
+    news = await told(following(below, Page()), asked())
+    assert news[-1]["state"] == "done"
+    assert news[-1]["content"].split() == [f"w{n}" for n in range(50)]
+    assert news[-1]["stats"]["tokens"] == 70
+    assert len({one["beat"] for one in news}) == len(news)
+    assert len(news) < 25
+    assert any(one["state"] == "thinking" and one["thinking"] for one in news)
+
+
+async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Two pages that send one turn follow one answer; a stranger's key finds nothing under its name."""
+    fake_ollama.script(token_delay=0.02)
+    follow = following(below, Page())
+    both = await asyncio.gather(told(follow, asked(), "one"), told(follow, asked(), "two"))
+    assert both[0][-1]["content"] == both[1][-1]["content"] != ""
+    assert len(fake_ollama.generations) == 1
+    assert [one["state"] for one in await told(follow, asked(), "three", BERT)] == ["unknown"]
+    assert [one["state"] for one in await told(follow, asked(OTHER, start=False))] == ["unknown"]
+
+
+async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Following another makes the earlier follower leave at once; its answer goes on."""
+    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    follow = following(below, Page())
+    first = asyncio.create_task(told(follow, asked()))
+    await fake_ollama.until(lambda: fake_ollama.generations)
+    second = asyncio.create_task(told(follow, asked(OTHER)))
+    news = await asyncio.wait_for(first, 2)
+    assert news[-1]["state"] not in ("done", "stopped")
+    assert below.answers.find(NAME, ANNE.key).readers == 0
+    assert not below.answers.find(NAME, ANNE.key).ended
+    assert (await second)[-1]["state"] == "done"
+
+
+async def test_a_closed_page_is_noticed_in_silence(fake_ollama: FakeOllama, below: Parts) -> None:
+    """The grace begins when the page goes, not at the next token; after it Ollama is left."""
+    fake_ollama.script(first_delay=60)
+    page = Page()
+    task = asyncio.create_task(told(following(below, page, CHAT_RESUME_SECONDS="0.5s"), asked()))
+    await fake_ollama.until(lambda: fake_ollama.generations)
+    page.left.set()
+    await asyncio.wait_for(task, 1)
+    await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected", 3)
+
+
+async def test_a_refusal_is_news(fake_ollama: FakeOllama, below: Parts) -> None:
+    """What cannot be started is told with its code, and a dropped answer is stopped."""
+    follow = following(below, Page())
+    news = await told(follow, asked(options={"num_ctx": 8}))
+    assert [(one["state"], one["code"]) for one in news] == [("failed", "bad_request")]
+    fake_ollama.script(first_delay=60)
+    task = asyncio.create_task(told(follow, asked(OTHER)))
+    await fake_ollama.until(lambda: fake_ollama.generations)
+    await told(follow, {"drop": OTHER}, "two")
+    assert (await asyncio.wait_for(task, 2))[-1]["stop_reason"] == "stop"
+
+
+async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
+    """What is sent without Gradio is what Gradio sends before it breaks."""
+    gr = import_gradio()
+    from ollama_backend.surfaces.gradio_app.queue import knows
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.Markdown("x")
+    streams, inner = EventStreams(), FastAPI()
+    gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
+    told, reached = [], []
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["type"])
+        await inner(scope, receive, send)
+
+    async with serve(streams.watch(counted)) as url, aiohttp.ClientSession(url) as client:
+        for known in (True, False):
+            streams.knows = lambda _, known=known: known
+            async with client.get("/gradio_api/queue/data", params={"session_hash": "gone"}) as stream:
+                with contextlib.suppress(aiohttp.ClientError):
+                    told.append((stream.status, stream.content_type, await stream.content.readuntil(b"\n\n")))
+        blocks.app.stop_event.set()
+        blocks._queue.close()
+    assert reached.count("http") == 1
+    of_gradio, ours = told
+    assert ours[:2] == of_gradio[:2] == (200, "text/event-stream")
+    assert json.loads(ours[2].removeprefix(b"data: ")) == json.loads(of_gradio[2].removeprefix(b"data: "))
+    assert knows(blocks, "gone") is False
+
+
+async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama, below: Parts) -> None:
+    """After the event the session that Gradio keeps holds no message."""
+    gr = import_gradio()
+    from ollama_backend.surfaces.gradio_app.page import create_page, mount_options
+
+    settings: Settings = load({"OLLAMA_API_KEY": KEY})
+    streams, around = EventStreams(), Page()
+    page = create_page(settings, below.answers, around, Gate(Keys([KEY]), 0), streams)
+    inner = FastAPI()
+    gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
+    follow = next(fn for fn in page.fns.values() if fn.name == "_follow")
+    body = {"data": [asked(messages=[{"role": "user", "content": "my secret"}])], "fn_index": follow._id}
+    async with serve(streams.watch(inner)) as url, aiohttp.ClientSession(url, headers=BEARER) as client:
+        await client.post("/gradio_api/queue/join", json={**body, "session_hash": "s"})
+        async with client.get("/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
+            events = (await stream.read()).decode()
+        page.app.stop_event.set()
+        page._queue.close()
+    assert fake_ollama.generations[0].ask.text.endswith("my secret")
+    assert '"done"' in events
+    assert "my secret" not in json.dumps(list(page.state_holder["s"].components), default=str)

@@ -1,7 +1,10 @@
-"""The house keeps its own rules: which rooms know which, and who owns which dependency."""
+"""The rules of the code: which rooms import which, who owns which dependency, and how large things are."""
 
 import ast
-from collections.abc import Iterator
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,65 +13,64 @@ from ollama_backend import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "ollama_backend"
-FLOORS = {"": 0, "ollama": 1, "chat": 2, "surfaces": 3}
-OWNERS = {
-    "ollama": {"ollama/client.py"},
-    "aiohttp": {"ollama/client.py"},
-    "httpx": {"ollama/client.py"},
-    "uvicorn": set(),
-    "dotenv": {"settings.py"},
-    "hmac": {"auth.py"},
-    "secrets": {"auth.py"},
-    "limits": {"settings.py", "chat/rate.py"},
+
+# One violation of each contract of pyproject.toml: the file it is planted in, and the line.
+PLANTED_IMPORTS = {
+    "Imports go down only": ("chat/line.py", "from ollama_backend.surfaces import metrics"),
+    "Surfaces never import each other": (
+        "surfaces/passthrough/relay.py",
+        "import ollama_backend.surfaces.realtime",
+    ),
+    "The embedded engine imports nothing of ours": ("embedded/options.py", "import ollama_backend.settings"),
+    "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import fetch"),
+    "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
+    "Only ollama/client.py talks to Ollama": ("chat/slots.py", "import aiohttp"),
+}
+PLANTED_CALLS = {
+    "os.environ": "import os\nHOME = os.environ['HOME']\n",
+    "os.getenv": "import os\nHOME = os.getenv('HOME')\n",
+    "subprocess": "import subprocess\n",
+    "asyncio.create_subprocess_exec": "import asyncio\nSTART = asyncio.create_subprocess_exec\n",
 }
 
 
-# But for the embedded engine, which is a program of its own.
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "embedded" not in path.relative_to(PACKAGE).parts)
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with its configuration."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PACKAGE, folder / "ollama_backend", ignore=shutil.ignore_patterns("__pycache__", "*.gguf"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """The level and name of each import in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.module:
-                yield node.level, node.module
-            else:
-                yield from ((node.level, alias.name) for alias in node.names)
+def lint_imports(folder: Path) -> dict[str, str]:
+    """What import-linter says of each contract: KEPT or BROKEN."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
+    printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder)})
+    verdicts = re.findall(r"^(.+) (KEPT|BROKEN)(?: \(.*\))?$", printed.stdout, re.MULTILINE)
+    assert verdicts, printed.stdout + printed.stderr
+    return dict(verdicts)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_only(path: Path) -> None:
-    """surfaces → chat → ollama → errors and settings; surfaces do not import each other; nobody imports `embedded`."""
-    room = path.relative_to(PACKAGE).parent.parts[:1]
-    floor = FLOORS[room[0] if room else ""]
-    for level, name in imports(path):
-        if not level:
-            assert not name.startswith("ollama_backend"), "relative imports only"
-            continue
-        depth = len(path.relative_to(PACKAGE).parts) - level
-        target = name.split(".")
-        if depth <= 0:
-            assert target[0] != "embedded"
-            assert FLOORS.get(target[0], 0) <= floor and not (target[0] == "surfaces" and floor == 3), (level, name)
+def test_the_contracts_are_kept_and_each_catches_a_violation(copy: Path) -> None:
+    """The imports of the package keep every contract; with one violation of each planted, each is broken."""
+    assert lint_imports(copy) == dict.fromkeys(PLANTED_IMPORTS, "KEPT")
+    for place, line in PLANTED_IMPORTS.values():
+        module = copy / "ollama_backend" / place
+        module.write_text(module.read_text() + f"\n{line}\n")
+    assert lint_imports(copy) == dict.fromkeys(PLANTED_IMPORTS, "BROKEN")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_each_dependency_has_its_owner(path: Path) -> None:
-    """A library that touches the outside is imported by the module that owns it alone."""
-    here = str(path.relative_to(PACKAGE))
-    for level, name in imports(path):
-        owner = OWNERS.get(name.split(".")[0])
-        assert level or owner is None or here in owner, f"{name} belongs to {owner or 'app.py'}"
-
-
-def test_the_embedded_engine_stands_alone() -> None:
-    """It is started like Ollama, imports nothing of ours, and only its program file is known to the engine's room."""
-    for path in (PACKAGE / "embedded").rglob("*.py"):
-        inside = len(path.relative_to(PACKAGE / "embedded").parts)
-        assert all(level <= inside for level, _ in imports(path)), path
+@pytest.mark.parametrize("name", PLANTED_CALLS)
+def test_environment_and_programs_have_one_owner(copy: Path, name: str) -> None:
+    """The linter refuses reading the environment and starting programs anywhere but in their own modules."""
+    planted = copy / "ollama_backend" / "chat" / "planted.py"
+    planted.write_text(PLANTED_CALLS[name])
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--select", "TID251", "--output-format", "concise"]
+    printed = subprocess.run([*command, "ollama_backend"], cwd=copy, capture_output=True, text=True)
+    planted.unlink()
+    found = [line for line in printed.stdout.splitlines() if "TID251" in line]
+    assert found and all("chat/planted.py" in line and f"`{name}`" in line for line in found), printed.stdout
 
 
 def test_the_tree_of_errors_is_drawn() -> None:

@@ -4,6 +4,8 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from ollama_backend.auth import Gate
 from ollama_backend.errors import BackendError, ForeignOrigin, MethodNotAllowed, NotFound, Unauthorized
 from ollama_backend.settings import Settings
@@ -17,7 +19,6 @@ from ollama_backend.surfaces.asgi.exchange import (
     Scope,
     Send,
 )
-from ollama_backend.surfaces.realtime.websocket import refuse
 
 IMAGES_BYTES = 20 * 2**20
 OPEN_IMAGES_BYTES = 8 * 2**20
@@ -87,9 +88,11 @@ class Guard:
         origin = headers.get(b"origin", "")
         own = origin and (origin.partition("://")[2] == headers.get(b"host") or origin == self._public_url)
         if scope["path"] != _SOCKET:
-            await refuse(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
+            await _refuse_socket(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
         elif origin and not own and not self.allows_origin(origin):
-            await refuse(scope, send, ForeignOrigin("This origin may not open sockets. OLLAMA_ORIGINS can allow it."))
+            await _refuse_socket(
+                scope, send, ForeignOrigin("This origin may not open sockets. OLLAMA_ORIGINS can allow it.")
+            )
         else:
             await self._app(scope, receive, send)
 
@@ -179,3 +182,13 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receiving
+
+
+async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:
+    """Answer a socket's opening with an HTTP error, where the server can, and without words elsewhere."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "websocket.http.response.start", "status": exc.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": exc.message})})

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import msgspec
 
 from ollama_backend.auth import Headers
-from ollama_backend.errors import BackendError
 from ollama_backend.surfaces.asgi.exchange import Receive, Scope, Send
 
 CLOSE_SECONDS = 0.2
@@ -80,13 +79,3 @@ def offered_keys(offered: Sequence[str]) -> list[tuple[bytes, bytes]]:
     """Return the keys among the subprotocols, as headers: as they came, and percent-decoded."""
     keys = [name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)]
     return [(b"x-api-key", key) for name in keys for key in (name.encode("latin-1", "replace"), unquote_to_bytes(name))]
-
-
-async def refuse(scope: Scope, send: Send, exc: BackendError) -> None:
-    """Answer a socket's opening with an HTTP error, where the server can, and without words elsewhere."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "websocket.http.response.start", "status": exc.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": exc.message})})

@@ -18,6 +18,11 @@ class Caller:
     key: str
     address: str
 
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that name this caller in the log."""
+        return fingerprint(f"{self.key}@{self.address}".encode())[:12]
+
 
 def generate_key() -> str:
     """Return a new key: 32 random bytes as URL-safe text."""

@@ -1,4 +1,4 @@
-"""Every failure that a caller can be told of, as one tree.
+"""Every failure that is reported to a caller, as one tree.
 
     BackendError                 500  internal_error
     ├─ BadRequest                400  bad_request
@@ -144,3 +144,7 @@ class OllamaTimeout(BackendError):
     """Ollama was silent for longer than it may be."""
 
     status, code = 504, "ollama_timeout"
+
+
+class ClientGone(Exception):
+    """The caller left before its request was over: there is nobody to report to."""

@@ -3,12 +3,12 @@
 import re
 from urllib.parse import urlsplit
 
+import durationpy
+
 CLOUD_HOST = "ollama.com"
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 def parse_host(text: str) -> str:
@@ -63,16 +63,16 @@ def is_cloud(host: str) -> bool:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds in a Go duration such as `5m` or `1h30m`, or in a bare number.
+    """Return the seconds in a Go duration such as `5m` or `1h30m`, or in a bare number; a negative one is negative.
 
-    A negative one is negative. Raises ValueError for anything else.
+    Raises ValueError for anything else.
     """
-    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
-    if re.fullmatch(r"\d+(\.\d+)?", digits):
-        return sign * float(digits)
-    if not digits or _DURATION.sub("", digits):
-        raise ValueError("it is not a duration")
-    return sign * sum(float(n) * _SECONDS[unit] for n, unit in _DURATION.findall(digits))
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text)
+    try:
+        return durationpy.from_str(text).total_seconds()
+    except durationpy.DurationError as exc:
+        raise ValueError("it is not a duration") from exc
 
 
 def model_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""One reply being written: it outlives its readers, is followed by any number of them, and is stopped at once."""
+"""An answer: one reply being written, followed by any number of readers."""
 
 import asyncio
 import logging
@@ -6,10 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, Self
 
-from ollama_backend.chat.answer_state import ENDS, KINDS, Times
-from ollama_backend.chat.answer_state import Delta as Delta
-from ollama_backend.chat.answer_state import State as State
-from ollama_backend.chat.answer_state import StopReason as StopReason
+from ollama_backend.changes import Changes
+from ollama_backend.chat.answer_state import ENDS, KINDS, AnswerState, Delta, StopReason, Times
 from ollama_backend.errors import BackendError, OllamaFailed, ShuttingDown
 from ollama_backend.ollama.wire import Chunk
 
@@ -17,23 +15,23 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 4 * 2**20
 UNREAD_SECONDS = 10.0  # an answer that nobody has ever read is given up after this
-BROKEN = "Something went wrong on this server. Try again."
+INTERNAL_ERROR = "Something went wrong on this server. Try again."
 
 
 class Answer:
     """One reply: its text so far, its state, and the task that writes it.
 
-    `write` does the writing; it is given the answer. The answer is stopped `grace` seconds after its last reader left.
+    `write` writes the answer that it is given. The answer is stopped `grace` seconds after its last reader has left.
     `error` says why it failed; `last` is Ollama's closing chunk with its counts; `size` is in bytes. Unless it
-    `keeps_pieces`, its pieces are joined once it has ended and nobody reads.
+    `keeps_deltas`, its deltas are joined once it has ended and nobody reads.
     """
 
     def __init__(
-        self, write: Callable[["Answer"], Awaitable[None]], *, owner: str, grace: float, keeps_pieces: bool = False
+        self, write: Callable[["Answer"], Awaitable[None]], *, owner: str, grace: float, keeps_deltas: bool = False
     ) -> None:
         self.owner = owner
         self.model = ""
-        self.state = State.WAITING
+        self.state = AnswerState.WAITING
         self.position = 0
         self.deltas: list[Delta] = []
         self.size = 0
@@ -41,11 +39,10 @@ class Answer:
         self.error: BackendError | None = None
         self.stop_reason: StopReason | None = None
         self.times = Times(time.monotonic())
-        self.version = 0
+        self.changes = Changes()
         self.readers = 0
         self._grace = grace
-        self._keeps_pieces = keeps_pieces
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._keeps_deltas = keeps_deltas
         self._leading: set[str] = set(KINDS)
         self._timer = asyncio.get_running_loop().call_later(max(grace, UNREAD_SECONDS), self.stop, "left")
         self._task = asyncio.create_task(self._run(write))
@@ -64,12 +61,12 @@ class Answer:
         return Reader(self)
 
     def stop(self, reason: StopReason = "stop") -> None:
-        """End the answer now; what was written is kept."""
+        """End the answer now; its text is kept."""
         if not self.ended:
             self.stop_reason = reason
             if reason == "shutdown":
-                self.error = ShuttingDown("The server is going down. Try again in a moment.", retry_after=10)
-            self._end(State.FAILED if reason == "shutdown" else State.STOPPED)
+                self.error = ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=10)
+            self._end(AnswerState.FAILED if reason == "shutdown" else AnswerState.STOPPED)
             self._task.cancel()
 
     def when_closed(self, callback: Callable[[], None]) -> None:
@@ -88,35 +85,35 @@ class Answer:
         except BackendError as exc:
             self._fail(exc)
         except Exception:
-            log.exception("an answer broke")
-            self._fail(BackendError(BROKEN))
+            log.exception("Writing an answer failed")
+            self._fail(BackendError(INTERNAL_ERROR))
 
     def _fail(self, exc: BackendError) -> None:
         if not self.ended:
             self.error = exc
-            self._end(State.FAILED)
+            self._end(AnswerState.FAILED)
 
-    def _end(self, state: State) -> None:
+    def _end(self, state: AnswerState) -> None:
         self.times.ended = time.monotonic()
-        if self.times.thought is None and self.state is State.THINKING:
+        if self.times.thought is None and self.state is AnswerState.THINKING:
             self.times.thought = self.times.ended
         self._timer.cancel()
         self.move(state)
-        self._join_pieces()
+        self._join_deltas()
 
-    def _join_pieces(self) -> None:
-        if self.ended and not self.readers and not self._keeps_pieces:
-            made = self.deltas[-1].created_at if self.deltas else ""
-            joined = (Delta(kind, self.text(kind), made) for kind in KINDS)
+    def _join_deltas(self) -> None:
+        if self.ended and not self.readers and not self._keeps_deltas:
+            created_at = self.deltas[-1].created_at if self.deltas else ""
+            joined = (Delta(kind, self.text(kind), created_at) for kind in KINDS)
             self.deltas = [delta for delta in joined if delta.text]
 
-    def move(self, state: State, position: int = 0) -> None:
+    def move(self, state: AnswerState, position: int = 0) -> None:
         """Enter a state, or another position in the line."""
-        if state is State.READING and self.times.asked is None:
-            self.times.asked = time.monotonic()
+        if state is AnswerState.READING and self.times.requested is None:
+            self.times.requested = time.monotonic()
         if (state, position) != (self.state, self.position) and not self.ended:
             self.state, self.position = state, position
-            self.wake()
+            self.changes.notify()
 
     def add(self, chunk: Chunk) -> None:
         """Take in a chunk from Ollama; the newlines that lead thinking and content are left out."""
@@ -128,7 +125,7 @@ class Answer:
             self._add("content", chunk.message.content, chunk.created_at)
         if chunk.done:
             self.last = chunk
-            self._end(State.DONE)
+            self._end(AnswerState.DONE)
 
     def _add(self, kind: Literal["thinking", "content"], text: str, created_at: str) -> None:
         if kind in self._leading:
@@ -138,34 +135,14 @@ class Answer:
             self._leading.remove(kind)
         now = time.monotonic()
         self.times.first = self.times.first or now
-        if kind == "content" and self.state is State.THINKING:
+        if kind == "content" and self.state is AnswerState.THINKING:
             self.times.thought = now
         self.size += len(text.encode())
         if self.size > MAX_BYTES:
             raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
-        self.state = State.THINKING if kind == "thinking" else State.WRITING
-        self.wake()
-
-    def wake(self) -> None:
-        """Tell every reader that there is something new."""
-        self.version += 1
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def changed(self, seconds: float | None) -> None:
-        """Return at the next change, or after so many seconds."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            pass
-        finally:
-            self._waiters.discard(waiter)
+        self.state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
+        self.changes.notify()
 
     def came(self) -> None:
         """Count a reader."""
@@ -176,7 +153,7 @@ class Answer:
         """Count a reader out; after the last, the grace time begins."""
         self.readers -= 1
         if self.ended:
-            self._join_pieces()
+            self._join_deltas()
         if self.readers or self.ended:
             return
         if self._grace:
@@ -207,12 +184,11 @@ class Reader:
             self._open = False
             self.answer.left()
 
-    async def news(self, seconds: float | None = None) -> bool:
-        """Return True when something has changed since the last look, False after so many seconds without."""
-        if self._seen == self.answer.version:
-            await self.answer.changed(seconds)
-        changed = self._seen != self.answer.version
-        self._seen = self.answer.version
+    async def changed(self, seconds: float | None = None) -> bool:
+        """Return True once something has changed since the last call, False after so many seconds without."""
+        changes = self.answer.changes
+        changed = await changes.wait(seconds, since=self._seen)
+        self._seen = changes.version
         return changed
 
     def take(self) -> list[Delta]:

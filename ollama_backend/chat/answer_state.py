@@ -1,12 +1,12 @@
-"""What an answer is at, what it is made of, and when things happened to it."""
+"""State, text deltas and timestamps of an answer."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 
-class State(StrEnum):
-    """What an answer is at, in the order of its life; the last three are its ends."""
+class AnswerState(StrEnum):
+    """The states of an answer in their order; it ends in one of the last three."""
 
     PREPARING = "preparing"
     WAITING = "waiting"
@@ -20,7 +20,7 @@ class State(StrEnum):
 
 
 KINDS: Final[tuple[Literal["thinking"], Literal["content"]]] = ("thinking", "content")
-ENDS = frozenset((State.DONE, State.STOPPED, State.FAILED))
+ENDS = frozenset((AnswerState.DONE, AnswerState.STOPPED, AnswerState.FAILED))
 StopReason = Literal["stop", "left", "shutdown"]
 
 
@@ -34,14 +34,18 @@ class Delta(NamedTuple):
 
 @dataclass(slots=True)
 class Times:
-    """Moments of an answer's life, in seconds of the monotonic clock."""
+    """Timestamps of an answer, in seconds of the monotonic clock.
+
+    `requested` is when Ollama got the request, `first` when its first token came, `thought` when thinking ended.
+    """
 
     began: float
-    asked: float | None = None
+    requested: float | None = None
     first: float | None = None
     thought: float | None = None
     ended: float | None = None
 
-    def since_asked(self, moment: float | None) -> float | None:
-        """Seconds from the request to Ollama until a moment."""
-        return None if moment is None or self.asked is None else moment - self.asked
+    @property
+    def first_token(self) -> float | None:
+        """Seconds from the request to Ollama until the first token."""
+        return None if self.first is None or self.requested is None else self.first - self.requested

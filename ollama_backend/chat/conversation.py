@@ -1,4 +1,4 @@
-"""What a model is asked: messages, options within limits, and the history of a session."""
+"""Chat requests: messages, options within their limits, and the history of a session."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ MAX_HISTORY_MESSAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request to a model, checked; `model` None is the default one, `think` None the model's own habit."""
+class ChatRequest:
+    """One checked request to a model; `model` None means the default model, `think` None the model's own default."""
 
     model: str | None
     messages: Sequence[Mapping[str, Any]]
@@ -30,21 +30,21 @@ class Ask:
 
     def body(self, model: str) -> dict[str, Any]:
         """Return the body for Ollama's `/api/chat`, with the model's installed name."""
-        asked: dict[str, Any] = {"model": model, "messages": list(self.messages), "options": dict(self.options)}
-        return asked if self.think is None else {**asked, "think": self.think}
+        body: dict[str, Any] = {"model": model, "messages": list(self.messages), "options": dict(self.options)}
+        return body if self.think is None else {**body, "think": self.think}
 
 
-def checked_ask(
+def checked_request(
     messages: Sequence[Mapping[str, Any]],
     *,
     model: str | None,
     options: Mapping[str, Any] | None,
     think: bool | str | None,
     max_tokens: int,
-) -> Ask:
+) -> ChatRequest:
     """Return a request within its limits; a blank model is the default one. Raises BadRequest."""
     named = model if model and model.strip() else None
-    return Ask(named, messages, check_options(options, max_tokens), think)
+    return ChatRequest(named, messages, check_options(options, max_tokens), think)
 
 
 def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[str, Any]:
@@ -73,12 +73,12 @@ def _is_list_of_text(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def clamp_tokens(asked: Any, ceiling: int) -> int:
-    """Return how many tokens may be generated: the ceiling where none, more, or endlessly many are asked for.
+def clamp_tokens(wanted: Any, ceiling: int) -> int:
+    """Return how many tokens may be generated: the ceiling for no number, a higher one, and a negative one (no limit).
 
-    None is what Ollama understands by 0 too (llm/llama_server.go leaves it out of its own request).
+    To Ollama, 0 means no number (llm/llama_server.go leaves it out of its own request).
     """
-    return int(asked) if asked is not None and 1 <= asked <= ceiling else ceiling
+    return int(wanted) if wanted is not None and 1 <= wanted <= ceiling else ceiling
 
 
 def messages_for(prompt: str, system: str | None, default_system: str | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Following an answer no faster than its reader can use."""
+"""Following an answer at the pace of its reader."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -16,18 +16,19 @@ def pause_for(live: int) -> float:
 
 
 async def follow(
-    answer: Answer, *, live: int, gone: Coroutine[Any, Any, None], beat: float
+    answer: Answer, *, live: int, gone: Coroutine[Any, Any, None], heartbeat: float
 ) -> AsyncGenerator[Reader, None]:
-    """Yield a reader at every change: the first at once, later ones after a pause, and one at least every `beat`.
+    """Yield a reader at every change: the first at once, later ones after a pause, and one at least every
+    `heartbeat` seconds.
 
     Ends after the answer's last state, or as soon as `gone` returns. What came meanwhile is one update.
     """
     leaving = asyncio.create_task(gone)
     try:
         with answer.reader() as reader:
-            leaving.add_done_callback(lambda _: answer.wake())
+            leaving.add_done_callback(lambda _: answer.changes.notify())
             while not leaving.done():
-                await reader.news(beat)
+                await reader.changed(heartbeat)
                 last = answer.ended
                 if leaving.done():
                     return

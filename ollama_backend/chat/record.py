@@ -1,22 +1,61 @@
-"""What became of one generation, for whoever keeps figures."""
+"""One record of every request: what became of it, for the metrics and the log."""
 
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+log = logging.getLogger("ollamaspace.access")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """One generation that is over. `door` is where it was asked for; `outcome` is `done`, `stopped` or an error's code;
-    `first_seconds` passed from the question to Ollama until its first word, None where none came or it came whole."""
+    """One request. Durations are in seconds, None where they do not apply.
 
-    door: str
-    outcome: str
+    `surface` is where it arrived, `caller` a fingerprint of key and address, `outcome` is `done`, `stopped` or the
+    code of an error. `waited` is the time in the line, `first_token` the time from the request to Ollama until the
+    first token of a stream, `total` the time from arrival to end.
+    """
+
+    id: str
+    surface: str
+    caller: str = ""
+    model: str = ""
+    outcome: str = ""
+    status: int | None = None
+    prompt_tokens: int = 0
     tokens: int = 0
-    first_seconds: float | None = None
+    waited: float | None = None
+    first_token: float | None = None
+    total: float = 0.0
+    arrived: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """The seconds since the request arrived."""
+        return time.monotonic() - self.arrived
 
 
-Recorder = Callable[[Record], None]
+Sink = Callable[[Record], None]
 
 
-def forget(_: Record) -> None:
-    """Keep no figures."""
+def log_request(record: Record) -> None:
+    """Write the access line of a request: never a prompt, a key or an address."""
+    fields: list[tuple[str, object]] = [
+        ("id", record.id),
+        ("surface", record.surface),
+        ("caller", record.caller or "-"),
+        ("outcome", record.outcome),
+        ("status", record.status or "-"),
+        ("model", record.model or "-"),
+        ("prompt_tokens", record.prompt_tokens),
+        ("tokens", record.tokens),
+        ("waited", _seconds(record.waited)),
+        ("first_token", _seconds(record.first_token)),
+        ("total", _seconds(record.total)),
+    ]
+    log.info(" ".join(f"{name}={value}" for name, value in fields))
+
+
+def _seconds(duration: float | None) -> str:
+    return "-" if duration is None else f"{duration:.3f}"

@@ -17,14 +17,14 @@ SWEEP_SECONDS = 60.0
 PIECE_BYTES = 200  # what a kept piece of an answer costs beside its text
 
 
-class Farewell(StrEnum):
+class CloseReason(StrEnum):
     """Why a session leaves the socket that held it."""
 
     REPLACED = "replaced"
     EVICTED = "evicted"
 
 
-Holder = Callable[[Farewell], None]
+Holder = Callable[[CloseReason], None]
 
 
 class Session:
@@ -66,7 +66,7 @@ class Session:
         """Belong to one socket from now on; the one before is told."""
         before, self.holder = self.holder, holder
         if before:
-            before(Farewell.REPLACED)
+            before(CloseReason.REPLACED)
 
     def leave(self, holder: Holder) -> None:
         """Belong to no socket, unless another has taken over."""
@@ -150,6 +150,11 @@ class Sessions:
         self._watch()
         return session
 
+    def close(self) -> None:
+        """Stop the timer; running answers are ended where they were started."""
+        if self._timer:
+            self._timer.cancel()
+
     def tidy(self) -> None:
         """Give up what is too old, and the least lately used of what is too much."""
         oldest = time.monotonic() - self._idle_seconds
@@ -208,5 +213,5 @@ class Sessions:
         session = self._kept.pop(key)
         session.stop()
         if session.holder:
-            session.holder(Farewell.EVICTED)
+            session.holder(CloseReason.EVICTED)
         return session.size

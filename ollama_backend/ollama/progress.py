@@ -60,11 +60,11 @@ class Progress:
         percent = int(100 * self.completed / self.total)
         size, unit = next(((n, u) for n, u in _UNITS if self.total >= n), (1, "bytes"))
         digits = 1 if size > 1 else 0
-        said = f"{percent} % ({self.completed / size:.{digits}f} of {self.total / size:.{digits}f} {unit})"
+        shown = f"{percent} % ({self.completed / size:.{digits}f} of {self.total / size:.{digits}f} {unit})"
         left = self.seconds_left
         if self.completed >= self.total:
-            return f"{said}, {self.step}" if not self.step.startswith("pulling ") else said
-        return said if left is None else f"{said}, about {duration_words(left)} left"
+            return f"{shown}, {self.step}" if not self.step.startswith("pulling ") else shown
+        return shown if left is None else f"{shown}, about {duration_words(left)} left"
 
 
 def duration_words(seconds: float) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from ollama_backend.errors import (
     OllamaUnavailable,
     RateLimited,
 )
+
+T = TypeVar("T")
 
 MAX_LINE_BYTES = 16 * 2**20
 NOT_ITS_PROTOCOL = "Ollama answered with something that is not its protocol. Check that OLLAMA_HOST names an Ollama."
@@ -82,7 +84,13 @@ class Tags(msgspec.Struct):
     models: list[Tag] | None = None
 
 
-METRICS = (
+class Version(msgspec.Struct):
+    """The answer of `/api/version`."""
+
+    version: str
+
+
+COUNTS = (
     "total_duration",
     "load_duration",
     "prompt_eval_count",
@@ -91,7 +99,6 @@ METRICS = (
     "eval_duration",
 )
 _chunks = msgspec.json.Decoder(Chunk)
-_tags = msgspec.json.Decoder(Tags)
 
 
 def decode_chunk(line: bytes) -> Chunk:
@@ -105,12 +112,17 @@ def decode_chunk(line: bytes) -> Chunk:
     return chunk
 
 
-def decode_tags(body: bytes) -> Tags:
-    """Return the list of models in a body. Raises OllamaFailed for what is none."""
+def decode(body: bytes, kind: type[T]) -> T:
+    """Return a body as an object of a msgspec type. Raises OllamaFailed for what is none."""
     try:
-        return _tags.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+
+
+def decode_tags(body: bytes) -> Tags:
+    """Return the list of models in a body. Raises OllamaFailed for what is none."""
+    return decode(body, Tags)
 
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -1,7 +1,6 @@
-"""`GET /metrics`: a few honest figures, as Prometheus reads them."""
+"""`GET /health` and `GET /metrics`: the state of Ollama as JSON, and figures for Prometheus."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -11,59 +10,75 @@ from prometheus_client.registry import Collector
 from ollama_backend.auth import Gate
 from ollama_backend.chat.line import Line
 from ollama_backend.chat.record import Record
+from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
-FIRST_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+RETRY_SECONDS = b"5"
 
 
-class Status(Protocol):
-    """Who knows how Ollama is."""
+class RequestCounters:
+    """Counts requests as their records come in."""
 
-    @property
-    def status(self) -> str: ...
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "ollamaspace_requests",
+            "Requests that are over. outcome is done, stopped or the code of an error.",
+            ("surface", "outcome"),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "ollamaspace_tokens", "Generated tokens, where Ollama reported them.", ("surface",), registry=registry
+        )
+        self._first_token = Histogram(
+            "ollamaspace_time_to_first_token_seconds",
+            "Time from the request to Ollama until the first token of a stream.",
+            ("surface",),
+            buckets=FIRST_TOKEN_BUCKETS,
+            registry=registry,
+        )
+
+    def record(self, record: Record) -> None:
+        """Count one request."""
+        self._requests.labels(record.surface, record.outcome).inc()
+        if record.tokens:
+            self._tokens.labels(record.surface).inc(record.tokens)
+        if record.first_token is not None:
+            self._first_token.labels(record.surface).observe(record.first_token)
 
 
 class Metrics(Collector):
-    """Counts the generations that it is told of; the lines and the state are read when somebody asks."""
+    """The handlers of `/health` and `/metrics`; the lines and the state are read on request."""
 
-    def __init__(self, gate: Gate, lines: Mapping[str, Line], readiness: Status) -> None:
+    def __init__(
+        self, gate: Gate, registry: CollectorRegistry, lines: Mapping[str, Line], readiness: Readiness
+    ) -> None:
         self._gate = gate
+        self._registry = registry
         self._lines = lines
         self._readiness = readiness
-        self._registry = registry = CollectorRegistry()
-        self._generations = Counter(
-            "ollamaspace_generations", "Generations that are over.", ("door", "outcome"), registry=registry
-        )
-        self._tokens = Counter(
-            "ollamaspace_tokens", "Tokens generated, where Ollama told how many.", ("door",), registry=registry
-        )
-        self._first = Histogram(
-            "ollamaspace_first_word_seconds",
-            "From the question to Ollama until the first word of a stream.",
-            ("door",),
-            buckets=FIRST_SECONDS,
-            registry=registry,
-        )
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def record(self, record: Record) -> None:
-        """Count one generation."""
-        self._generations.labels(record.door, record.outcome).inc()
-        self._tokens.labels(record.door).inc(record.tokens)
-        if record.first_seconds is not None:
-            self._first.labels(record.door).observe(record.first_seconds)
+        registry.register(self)
+        ProcessCollector(registry=registry)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield what is so now."""
-        running = GaugeMetricFamily("ollamaspace_running", "Requests that hold a place.", labels=("line",))
-        waiting = GaugeMetricFamily("ollamaspace_waiting", "Requests that wait for a place.", labels=("line",))
+        """Yield the present values."""
+        running = GaugeMetricFamily("ollamaspace_requests_running", "Requests that hold a place.", labels=("line",))
+        waiting = GaugeMetricFamily("ollamaspace_requests_waiting", "Requests in the line.", labels=("line",))
         for name, line in self._lines.items():
             running.add_metric((name,), line.running)
             waiting.add_metric((name,), line.waiting)
         ready = GaugeMetricFamily("ollamaspace_ready", "1 when the default model can be used.", labels=("status",))
         ready.add_metric((self._readiness.status,), self._readiness.status == "ok")
         yield from (running, waiting, ready)
+
+    async def health(self, exchange: Exchange) -> None:
+        """Answer `GET /health` from memory."""
+        exchange.allow("GET", "HEAD")
+        health = self._readiness.health()
+        if health.status == "ok":
+            await exchange.whole(200, health)
+        else:
+            await exchange.whole(503, health, [(b"retry-after", RETRY_SECONDS)])
 
     async def metrics(self, exchange: Exchange) -> None:
         """Answer `GET /metrics`."""

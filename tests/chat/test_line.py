@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ollama_backend.auth import Caller
 from ollama_backend.chat.line import Line, Ticket
 from ollama_backend.errors import LineFull
+from tests.support.waiting import until
 
 A, B, C = Caller("a", "1"), Caller("b", "1"), Caller("a", "2")
 
@@ -80,29 +83,62 @@ async def test_the_line_is_bounded() -> None:
     assert line.enter(C).position == 1
 
 
-async def test_a_waiting_reader_sees_its_place_change() -> None:
-    """Every change of position is told."""
-    line, seen = Line(1, 9), []
-    first, second = line.enter(A), line.enter(A)
-    third = line.enter(A)
-    third.moved = lambda: seen.append(third.position)
+async def test_a_waiting_request_reports_its_position() -> None:
+    """Every position that is seen while waiting is reported once, and the turn comes at once."""
+    line, seen = Line(1, 9, position_seconds=0.01), []
+    first, second, third = line.enter(A), line.enter(A), line.enter(A)
+    waiting = asyncio.create_task(third.turn(seen.append))
+    await until(lambda: seen == [2])
     second.leave()
+    await until(lambda: seen == [2, 1])
     first.leave()
-    assert seen == [1] and third.has_place
+    await asyncio.wait_for(waiting, 1)
+    assert seen == [2, 1] and third.has_place and third.position == 0
 
 
 async def test_a_cancelled_wait_frees_the_place() -> None:
-    """A request that is cancelled while it waits leaves the line through its context."""
+    """A request that is cancelled while it waits leaves the line, and the next one keeps its turn."""
     line = Line(1, 9)
-    line.enter(A)
+    first = line.enter(A)
 
     async def waits() -> None:
-        with line.enter(B) as ticket:
-            await ticket.turn()
+        ticket = line.enter(B)
+        try:
+            await ticket.turn(lambda _: None)
+        finally:
+            ticket.leave()
 
     task = asyncio.create_task(waits())
     await asyncio.sleep(0)
-    assert line.waiting == 1
+    third = line.enter(C)
+    assert line.waiting == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert line.waiting == 0
+    assert line.waiting == 1
+    first.leave()
+    assert third.has_place
+
+
+@given(st.lists(st.tuples(st.sampled_from(["enter", "leave"]), st.integers(0, 7)), max_size=60), st.integers(1, 3))
+def test_any_history_keeps_the_line_consistent(history: list[tuple[str, int]], places: int) -> None:
+    """Whatever enters and leaves: no free place while somebody waits, dense positions, and nothing left at the end."""
+
+    async def play() -> None:
+        line, tickets = Line(places, 8), []
+        for act, number in history:
+            if act == "enter":
+                try:
+                    tickets.append(line.enter(Caller("k", str(number % 3))))
+                except LineFull:
+                    assert line.waiting == 8
+            elif tickets:
+                tickets.pop(number % len(tickets)).leave()
+            waiting = [ticket for ticket in tickets if not ticket.has_place]
+            assert line.running == len(tickets) - len(waiting) <= places
+            assert not waiting or line.running == places
+            assert sorted(ticket.position for ticket in waiting) == list(range(1, len(waiting) + 1))
+        for ticket in tickets:
+            ticket.leave()
+        assert (line.running, line.waiting) == (0, 0) and not line._rounds and not line._present
+
+    asyncio.run(play())

@@ -7,17 +7,18 @@ import time
 
 import pytest
 
-from ollama_backend.chat import slots
-from ollama_backend.chat.answer import Answer, State
-from ollama_backend.chat.conversation import Ask
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.answer_state import AnswerState
+from ollama_backend.chat.conversation import ChatRequest
+from ollama_backend.chat.slots import SlotPolicy
 from tests.support.fake_ollama import FakeOllama, Model
 from tests.support.parts import ANNE, BERT, Parts, parts
 from tests.support.waiting import until
 
 
-def ask(text: str = "Hello") -> Ask:
+def ask(text: str = "Hello") -> ChatRequest:
     """A chat with one message."""
-    return Ask("guide", [{"role": "user", "content": text}])
+    return ChatRequest("guide", [{"role": "user", "content": text}])
 
 
 async def done(answer: Answer, seconds: float) -> None:
@@ -25,13 +26,13 @@ async def done(answer: Answer, seconds: float) -> None:
     with answer.reader() as reader:
         async with asyncio.timeout(seconds):
             while not answer.ended:
-                await reader.news()
-    assert answer.state is State.DONE, answer.error
+                await reader.changed()
+    assert answer.state is AnswerState.DONE, answer.error
 
 
 async def cancelled_in_mid_stream(p: Parts, fake: FakeOllama) -> None:
     """Start an answer and stop it after some tokens."""
-    answer = p.answers.start(ask("to be cancelled"), ANNE)
+    answer = p.start(ask("to be cancelled"), ANNE)
     await until(lambda: len(answer.deltas) > 2)
     answer.stop()
     await answer.wait_closed()
@@ -52,7 +53,7 @@ async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOl
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
         began = time.monotonic()
-        await done(p.answers.start(ask(), BERT), 15)
+        await done(p.start(ask(), BERT), 15)
         assert time.monotonic() - began < 15
         assert len(long_answers.unloads) == 1
 
@@ -63,7 +64,7 @@ async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(long_answers: 
     async with parts(long_answers, places=2) as p:
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
-        await done(p.answers.start(ask(), BERT), 15)
+        await done(p.start(ask(), BERT), 15)
         assert len(long_answers.unloads) == 1
 
 
@@ -73,7 +74,7 @@ async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOlla
         for _ in range(5):
             await cancelled_in_mid_stream(p, long_answers)
             began = time.monotonic()
-            await done(p.answers.start(ask(), BERT), 3)
+            await done(p.start(ask(), BERT), 3)
             assert time.monotonic() - began < 1
         assert not long_answers.unloads
 
@@ -94,75 +95,68 @@ async def test_the_turn_after_a_stop_keeps_its_prompt_cache() -> None:
         fake.script(match="story", content=["w "] * 300, token_delay=0.01)
         async with parts(fake) as p:
             story = "A story. " * 300
-            answer = p.answers.start(ask(story), ANNE)
+            answer = p.start(ask(story), ANNE)
             await until(lambda: len(answer.deltas) > 2)
             first_read = fake.generations[-1].prompt_tokens_read
             answer.stop()
             await answer.wait_closed()
             turns = [{"role": "user", "content": story}, {"role": "assistant", "content": "w w w"}]
-            await done(p.answers.start(Ask("guide", [*turns, {"role": "user", "content": "And?"}]), ANNE), 10)
+            await done(p.start(ChatRequest("guide", [*turns, {"role": "user", "content": "And?"}]), ANNE), 10)
             assert fake.generations[-1].prompt_tokens_read < first_read / 4
             assert not fake.unloads
 
 
-async def test_a_prompt_that_is_long_in_reading_is_never_cut(
-    fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOllama) -> None:
     """A silent answer is no wedge, however long, and whoever waits behind it waits."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.2)
     fake_ollama.script(match="long prompt", first_delay=3.0, content="read at last")
-    async with parts(fake_ollama) as p:
-        reading = p.answers.start(ask("long prompt"), ANNE)
+    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.2)) as p:
+        reading = p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
-        behind = p.answers.start(ask(), BERT)
+        behind = p.start(ask(), BERT)
         await asyncio.gather(done(reading, 8), done(behind, 8))
         assert reading.text("content") == "read at last" and not fake_ollama.unloads
         assert fake_ollama.generations[0].outcome == "done"
 
 
-async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama) -> None:
     """Who leaves while the prompt is read leaves a busy slot, not a lost one: no unload."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.5)
     fake_ollama.busy_after_silent_cancel = 0.8
     fake_ollama.script(match="long prompt", first_delay=math.inf)
-    async with parts(fake_ollama) as p:
-        reading = p.answers.start(ask("long prompt"), ANNE)
+    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.5)) as p:
+        reading = p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
         await asyncio.sleep(0.6)
         reading.stop()
-        await done(p.answers.start(ask(), BERT), 5)
+        await done(p.start(ask(), BERT), 5)
         assert not fake_ollama.unloads
 
 
 @pytest.mark.parametrize("joins_expiring", [False, True])
-async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> None:
     """The long answer goes on unharmed to its end; then the model is freed, and both slots work again."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.5)
     async with FakeOllama(models=["guide"], slots=2, joins_expiring=joins_expiring) as fake:
         fake.script(match="to be cancelled", content=["w "] * 500, token_delay=0.01)
         fake.script(match="long", content=["long "] * 100, token_delay=0.03, thinking="")
         fake.script(match="both", content=["both "] * 20, token_delay=0.03, thinking="")
-        async with parts(fake, places=2) as p:
-            long = p.answers.start(ask("long"), BERT)
+        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
+            long = p.start(ask("long"), BERT)
             await until(lambda: long.deltas)
             fake.wedge_after_cancel = True
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
-            await done(p.answers.start(ask("next"), ANNE), 15)
-            assert long.state is State.DONE and long.text("content") == "long " * 100
+            await done(p.start(ask("next"), ANNE), 15)
+            assert long.state is AnswerState.DONE and long.text("content") == "long " * 100
             assert len(fake.unloads) == 1
-            pair = [p.answers.start(ask("both"), caller) for caller in (ANNE, BERT)]
+            pair = [p.start(ask("both"), caller) for caller in (ANNE, BERT)]
             await until(lambda: all(answer.deltas and not answer.ended for answer in pair))
             await asyncio.gather(*(done(answer, 5) for answer in pair))
 
 
-async def test_a_lost_slot_is_drained_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_slot_is_drained_while_others_wait() -> None:
     """With answers following each other without a gap, the lost slot is fetched back all the same."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.3)
-    monkeypatch.setattr(slots, "DRAIN_SECONDS", 1.0)
     async with FakeOllama(models=["guide"], slots=3) as fake:
         fake.script(content=["w "] * 30, token_delay=0.02, thinking="")
-        async with parts(fake, places=3) as p:
+        async with parts(fake, places=3, slot_policy=SlotPolicy(probe=0.3, drain=1.0)) as p:
             fake.wedge_after_cancel = True
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
@@ -171,37 +165,33 @@ async def test_a_lost_slot_is_drained_while_others_wait(monkeypatch: pytest.Monk
             async def visitor(delay: float) -> None:
                 await asyncio.sleep(delay)
                 while time.monotonic() < ends:
-                    await done(p.answers.start(ask(), ANNE), 10)
+                    await done(p.start(ask(), ANNE), 10)
 
             await asyncio.gather(*(visitor(n * 0.15) for n in range(4)))
             assert len(fake.unloads) == 1 and fake.lost_slots("guide") == 0
             assert {g.outcome for g in fake.generations[1:] if g.ask.text == ask().messages[0]["content"]} == {"done"}
 
 
-async def test_another_ones_ollama_is_only_reported(
-    long_answers: FakeOllama, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_another_ones_ollama_is_only_reported(long_answers: FakeOllama, caplog: pytest.LogCaptureFixture) -> None:
     """On an Ollama that is not owned nothing is unloaded; the log says what helps."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.1)
     long_answers.wedge_after_cancel = True
-    async with parts(long_answers, owned=False) as p:
+    async with parts(long_answers, owned=False, slot_policy=SlotPolicy(probe=0.1)) as p:
         await cancelled_in_mid_stream(p, long_answers)
-        hanging = p.answers.start(ask(), BERT)
+        hanging = p.start(ask(), BERT)
         await until(lambda: "ollama stop guide" in caplog.text, seconds=5)
         assert not long_answers.unloads and not hanging.ended
 
 
-async def test_two_hundred_cancels_leave_nothing_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_hundred_cancels_leave_nothing_hanging() -> None:
     """Cancels at random instants of a fast model that wedges now and then: every next answer comes."""
-    monkeypatch.setattr(slots, "PROBE_SECONDS", 0.3)
     chance = random.Random(7)
     async with FakeOllama(models=["guide"], slots=2) as fake:
         fake.wedge_after_cancel = 0.1
         fake.script(content=["w "] * 30, token_delay=0.001, thinking="")
-        async with parts(fake, places=2) as p:
+        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.3)) as p:
 
             async def leave_at_random() -> None:
-                answer = p.answers.start(ask(), chance.choice([ANNE, BERT]))
+                answer = p.start(ask(), chance.choice([ANNE, BERT]))
                 with answer.reader():
                     await asyncio.sleep(chance.random() * 0.04)
 
@@ -209,5 +199,5 @@ async def test_two_hundred_cancels_leave_nothing_hanging(monkeypatch: pytest.Mon
                 for _ in range(100):
                     await asyncio.gather(leave_at_random(), leave_at_random())
             fake.wedge_after_cancel = False
-            await asyncio.gather(*(done(p.answers.start(ask(), ANNE), 15) for _ in range(4)))
+            await asyncio.gather(*(done(p.start(ask(), ANNE), 15) for _ in range(4)))
             assert p.line.running == p.line.waiting == 0

@@ -15,22 +15,23 @@ import pytest
 from ollama_backend import settings
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.launch import GUIDE, INSTALL, Launch, cause, gguf_model
-from ollama_backend.ollama.engine.supervisor import STRANGER, Engine, Patience
+from ollama_backend.ollama.engine.restart_policy import RestartPolicy
+from ollama_backend.ollama.engine.supervisor import STRANGER, Engine
 from tests.support.fake_ollama import FakeOllama
 from tests.support.hub import Hub, serving
 from tests.support.ports import free_port
 from tests.support.stub_ollama import Stub, is_alive, stub_ollama, write_ollama
 from tests.support.waiting import until
 
-HASTY = Patience(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, look=0.2)
+HASTY = RestartPolicy(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, poll=0.2)
 
 
 @asynccontextmanager
-async def supervised(environment: Mapping[str, str], patience: Patience = HASTY) -> AsyncIterator[Engine]:
+async def supervised(environment: Mapping[str, str], policy: RestartPolicy = HASTY) -> AsyncIterator[Engine]:
     """Run an engine for the length of a block, and show that it stops in time."""
     chosen = settings.load({"OLLAMA_HOST": f"127.0.0.1:{free_port()}", **environment})
     client = OllamaClient(chosen.host)
-    engine = Engine(chosen, client, patience)
+    engine = Engine(chosen, client, policy)
     task = asyncio.create_task(engine.run())
     try:
         yield engine
@@ -117,14 +118,13 @@ async def test_a_killed_server_is_started_again_and_its_runner_ended_first(stub:
     """SIGKILL on `ollama serve` leaves its runner behind: it is ended before the next start."""
     stub.behave("runner")
     async with supervised(stub.environment) as engine:
-        restarts: list[bool] = []
-        engine.on_restart.append(lambda: restarts.append(any(is_alive(start["runner"]) for start in stub.starts[:-1])))
         await fine(engine)
         first = stub.starts[0]
         assert is_alive(first["runner"])
         os.kill(first["pid"], signal.SIGKILL)
-        await until(lambda: len(restarts) == 2, "it answers again")
-        assert restarts == [False, False]
+        await until(lambda: len(stub.starts) == 2, "it is started again")
+        assert not is_alive(first["runner"])
+        await until(lambda: engine.starts == 2, "it answers again")
         second = stub.starts[1]
         assert is_alive(second["runner"])
     assert not any(is_alive(start[which]) for start in (first, second) for which in ("pid", "runner"))
@@ -133,15 +133,13 @@ async def test_a_killed_server_is_started_again_and_its_runner_ended_first(stub:
 async def test_a_crash_later_is_told_with_its_last_words(stub: Stub) -> None:
     """A child that served and then ended is started again; the reason tells its status and what it said last."""
     stub.behave("crash")
-    async with supervised(stub.environment, Patience(first_pause=5)) as engine:
+    async with supervised(stub.environment, RestartPolicy(first_pause=5)) as engine:
         await fine(engine)
-        told: list[str] = []
-        engine.on_change.append(lambda: told.append(engine.reason))
         client = OllamaClient(engine._client.host)
         await client.models()
         await client.close()
-        await until(lambda: told, "the death is told")
-        assert told[0] == (
+        await until(lambda: engine.reason, "the death is reported")
+        assert engine.reason == (
             "Ollama ended and is started again in 5 seconds: it ended with status 3; its last words were: "
             "panic: out of luck."
         )
@@ -163,7 +161,7 @@ def test_only_complaints_are_repeated() -> None:
 async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama) -> None:
     """After so many deaths in a row it is given up with the reason, without a path in it."""
     stub.behave("die")
-    async with supervised(stub.environment, Patience(first_pause=0.01, longest_pause=0.05)) as engine:
+    async with supervised(stub.environment, RestartPolicy(first_pause=0.01, longest_pause=0.05)) as engine:
         await until(lambda: not engine.starting, "given up")
         assert len(stub.starts) == 5
         assert "is not started again" in engine.reason
@@ -186,7 +184,7 @@ async def test_an_ollama_started_by_hand_is_used_after_giving_up(stub: Stub) -> 
 async def test_a_child_that_hangs_counts_as_dead(stub: Stub) -> None:
     """A child that never answers, and is deaf to TERM besides, is ended and started again, and given up in the end."""
     stub.behave("hang", "deaf", "runner")
-    async with supervised(stub.environment, Patience(hang=2.0, first_pause=0.01, deaths=2)) as engine:
+    async with supervised(stub.environment, RestartPolicy(hang=2.0, first_pause=0.01, deaths=2)) as engine:
         await until(lambda: not engine.starting, "given up")
         assert "did not answer" in engine.reason
         assert len(stub.starts) == 2
@@ -196,7 +194,7 @@ async def test_a_child_that_hangs_counts_as_dead(stub: Stub) -> None:
 async def test_a_child_that_freezes_later_is_ended(stub: Stub) -> None:
     """A child that stops answering after it has served is ended and started again."""
     stub.behave("freeze")
-    async with supervised(stub.environment, Patience(hang=2.0, first_pause=0.05, look=0.2)) as engine:
+    async with supervised(stub.environment, RestartPolicy(hang=2.0, first_pause=0.05, poll=0.2)) as engine:
         await fine(engine)
         stub.behave()
         client = OllamaClient(engine._client.host)
@@ -290,8 +288,8 @@ async def test_the_embedded_child_ends_with_a_killed_parent(tmp_path: Path) -> N
         "from ollama_backend.ollama.engine.child import Child\n"
         "async def main():\n"
         "    reader = 'import os, sys; print(os.getpid(), flush=True); sys.stdin.read()'\n"
-        "    tell = lambda pid: print(pid, flush=True)\n"
-        "    await Child.start([sys.executable, '-c', reader], {}, name='reader', hear=tell)\n"
+        "    show = lambda pid: print(pid, flush=True)\n"
+        "    await Child.start([sys.executable, '-c', reader], {}, name='reader', on_line=show)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
@@ -345,15 +343,17 @@ async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub]
     async with supervised(environment) as engine:
         seen: list[tuple[int, int]] = []
 
-        def note() -> None:
-            if engine.fetching:
-                seen.append((engine.fetching.completed, engine.fetching.total))
+        async def note() -> None:
+            while await engine.changes.wait():
+                if engine.fetching:
+                    seen.append((engine.fetching.completed, engine.fetching.total))
 
-        engine.on_change.append(note)
+        noting = asyncio.create_task(note())
         await until(lambda: engine.started, "it is fetched", 60)
         await until(lambda: engine.reason == "", "it answers", 30)
         assert len(handler.files["Guide-Q8_0.gguf"]) in [total for _completed, total in seen]
         assert engine.fetching is None
+        noting.cancel()
         assert (engine.kind, engine.model) == ("embedded", "guide-q8_0")
         assert [model.name for model in await engine._client.models()] == ["guide-q8_0:latest"]
         (inherited,) = environments_of_engines()
@@ -449,8 +449,8 @@ async def test_a_silent_load_is_waited_for(
     async with supervised({"PATH": os.defpath, "OLLAMA_LOAD_TIMEOUT": load_timeout}, hasty) as engine:
         await fine(engine)
         if starts == 1:
-            await until(lambda: engine.loads, "it loads")
-            await until(lambda: not engine.loads, "it has loaded")
+            await until(lambda: engine.is_loading, "it loads")
+            await until(lambda: not engine.is_loading, "it has loaded")
             await asyncio.sleep(3)
             assert engine.reason == ""
         await until(lambda: log.read_text().count("started") == starts, "started as often as that")

@@ -5,7 +5,9 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 import pytest
 
 from ollama_backend import settings
@@ -38,11 +40,16 @@ async def watched(host: str, *, asked: str | None = None, **environment: str) ->
         await client.close()
 
 
+def health(readiness: Readiness) -> tuple[int, dict[str, Any]]:
+    """What `/health` would answer."""
+    return (200 if readiness.status == "ok" else 503), msgspec.to_builtins(readiness.health())
+
+
 async def reach(readiness: Readiness, status: str) -> None:
     """Wait until the status is so, told of every change and never polling."""
     async with asyncio.timeout(30):
         while readiness.status != status:
-            await readiness.changed()
+            await readiness.changes.wait()
 
 
 def asked(fake: FakeOllama, path: str) -> int:
@@ -53,9 +60,9 @@ def asked(fake: FakeOllama, path: str) -> int:
 async def test_an_installed_model_is_ok_and_loaded_once(fake_ollama: FakeOllama) -> None:
     """An owned Ollama that has the model is ok at once, and the model is loaded by one request of ours."""
     async with watched(fake_ollama.url) as readiness:
-        assert readiness.health()[0] == 503
+        assert health(readiness)[0] == 503
         await reach(readiness, "ok")
-        assert readiness.health() == (
+        assert health(readiness) == (
             200,
             {"status": "ok", "model": "guide", "engine": "ollama", "version": "0.33.0"},
         )
@@ -72,8 +79,8 @@ async def test_a_missing_model_is_pulled_with_its_progress(fake_ollama: FakeOlla
     model.size = 2_500_000_000
     fake_ollama.registry["qwen3:4b"] = Pull(model, seconds=2.0, steps=40)
     async with watched(fake_ollama.url, OLLAMA_MODEL="qwen3:4b") as readiness:
-        await until(lambda: readiness.completed, "bytes have come")
-        status, body = readiness.health()
+        await until(lambda: readiness.health().completed, "bytes have come")
+        status, body = health(readiness)
         assert (status, body["status"], body["total"]) == (503, "pulling", model.size)
         assert 0 < body["completed"] < body["total"]
         assert "of 2.5 GB" in body["reason"]
@@ -90,7 +97,7 @@ async def test_a_missing_model_on_a_foreign_ollama_is_only_told(fake_ollama: Fak
     """What is not owned is not changed: the missing model is told with the command that helps, others work."""
     async with watched(fake_ollama.url, OLLAMA_MODEL="qwen3:4b", CHAT_OWNS_OLLAMA="no") as readiness:
         await reach(readiness, "unavailable")
-        status, body = readiness.health()
+        status, body = health(readiness)
         assert (status, body["version"]) == (503, "0.33.0")
         assert "`ollama pull qwen3:4b`" in body["reason"]
         with pytest.raises(ModelNotFound, match=r"ollama pull qwen3:4b.* guide"):
@@ -149,22 +156,21 @@ async def test_a_name_that_the_registry_does_not_know_is_not_found(fake_ollama: 
 async def test_gone_and_back_are_states(fake_ollama: FakeOllama) -> None:
     """An Ollama that goes is told within the pause between two looks, and used again when it is back."""
     async with watched(fake_ollama.url) as readiness:
-        restarts: list[None] = []
-        readiness._engine.on_restart.append(lambda: restarts.append(None))
         await reach(readiness, "ok")
+        assert readiness.epoch == 1
         await until(lambda: fake_ollama.loads, "the first load")
         await fake_ollama.stop()
         await reach(readiness, "unavailable")
         assert "ollama serve" in readiness.reason
         assert "127.0.0.1" not in readiness.reason
-        assert readiness.health()[1].get("version") is None
+        assert health(readiness)[1].get("version") is None
         with pytest.raises(OllamaUnavailable, match="does not answer") as caught:
             readiness.resolve(None)
         assert caught.value.retry_after
         await fake_ollama.start()
         await reach(readiness, "ok")
         await until(lambda: len(fake_ollama.loads) == 2, "it is loaded again")
-        assert len(restarts) == 2
+        assert readiness.epoch == 2
 
 
 async def test_a_suspicion_is_looked_into_at_once(fake_ollama: FakeOllama) -> None:
@@ -303,7 +309,7 @@ async def test_capabilities_are_asked_where_the_list_lacks_them(fake_ollama: Fak
 async def test_each_follower_is_told_of_a_change(fake_ollama: FakeOllama) -> None:
     """Every follower has a waiter of its own; one that leaves takes nothing from the others."""
     async with watched(fake_ollama.url) as readiness:
-        first, second, third = (asyncio.create_task(readiness.changed()) for _ in range(3))
+        first, second, third = (asyncio.create_task(readiness.changes.wait()) for _ in range(3))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait_for(asyncio.gather(first, third), 5)
@@ -353,5 +359,5 @@ async def test_an_embedded_engine_found_in_place_of_ollama_is_known_for_one() ->
     async with FakeOllama(version="0.0.0-embedded") as fake, watched(fake.url, OLLAMA_MODEL="qwen3:4b") as readiness:
         await reach(readiness, "ok")
         assert readiness.model == "guide"
-        assert readiness.health()[1]["engine"] == "embedded"
+        assert health(readiness)[1]["engine"] == "embedded"
         assert fake.pulls == []

@@ -21,10 +21,10 @@ PLANTED_IMPORTS = {
         "surfaces/passthrough/relay.py",
         "import ollama_backend.surfaces.realtime",
     ),
-    "The embedded engine imports nothing of ours": ("embedded/options.py", "import ollama_backend.settings"),
+    "The embedded engine imports nothing of ours": ("embedded/__main__.py", "import ollama_backend.settings"),
     "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import fetch"),
     "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
-    "Only ollama/client.py talks to Ollama": ("chat/slots.py", "import aiohttp"),
+    "Only ollama/client.py and ollama/http.py talk to Ollama": ("chat/slots.py", "import aiohttp"),
 }
 PLANTED_CALLS = {
     "os.environ": "import os\nHOME = os.environ['HOME']\n",

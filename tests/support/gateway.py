@@ -1,4 +1,4 @@
-"""The app in front of a stand-in, as programs reach it: guard and pass-through over real sockets."""
+"""The app without its page in front of a stand-in, over real sockets, as programs reach it."""
 
 import asyncio
 import io
@@ -10,20 +10,14 @@ from typing import Any, Self
 
 import aiohttp
 import uvicorn
-from fastapi import FastAPI
-from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app import Parts
 from ollama_backend.settings import load
-from ollama_backend.surfaces.asgi.exchange import route
-from ollama_backend.surfaces.asgi.guard import Guard
-from ollama_backend.surfaces.metrics import Metrics
-from ollama_backend.surfaces.passthrough import PassThrough, Patience
+from ollama_backend.space import create_app
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.exchange import Request
-from tests.support.served import Endpoint
 
 KEY = "the-callers-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -31,31 +25,13 @@ ASK = [{"role": "user", "content": "Hello"}]
 
 
 class Gateway:
-    """The pass-through in front of a stand-in; `settings` by the names of their variables."""
+    """The app without its page in front of a stand-in; `settings` by the names of their variables."""
 
-    def __init__(self, fake: FakeOllama, patience: Patience | None = None, **settings: str) -> None:
+    def __init__(self, fake: FakeOllama, heartbeats: Heartbeats | None = None, **settings: str) -> None:
         self.fake = fake
         given = {"OLLAMA_HOST": fake.url, "OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "guide", "CHAT_RATE_LIMIT": "off"}
         self.settings = load(given | settings)
-        self.parts = parts = Parts(self.settings)
-        self.passed = PassThrough(
-            self.settings,
-            parts.gate,
-            parts.client,
-            parts.readiness,
-            parts.line,
-            parts.embed_line,
-            parts.slots,
-            parts.rate,
-            patience,
-        )
-        lines = {"generations": parts.line, "embeddings": parts.embed_line}
-        self.metrics = Metrics(parts.gate, lines, parts.readiness)
-        parts.answers.recorder = self.passed.recorder = self.metrics.record
-        routes = [Route(under + "{rest:path}", self.passed) for under in self.passed.under]
-        routes.append(Route("/metrics", Endpoint(route(self.metrics.metrics))))
-        self.app = FastAPI(openapi_url=None, routes=routes, lifespan=parts.running)
-        self.guard = Guard(self.app, self.settings, parts.gate, ("/metrics",), self.passed.under)
+        self.space = create_app(self.settings, page=False, heartbeats=heartbeats)
 
     async def __aenter__(self) -> Self:
         # Only for a socket of this protocol asyncio sends small pieces at once.
@@ -63,30 +39,29 @@ class Gateway:
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            self.guard, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+            self.space, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
         )
         config.load()
         self.state = ServerState()
-        self.running = self.parts.running(self.app)
-        await self.running.__aenter__()
+        self.space.start()
         loop = asyncio.get_running_loop()
         self.listening = await loop.create_server(lambda: HttpToolsProtocol(config, self.state, {}), sock=listener)
         self.session = aiohttp.ClientSession(self.url, headers=BEARER)
-        await self.fake.until(lambda: self.parts.readiness.status == "ok")
-        if self.parts.engine.owned:
-            await self.parts.readiness.loaded(self.settings.model)
+        await self.fake.until(lambda: self.space.readiness.status == "ok")
+        if self.space.readiness.owns:
+            await self.space.readiness.loaded(self.settings.model)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
-        self.passed.close()
+        closing = asyncio.create_task(self.space.close())
         self.listening.close()
         for connection in list(self.state.connections):
             connection.transport.close()
         if self.state.tasks:
             await asyncio.wait(self.state.tasks)
         await self.listening.wait_closed()
-        await self.running.__aexit__(None, None, None)
+        await closing
 
     def sent(self, path: str) -> Request:
         """What Ollama was last asked on a path."""

@@ -1,69 +1,67 @@
-"""Everything below the doors, composed around a stand-in that is always ready."""
+"""The app without its page, around a stand-in, for tests of the parts below the surfaces."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ollama_backend.auth import Caller
-from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.line import Line
-from ollama_backend.chat.rate import Rate
-from ollama_backend.chat.slots import Slots
-from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.conversation import ChatRequest
+from ollama_backend.chat.slots import SlotPolicy
+from ollama_backend.settings import load
+from ollama_backend.space import Space, create_app
 from tests.support.fake_ollama import FakeOllama
+from tests.support.waiting import until
 
 ANNE, BERT = Caller("anne", "10.0.0.1"), Caller("bert", "10.0.0.2")
 
 
-class AlwaysReady:
-    """Takes every model for installed; loads it by asking Ollama once, as long as it is not told of an unload."""
-
-    model = "guide"
-
-    def __init__(self, client: OllamaClient) -> None:
-        self._client = client
-        self._loads: dict[str, asyncio.Task[None]] = {}
-
-    def resolve(self, model: str | None) -> str:
-        return model or self.model
-
-    async def changed(self) -> None:
-        await asyncio.sleep(0.01)
-
-    async def loaded(self, model: str) -> None:
-        if model not in self._loads:
-            self._loads[model] = asyncio.create_task(self._client.load(model, 60))
-        await asyncio.shield(self._loads[model])
-
-    def unloaded(self, model: str) -> None:
-        self._loads.pop(model, None)
-
-    def used(self, model: str) -> None: ...
-
-    def suspect(self) -> None: ...
-
-
 class Parts:
-    """A client, a line, slots and answers."""
+    """The parts of a running app."""
 
-    def __init__(
-        self, fake: FakeOllama, places: int = 1, waiting: int = 32, silence: float = 60, owned: bool = True
-    ) -> None:
-        self.client = OllamaClient(fake.url)
-        self.ready = AlwaysReady(self.client)
-        self.line = Line(places, waiting)
-        self.slots = Slots(
-            self.client, places, load=self.ready.loaded, unloaded=self.ready.unloaded, owned=lambda: owned
-        )
-        self.answers = Answers(self.client, self.line, self.slots, self.ready, Rate(None), silence=silence)
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.client, self.readiness = space.client, space.readiness
+        self.line, self.slots, self.answers = space.line, space.slots, space.answers
+
+    def start(self, chat: ChatRequest, caller: Caller, *, grace: float = 0.0, keeps_deltas: bool = False) -> Answer:
+        """Start an answer for a caller."""
+        with self.space.admission.request("test") as request:
+            request.identify(caller)
+            return self.answers.start(chat, request, grace=grace, keeps_deltas=keeps_deltas)
+
+    def start_named(self, name: str, chat: ChatRequest, caller: Caller, *, grace: float) -> Answer:
+        """Start a named answer for a caller."""
+        with self.space.admission.request("test") as request:
+            request.identify(caller)
+            return self.answers.start_named(name, chat, request, grace=grace)
 
 
 @asynccontextmanager
-async def parts(fake: FakeOllama, **options: float) -> AsyncIterator[Parts]:
-    """Compose the parts and close them again."""
-    made = Parts(fake, **options)  # type: ignore[arg-type]
+async def parts(
+    fake: FakeOllama,
+    places: int = 1,
+    waiting: int = 32,
+    silence: float = 60,
+    owned: bool = True,
+    slot_policy: SlotPolicy | None = None,
+    **settings: str,
+) -> AsyncIterator[Parts]:
+    """Run the parts until the end of the block, beginning when the model is loaded."""
+    given = {
+        "OLLAMA_HOST": fake.url,
+        "OLLAMA_API_KEY": "test-key",
+        "OLLAMA_MODEL": "guide",
+        "OLLAMA_NUM_PARALLEL": str(places),
+        "CHAT_MAX_WAITING": str(waiting),
+        "CHAT_SILENCE_TIMEOUT": f"{round(silence * 1000)}ms",
+        "CHAT_OWNS_OLLAMA": "yes" if owned else "no",
+        "CHAT_RATE_LIMIT": "off",
+    }
+    space = create_app(load(given | settings), page=False, slot_policy=slot_policy)
+    space.start()
     try:
-        yield made
+        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
+        await space.readiness.loaded("guide")
+        yield Parts(space)
     finally:
-        await made.answers.close()
-        await made.client.close()
+        await space.close()

@@ -1,4 +1,4 @@
-"""The realtime surface behind its guard, on the real parts and a real server, and a client to talk to it by hand."""
+"""The app on a real server, always on one port, and a client of its realtime sessions to talk to it by hand."""
 
 import asyncio
 import contextlib
@@ -8,16 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app import SOCKET_MESSAGE_BYTES, Parts
+from app import SOCKET_MESSAGE_BYTES
 from ollama_backend.chat.sessions import Sessions
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.guard import Guard
-from ollama_backend.surfaces.realtime.app import Realtime
+from ollama_backend.space import create_app
 from tests.support.fake_ollama import FakeOllama
 from tests.support.waiting import until
 
@@ -25,7 +22,7 @@ KEY, OTHER_KEY = "key-one", "key-two"
 
 
 class RealtimeSpace:
-    """A server with `/ws` alone, always on one port; `start` and `stop` may be called again and again."""
+    """The app without its page, always on one port; `start` and `stop` may be called again and again."""
 
     def __init__(
         self,
@@ -46,17 +43,11 @@ class RealtimeSpace:
 
     async def start(self) -> None:
         """Listen, with no session yet."""
-        self.parts = Parts(self.settings)
         self.sessions = Sessions() if self.given_sessions is None else self.given_sessions
-        realtime = Realtime(
-            self.settings, self.parts.gate, self.parts.answers, self.parts.readiness, self.sessions,
-            send_seconds=self.send_seconds,
-        )  # fmt: skip
-        inner = Starlette(routes=[WebSocketRoute("/ws", realtime)])
-        self.life = contextlib.AsyncExitStack()
-        await self.life.enter_async_context(self.parts.running(inner))  # type: ignore[arg-type]
+        self.space = create_app(self.settings, page=False, sessions=self.sessions, send_seconds=self.send_seconds)
+        self.space.start()
         config = uvicorn.Config(
-            Guard(inner, self.settings, self.parts.gate, ()), lifespan="off", log_config=None, ws="websockets-sansio",
+            self.space, lifespan="off", log_config=None, ws="websockets-sansio",
             ws_max_size=SOCKET_MESSAGE_BYTES, ws_ping_interval=self.ping_seconds, ws_ping_timeout=self.ping_seconds,
             ws_per_message_deflate=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -67,12 +58,11 @@ class RealtimeSpace:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         await self.server.startup([listener])
-        await until(lambda: self.parts.readiness.status == "ok", "Ollama is ready")
+        await until(lambda: self.space.readiness.status == "ok", "Ollama is ready")
 
     async def stop(self) -> None:
         """Shut down as the app does: the answers and the connections side by side."""
-        await asyncio.gather(self.parts.answers.close(), self.server.shutdown())
-        await self.life.aclose()
+        await asyncio.gather(self.space.close(), self.server.shutdown())
 
     async def kill(self) -> None:
         """End without a word, as a killed process does."""

@@ -1,4 +1,4 @@
-"""An ASGI app under a real uvicorn on a free port, and the doors without the page."""
+"""An ASGI app under a real uvicorn on a free port, and the app without its page."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,28 +6,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
-from starlette.routing import Route
 
-from app import Parts
 from ollama_backend.settings import Settings, load
-from ollama_backend.surfaces.asgi.exchange import route
-from ollama_backend.surfaces.asgi.guard import Guard
-from ollama_backend.surfaces.chat_api import HttpSurface
+from ollama_backend.space import Space, create_app
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import FakeOllama
+from tests.support.waiting import until
 
 KEY = "test-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
-
-
-class Endpoint:
-    """Marks a plain ASGI app as one for Starlette's Route, for every method."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
 
 
 @asynccontextmanager
@@ -54,16 +41,11 @@ def settings_for(fake: FakeOllama, **more: str) -> Settings:
 
 
 @asynccontextmanager
-async def doors(fake: FakeOllama, *, wait: bool = True, **more: str) -> AsyncIterator[tuple[str, Parts]]:
-    """Serve the HTTP surface behind the guard; gives its base URL and the parts behind it, once Ollama is seen."""
-    settings = settings_for(fake, **more)
-    parts = Parts(settings)
-    http = HttpSurface(settings, parts.gate, parts.answers, parts.readiness)
-    handlers = {"/chat_api": http.chat_api, "/health": http.health, "/chat": http.chat}
-    inner = FastAPI(openapi_url=None, lifespan=parts.running)
-    inner.router.routes.extend(Route(path, Endpoint(route(handle))) for path, handle in handlers.items())
-    async with serve(Guard(inner, settings, parts.gate, handlers)) as url:
-        async with asyncio.timeout(10):
-            while wait and parts.readiness.status != "ok":
-                await parts.readiness.changed()
-        yield url, parts
+async def served_app(
+    fake: FakeOllama, *, wait: bool = True, heartbeats: Heartbeats | None = None, **more: str
+) -> AsyncIterator[tuple[str, Space]]:
+    """Serve the app without its page; gives its base URL and the app, once Ollama is seen."""
+    space = create_app(settings_for(fake, **more), page=False, heartbeats=heartbeats)
+    async with serve(space) as url:
+        await until(lambda: not wait or space.readiness.status == "ok", "Ollama is ready")
+        yield url, space

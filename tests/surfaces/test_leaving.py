@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app import Space, create_app
+from ollama_backend.space import Space, create_app
 from tests.support.fake_ollama import FakeOllama, Model
 from tests.support.served import BEARER, serve, settings_for
 from tests.support.waiting import until
@@ -99,12 +99,10 @@ SURFACES: dict[str, Reading] = {
 async def whole_app(fake: FakeOllama) -> AsyncIterator[tuple[str, Space]]:
     """Serve the whole app in front of a stand-in, once the page is there."""
     space = create_app(settings_for(fake, CHAT_RATE_LIMIT="off"))
-    async with serve(space.asgi) as url:
+    async with serve(space) as url:
         async with aiohttp.ClientSession(url) as session, session.get("/config") as answer:
             assert answer.status == 200
-        async with asyncio.timeout(10):
-            while space.parts.readiness.status != "ok":
-                await space.parts.readiness.changed()
+        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
         yield url, space
         await space.close()
 
@@ -114,9 +112,9 @@ async def leave(surface: str, phase: str) -> float:
     async with FakeOllama(models=[Model("guide", load_seconds=3.0 if phase == "loading" else 0.0)]) as fake:
         fake.script(**PHASES[phase])  # type: ignore[arg-type]
         async with whole_app(fake) as (url, space), aiohttp.ClientSession(url, headers=BEARER) as session:
-            line, readiness = space.parts.line, space.parts.readiness
+            line, readiness = space.line, space.readiness
             if phase == "loading":
-                await space.parts.client.unload("guide")
+                await space.client.unload("guide")
                 readiness.unloaded("guide")
             first = asyncio.create_task(posts("/chat_api", {"prompt": "Hi"})(session)) if phase == "in line" else None
             if first:

@@ -1,14 +1,14 @@
 """`GET /metrics` tells what is so and what has been, to who has the key."""
 
 import asyncio
+import logging
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ollama_backend.auth import Caller
-from ollama_backend.chat.conversation import Ask
 from tests.support.fake_ollama import FakeOllama
-from tests.support.gateway import ASK, Gateway
+from tests.support.gateway import ASK, KEY, Gateway
 
 
 async def figures(gateway: Gateway) -> dict[tuple[str, ...], float]:
@@ -16,8 +16,11 @@ async def figures(gateway: Gateway) -> dict[tuple[str, ...], float]:
     async with gateway.session.get("/metrics") as answer:
         assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain")
         families = text_string_to_metric_families(await answer.text())
+        order = ("surface", "line", "status", "outcome", "le")
         return {
-            (sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples
+            (sample.name, *(sample.labels[name] for name in order if name in sample.labels)): sample.value
+            for family in families
+            for sample in family.samples
         }
 
 
@@ -30,7 +33,7 @@ async def test_nobody_reads_it_without_the_key(fake_ollama: FakeOllama) -> None:
             assert answer.status == 405
 
 
-async def test_generations_are_counted_by_door_and_outcome(fake_ollama: FakeOllama) -> None:
+async def test_requests_are_counted_by_surface_and_outcome(fake_ollama: FakeOllama) -> None:
     """Done, failed and stopped ones, with the tokens that Ollama counted and the time to the first word."""
     fake_ollama.script(content="one two three")
     async with Gateway(fake_ollama) as gateway:
@@ -45,17 +48,15 @@ async def test_generations_are_counted_by_door_and_outcome(fake_ollama: FakeOlla
             assert (await gateway.post(path, {"model": "guide", **more}))[0] == 200
         fake_ollama.script(status=500, error="out of luck", times=1)
         await gateway.post("/v1/completions", {"model": "guide", "prompt": "x"})
-        answer = gateway.parts.answers.start(Ask(None, ASK), Caller("a", "b"))
-        with answer.reader():
-            await answer.wait_closed()
+        assert (await gateway.post("/chat_api", {"prompt": "x"}))[0] == 200
         told = await figures(gateway)
     spoken = fake_ollama.generations[0].tokens_sent
-    for path in ("/api/chat", "/api/generate", "/v1/responses", "/v1/messages", "/v1/chat/completions", "chat"):
-        assert told["ollamaspace_generations_total", path, "done"] == 1
+    for path in ("/api/chat", "/api/generate", "/v1/responses", "/v1/messages", "/v1/chat/completions", "/chat_api"):
+        assert told["ollamaspace_requests_total", path, "done"] == (2 if path == "/api/chat" else 1)
         assert told["ollamaspace_tokens_total", path] == spoken > 3
-    assert told["ollamaspace_generations_total", "/v1/completions", "ollama_failed"] == 1
-    assert told["ollamaspace_first_word_seconds_count", "/api/chat"] == 1
-    assert ("ollamaspace_first_word_seconds_count", "/api/generate") not in told
+    assert told["ollamaspace_requests_total", "/v1/completions", "ollama_failed"] == 1
+    assert told["ollamaspace_time_to_first_token_seconds_count", "/api/chat"] == 1
+    assert ("ollamaspace_time_to_first_token_seconds_count", "/api/generate") not in told
 
 
 async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama) -> None:
@@ -64,14 +65,61 @@ async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama)
     body = {"model": "guide", "messages": ASK}
     async with Gateway(fake_ollama) as gateway:
         asked = [asyncio.create_task(gateway.post("/api/chat", body)) for _ in range(3)]
-        await fake_ollama.until(lambda: gateway.parts.line.waiting == 2)
+        await fake_ollama.until(lambda: gateway.space.line.waiting == 2)
         told = await figures(gateway)
-        assert told["ollamaspace_running", "generations"] == 1 and told["ollamaspace_waiting", "generations"] == 2
-        assert told["ollamaspace_running", "embeddings"] == 0 and told["ollamaspace_ready", "ok"] == 1
+        assert (
+            told["ollamaspace_requests_running", "generations"] == 1
+            and told["ollamaspace_requests_waiting", "generations"] == 2
+        )
+        assert told["ollamaspace_requests_running", "embeddings"] == 0 and told["ollamaspace_ready", "ok"] == 1
         for task in asked:
             task.cancel()
-        await fake_ollama.until(lambda: not gateway.parts.line.running)
-        assert (await figures(gateway))["ollamaspace_generations_total", "/api/chat", "stopped"] == 3
+        await fake_ollama.until(lambda: not gateway.space.line.running)
+        assert (await figures(gateway))["ollamaspace_requests_total", "/api/chat", "stopped"] == 3
         await fake_ollama.stop()
-        await fake_ollama.until(lambda: gateway.parts.readiness.status != "ok", 20)
-        assert (await figures(gateway))["ollamaspace_ready", gateway.parts.readiness.status] == 0
+        await fake_ollama.until(lambda: gateway.space.readiness.status != "ok", 20)
+        assert (await figures(gateway))["ollamaspace_ready", gateway.space.readiness.status] == 0
+
+
+async def test_refusals_are_counted_with_their_reasons(fake_ollama: FakeOllama) -> None:
+    """A wrong key, a bad body, an unknown model, the rate and a full line, on our own surface and passed through."""
+    fake_ollama.script(first_delay=1000)
+    limits = {"CHAT_RATE_LIMIT": "3/minute", "CHAT_MAX_WAITING": "1"}
+    async with Gateway(fake_ollama, **limits) as gateway:
+        for path, good in (("/chat_api", {"prompt": "x"}), ("/api/chat", {"model": "guide", "messages": ASK})):
+            async with aiohttp.request("POST", gateway.url + path, json=good) as answer:
+                assert answer.status == 401
+            assert (await gateway.post(path, b"{"))[0] == 400
+            assert (await gateway.post(path, good | {"model": "nobody"}))[0] == 404
+        started = [asyncio.create_task(gateway.post("/chat_api", {"prompt": "x"})) for _ in range(2)]
+        await fake_ollama.until(lambda: gateway.space.line.waiting == 1)
+        assert (await gateway.post("/chat_api", {"prompt": "x"}))[0] == 503
+        for path, good in (("/chat_api", {"prompt": "x"}), ("/api/chat", {"model": "guide", "messages": ASK})):
+            assert (await gateway.post(path, good))[0] == 429
+        for task in started:
+            task.cancel()
+        counts = await figures(gateway)
+    for surface in ("/chat_api", "/api/chat"):
+        for outcome in ("unauthorized", "bad_request", "model_not_found", "rate_limited"):
+            assert counts["ollamaspace_requests_total", surface, outcome] == 1, (surface, outcome)
+    assert counts["ollamaspace_requests_total", "/chat_api", "line_full"] == 1
+
+
+async def test_every_request_has_one_line_in_the_log(fake_ollama: FakeOllama, caplog: pytest.LogCaptureFixture) -> None:
+    """Its id is that of the response header; outcome, model and counts are there, and neither prompt nor key."""
+    caplog.set_level(logging.INFO, "ollamaspace.access")
+    async with Gateway(fake_ollama) as gateway:
+        ids = []
+        for path, body in (
+            ("/chat_api", {"prompt": "my secret"}),
+            ("/api/generate", {"model": "guide", "prompt": "my secret"}),
+            ("/v1/chat/completions", {"model": "nobody", "messages": ASK}),
+        ):
+            async with gateway.session.post(path, json=body, headers={"X-Request-Id": "mine"}) as answer:
+                await answer.read()
+                ids.append(answer.headers["x-request-id"])
+    lines = [record.message for record in caplog.records if record.name == "ollamaspace.access"]
+    assert len(lines) == 3 and all(f"id={name} " in line for name, line in zip(ids, lines, strict=True))
+    assert all("outcome=done status=200 model=guide" in line and "tokens=0" not in line for line in lines[:2])
+    assert "outcome=model_not_found status=404" in lines[2]
+    assert not any("secret" in line or KEY in line or "127.0.0.1" in line for line in lines)

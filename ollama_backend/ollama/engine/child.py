@@ -1,4 +1,4 @@
-"""One child program in a process group of its own: what it says, how it ends, and that nothing of it stays."""
+"""One child program in a process group of its own: its output, its end, and the end of everything it started."""
 
 import asyncio
 import logging
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 class Child:
     """A running program, the leader of its process group.
 
-    `status` is its exit status once it has ended (negative for a signal), `said` its last lines.
+    `status` is its exit status once it has ended (negative for a signal), `output` its last lines.
     """
 
-    def __init__(self, process: Process, name: str, hear: Callable[[str], None] | None) -> None:
+    def __init__(self, process: Process, name: str, on_line: Callable[[str], None] | None) -> None:
         self._process = process
         self._name = name
-        self._hear = hear
+        self._on_line = on_line
         self._life = asyncio.ensure_future(process.wait())
         self._parent_end: int | None = None
         self._listener: asyncio.Task[None] | None = None
-        self.said: deque[str] = deque(maxlen=KEPT_LINES)
+        self.output: deque[str] = deque(maxlen=KEPT_LINES)
 
     @classmethod
     async def start(
@@ -41,9 +41,9 @@ class Child:
         *,
         name: str,
         directory: Path | None = None,
-        hear: Callable[[str], None] | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> "Child":
-        """Start a program; `hear` is called with each line that it says. Raises OSError when it cannot be run.
+        """Start a program; `on_line` is called with each line of its output. Raises OSError when it cannot be run.
 
         Its standard input is a pipe that ends when this process does, however that ends.
         """
@@ -67,7 +67,7 @@ class Child:
         finally:
             os.close(output_write)
             os.close(input_read)
-        child = cls(process, name, hear)
+        child = cls(process, name, on_line)
         child._parent_end = parent_end
         child._listener = asyncio.ensure_future(child._listen(output))
         return child
@@ -129,19 +129,19 @@ class Child:
                 *lines, rest = (rest + part).split(b"\n")
                 rest = rest[:MAX_LINE_BYTES]
                 for line in lines:
-                    self._heard(line)
-            self._heard(rest)
+                    self._receive(line)
+            self._receive(rest)
         finally:
             transport.close()
 
-    def _heard(self, line: bytes) -> None:
+    def _receive(self, line: bytes) -> None:
         text = line[:MAX_LINE_BYTES].decode("utf-8", "replace").strip()
         if not text:
             return
-        self.said.append(text)
+        self.output.append(text)
         log.debug("%s: %s", self._name, text)
-        if self._hear:
-            self._hear(text)
+        if self._on_line:
+            self._on_line(text)
 
 
 @asynccontextmanager
@@ -151,10 +151,10 @@ async def running(
     *,
     name: str,
     directory: Path | None = None,
-    hear: Callable[[str], None] | None = None,
+    on_line: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Child]:
     """Run a program for the length of a block; whatever way the block is left, its whole group is ended."""
-    starting = asyncio.ensure_future(Child.start(command, environment, name=name, directory=directory, hear=hear))
+    starting = asyncio.ensure_future(Child.start(command, environment, name=name, directory=directory, on_line=on_line))
     try:
         child = await asyncio.shield(starting)
     except asyncio.CancelledError:

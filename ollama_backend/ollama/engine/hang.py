@@ -1,4 +1,4 @@
-"""Whether a child's silence means that it hangs: not while an embedded engine loads its file."""
+"""Whether a silent child hangs: not while an embedded engine loads its file."""
 
 import json
 import math
@@ -6,40 +6,40 @@ import time
 from contextlib import suppress
 
 
-class Silence:
-    """One child's: more than `longest` seconds mean that it hangs, but for a load of at most `load` (0: any).
+class HangDetector:
+    """Watches one child: more than `longest` seconds without an answer mean that it hangs.
 
-    An embedded engine says when it begins to load and when it has loaded (embedded/__main__.py). In between it may
-    answer nothing: llama.cpp holds Python's lock while it loads, some 5 seconds for each GB.
+    A load is an exception for at most `load` seconds (0: no limit). An embedded engine reports the beginning and the
+    end of a load on its standard output (embedded/__main__.py).
     """
 
     def __init__(self, longest: float, load: float) -> None:
         self._longest = longest
         self._load = load
-        self._broken_at = time.monotonic()
-        self._loads_until = 0.0
+        self._answered_at = time.monotonic()
+        self._loading_until = 0.0
 
     @property
-    def is_load(self) -> bool:
-        """Whether a load is a reason for it."""
-        return time.monotonic() < self._loads_until
+    def is_loading(self) -> bool:
+        """Whether the child loads a file: its silence means nothing."""
+        return time.monotonic() < self._loading_until
 
     @property
-    def is_too_long(self) -> bool:
-        """Whether the child hangs."""
-        return time.monotonic() - max(self._broken_at, self._loads_until) >= self._longest
+    def hangs(self) -> bool:
+        """Whether the child has been silent for too long."""
+        return time.monotonic() - max(self._answered_at, self._loading_until) >= self._longest
 
-    def broken(self) -> None:
+    def answered(self) -> None:
         """Note that the child has answered."""
-        self._broken_at = time.monotonic()
+        self._answered_at = time.monotonic()
 
-    def hear(self, line: str) -> None:
-        """Take note of a line of the child's that tells of a load."""
+    def receive(self, line: str) -> None:
+        """Take a line of the child's output, which may report a load."""
         if not line.startswith('{"status"'):
             return
         with suppress(ValueError):
             if json.loads(line)["status"] == "loaded":
-                self._loads_until = 0.0
-                self.broken()
-            elif not self.is_load:
-                self._loads_until = time.monotonic() + (self._load or math.inf)
+                self._loading_until = 0.0
+                self.answered()
+            elif not self.is_loading:
+                self._loading_until = time.monotonic() + (self._load or math.inf)

@@ -1,4 +1,4 @@
-"""A model's file on the Hugging Face Hub, fetched by a child that alone sees the owner's token."""
+"""A model file from the Hugging Face Hub, fetched by a child program that alone sees the owner's token."""
 
 import asyncio
 import json
@@ -12,22 +12,23 @@ from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.settings import Settings
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-TELL_SECONDS, LOG_SECONDS = 0.5, 5.0
+REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0
 
 log = logging.getLogger(__name__)
 
 
 class HubFile:
-    """One `hf://` address; `progress` is its running download, and `tell` is called with what to say of it."""
+    """One `hf://` address. `report` is called with the progress of the download (None: it has failed) and its state
+    in words."""
 
-    def __init__(self, settings: Settings, address: str) -> None:
+    def __init__(self, settings: Settings, address: str, report: Callable[[Progress | None, str], None]) -> None:
+        self._report = report
         self._launch = launch.fetch(settings, address)
         self._name = launch.gguf_model(address)
-        self._told = self._logged = 0.0
+        self._reported_at = self._logged_at = 0.0
         self._path: str | None = None
         self._error = ""
-        self.progress: Progress | None = None
-        self.tell: Callable[[str], None] = log.debug
+        self._progress: Progress | None = None
 
     async def path(self) -> str:
         """Fetch the file, again and again until it is there, and return its path."""
@@ -36,49 +37,51 @@ class HubFile:
             why = await self._try()
             if self._path:
                 return self._path
-            log.warning("%s could not be fetched: %s. It is tried again in %s", self._name, why, duration_words(pause))
-            self.tell(f"{self._name} could not be fetched: {why}. It is tried again in {duration_words(pause)}.")
+            self._report(
+                self._progress,
+                f"{self._name} could not be fetched: {why}. It is tried again in {duration_words(pause)}.",
+            )
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _try(self) -> str:
         """Run the child once; return why it failed, where it did."""
-        self._error, self.progress = "", Progress()
+        self._error, self._progress = "", Progress()
         what = self._launch
         try:
             async with running(
-                what.command, what.environment, name="fetch", directory=launch.ROOT, hear=self._hear
+                what.command, what.environment, name="fetch", directory=launch.ROOT, on_line=self._receive
             ) as child:
-                self.tell(f"{self._name} is being looked up on the Hugging Face Hub.")
+                self._report(self._progress, f"{self._name} is being looked up on the Hugging Face Hub.")
                 await child.died(None)
         finally:
-            self.progress = None
-        return self._error or launch.cause(what, child.status, child.said)
+            self._progress = None
+        return self._error or launch.cause(what, child.status, child.output)
 
-    def _hear(self, line: str) -> None:
+    def _receive(self, line: str) -> None:
         try:
             step = json.loads(line)
         except ValueError:
             return
-        if not isinstance(step, dict) or not self.progress:
+        if not isinstance(step, dict) or not self._progress:
             return
         if step.get("error"):
             self._error = launch.public(str(step["error"])).rstrip(".")
         if step.get("status") == "success" and step.get("path"):
             self._path = str(step["path"])
-        self.progress.update(
+        self._progress.update(
             str(step.get("status", "")),
             str(step.get("digest", "")),
             int(step.get("completed") or 0),
             int(step.get("total") or 0),
         )
-        self._report(self.progress.words)
+        self._report_progress(self._progress)
 
-    def _report(self, words: str) -> None:
+    def _report_progress(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._told >= TELL_SECONDS:
-            self._told = now
-            self.tell(f"Fetching {self._name}: {words}.")
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            log.info("Fetching %s: %s", self._name, words)
+        if now - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = now
+            self._report(progress, f"Fetching {self._name}: {progress.words}.")
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            log.info("Fetching %s: %s", self._name, progress.words)

@@ -1,4 +1,4 @@
-"""What is started where no Ollama answers: the command, its environment, and what its end means in words."""
+"""The programs that are started: command, environment, and the reason for their end in words."""
 
 import re
 import shutil
@@ -115,24 +115,24 @@ def gguf_model(gguf: str) -> str:
     return name[:80] or "model"
 
 
-def cause(launch: Launch, status: int | None, said: Sequence[str]) -> str:
+def cause(launch: Launch, status: int | None, output: Sequence[str]) -> str:
     """Return why a child ended, in words for a stranger; `status` None means that it hung and was ended."""
     if status is None:
         return "it did not answer for too long"
-    last = _last_words(launch, said)
+    last = _last_words(launch, output)
     if launch.kind == "embedded" and status in REFUSALS and last:
         return last.rstrip(".")
-    if any(_PORT_TAKEN.search(line) for line in said):
+    if any(_PORT_TAKEN.search(line) for line in output):
         return "its port is in use by another program; end that program or set OLLAMA_HOST to a free port"
     return "; ".join(_ending(launch, status)) + (f"; its last words were: {last}" if last else "")
 
 
-def _last_words(launch: Launch, said: Sequence[str]) -> str:
+def _last_words(launch: Launch, output: Sequence[str]) -> str:
     """Return the last line that tells of a failure; all others may speak of requests."""
     if launch.kind == "embedded":
-        lines = [line for line in said if not line.startswith("{")]  # its progress is told in JSON
+        lines = [line for line in output if not line.startswith("{")]  # its progress is told in JSON
     else:
-        lines = [_LOG_HEAD.sub("", line) for line in said if _COMPLAINT.match(line)]
+        lines = [_LOG_HEAD.sub("", line) for line in output if _COMPLAINT.match(line)]
     return public(lines[-1]) if lines else ""
 
 

@@ -1,21 +1,21 @@
-"""Which Ollama runs: chosen once, started where there is none, and kept alive."""
+"""The engine: which Ollama is used, starting one where there is none, and keeping it alive."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
+from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError
 from ollama_backend.formats import is_loopback, model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import launch as launching
 from ollama_backend.ollama.engine.addresses import answers, listens, may_listen
 from ollama_backend.ollama.engine.child import Child, running
-from ollama_backend.ollama.engine.hang import Silence
+from ollama_backend.ollama.engine.hang import HangDetector
 from ollama_backend.ollama.engine.hub_file import HubFile
 from ollama_backend.ollama.engine.launch import GUIDE_NAME, INSTALL, LASTING, ROOT, Kind, Launch
+from ollama_backend.ollama.engine.restart_policy import RestartPolicy, Restarts, TooManyDeaths
 from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.settings import Settings
 
@@ -27,23 +27,6 @@ STRANGER = (
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a child may be silent, and how often it is started again; in seconds.
-
-    A death within `quick` is one of those of which `deaths` in a row are too many; the pause before the next start
-    doubles, and is the first again once a child has lived for `steady`.
-    """
-
-    hang: float = 30.0
-    quick: float = 10.0
-    steady: float = 60.0
-    first_pause: float = 1.0
-    longest_pause: float = 60.0
-    deaths: int = 5
-    look: float = 5.0
-
-
 class GivenUp(Exception):
     """The engine is not started any more; the message says why."""
 
@@ -51,20 +34,20 @@ class GivenUp(Exception):
 class Engine:
     """The Ollama that this process talks to: somebody else's, a child `ollama serve`, or the embedded engine.
 
-    `kind` is the best knowledge at any moment, `model` what an embedded engine serves (else None), `settled` tells
-    whether the client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger
-    and empty when all is well, `fetching` is the download of a GGUF file. `on_restart` is called whenever a started
-    Ollama answers again, `on_change` whenever `reason`, `starting` or `fetching` has changed.
+    `kind` is what is known at the moment, `model` what an embedded engine serves (else None), `settled` whether the
+    client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger and empty
+    when all is well, `fetching` is the download of a GGUF file. `starts` counts how often a started Ollama has begun
+    to answer. `changes` notifies of every change of these.
     """
 
-    def __init__(self, settings: Settings, client: OllamaClient, patience: Patience = Patience()) -> None:
-        self._patience = patience
+    def __init__(self, settings: Settings, client: OllamaClient, policy: RestartPolicy | None = None) -> None:
+        self._policy = policy or RestartPolicy()
         self._settings = settings
         self._client = client
         self._task: asyncio.Task[None] | None = None
         self._file: str | None = None
         self._moved = False
-        self._silence = Silence(patience.hang, settings.load_timeout)
+        self._hang = HangDetector(self._policy.hang, settings.load_timeout)
         self.kind: Kind = "embedded" if settings.gguf else "ollama"
         self.model: str | None = launching.gguf_model(settings.gguf) if settings.gguf else None
         self.settled = False
@@ -72,8 +55,8 @@ class Engine:
         self.starting = True
         self.reason = "Ollama is being looked for."
         self.fetching: Progress | None = None
-        self.on_restart: list[Callable[[], None]] = []
-        self.on_change: list[Callable[[], None]] = []
+        self.starts = 0
+        self.changes = Changes()
 
     @property
     def owned(self) -> bool:
@@ -83,9 +66,9 @@ class Engine:
         return self.started or is_loopback(self._client.host)
 
     @property
-    def loads(self) -> bool:
+    def is_loading(self) -> bool:
         """Whether an embedded engine is loading its file: its silence means nothing."""
-        return self._silence.is_load
+        return self._hang.is_loading
 
     async def run(self) -> None:
         """Choose, start and keep alive, for ever; a cancel ends the child."""
@@ -95,7 +78,7 @@ class Engine:
                 await self._live()
             except Exception:
                 log.exception("The engine's supervision failed; it begins again")
-                self._say("The engine could not be looked after; its owner finds the cause in the log.")
+                self._report("The engine's supervision failed. Its owner finds the cause in the log.")
                 await asyncio.sleep(5)
 
     async def stop(self) -> None:
@@ -104,17 +87,11 @@ class Engine:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def came_back(self) -> None:
-        """Take note that Ollama answers, for the first time or again: nothing is known of its slots."""
-        for callback in self.on_restart:
-            callback()
-
-    def _say(self, reason: str, *, starting: bool = False) -> None:
+    def _report(self, reason: str, *, starting: bool = False) -> None:
         if (reason, starting) == (self.reason, self.starting):
             return
         self.reason, self.starting = reason, starting
-        for callback in self.on_change:
-            callback()
+        self.changes.notify()
 
     async def _live(self) -> None:
         if self._settings.gguf or not await self._is_served():
@@ -133,7 +110,7 @@ class Engine:
                 return False
             if self.reason != STRANGER:
                 log.warning(STRANGER)
-            self._say(STRANGER)
+            self._report(STRANGER)
             await asyncio.sleep(1)
         return True
 
@@ -144,11 +121,11 @@ class Engine:
             await self._client.use(self._settings.host)
         self.settled = True
         log.info("Using the Ollama at %s", self._settings.host)
-        self._say("")
+        self._report("")
 
     async def _wait_for_another(self, why: str) -> None:
         log.error(why)
-        self._say(why)
+        self._report(why)
         host = self._settings.host
         while not (may_listen(host) and await answers(host)):  # noqa: ASYNC110 - another program's start
             await asyncio.sleep(2)
@@ -157,18 +134,20 @@ class Engine:
     async def _keep_running(self) -> None:
         """Start and restart a child; return when another Ollama has taken its place. Raises GivenUp."""
         await self._announce()
-        patience, quick_deaths, pause = self._patience, 0, 0.0
+        restarts = Restarts(self._policy)
         while True:
             launch = await self._prepared()
             began = time.monotonic()
             answered, why = await self._run_child(launch)
-            lived, because = time.monotonic() - began, launching.sentence(why)
-            quick_deaths = 0 if answered and lived >= patience.quick else quick_deaths + 1
-            pause = min(patience.longest_pause, 0 if lived >= patience.steady else pause * 2) or patience.first_pause
-            if quick_deaths >= patience.deaths:
-                raise GivenUp(f"{self._name} ended {quick_deaths} times in a row and is not started again: {because}")
+            because = launching.sentence(why)
+            try:
+                pause = restarts.pause_after(time.monotonic() - began, answered=answered)
+            except TooManyDeaths as exc:
+                raise GivenUp(f"{self._name} {exc} and is not started again: {because}") from exc
             log.warning("%s ended: %s. It is started again in %s", self._name, why, duration_words(pause))
-            self._say(f"{self._name} ended and is started again in {duration_words(pause)}: {because}", starting=True)
+            self._report(
+                f"{self._name} ended and is started again in {duration_words(pause)}: {because}", starting=True
+            )
             await asyncio.sleep(pause)
             if not self._settings.gguf and await answers(self._settings.host):
                 return
@@ -207,8 +186,7 @@ class Engine:
     async def _fetched(self, gguf: str) -> str:
         if not gguf.startswith("hf://"):
             return gguf
-        file = HubFile(self._settings, gguf)
-        file.tell = lambda words: self._say_fetching(file.progress, words)
+        file = HubFile(self._settings, gguf, self._report_fetching)
         try:
             return await file.path()
         finally:
@@ -216,44 +194,45 @@ class Engine:
 
     async def _run_child(self, launch: Launch) -> tuple[bool, str]:
         """Run a child until it ends or hangs; return whether it ever answered, and why it ended."""
-        self._say(f"{self._name} is starting.", starting=True)
+        self._report(f"{self._name} is starting.", starting=True)
         if self._client.host != launch.host:
             await self._client.use(launch.host)
             self._moved = True
         self.settled = self.started = True
-        silence = self._silence = Silence(self._patience.hang, self._settings.load_timeout)
+        self._hang = HangDetector(self._policy.hang, self._settings.load_timeout)
         try:
             async with running(
-                launch.command, launch.environment, name=launch.kind, directory=ROOT, hear=silence.hear
+                launch.command, launch.environment, name=launch.kind, directory=ROOT, on_line=self._hang.receive
             ) as child:
                 answered = await self._answers_at_last(child)
                 if answered:
                     log.info("%s answers at %s", self._name, launch.host)
-                    self._say("")
-                    self.came_back()
+                    self.starts += 1
+                    self.changes.notify()
+                    self._report("")
                     await self._until_it_ends(child)
                 status = child.status
         except OSError as exc:
             return False, f"it could not be run ({exc.strerror})"
-        why = launching.cause(launch, status, child.said)
+        why = launching.cause(launch, status, child.output)
         if launch.kind == "embedded" and status in LASTING:
             raise GivenUp(launching.sentence(why))
         return answered, why
 
     async def _answers_at_last(self, child: Child) -> bool:
-        while not await child.died(0.05) and not self._silence.is_too_long:
+        while not await child.died(0.05) and not self._hang.hangs:
             with suppress(BackendError):
                 await self._client.version()
-                self._silence.broken()
+                self._hang.answered()
                 return not await child.died(0)
         return False
 
     async def _until_it_ends(self, child: Child) -> None:
-        while not await child.died(self._patience.look) and not self._silence.is_too_long:
+        while not await child.died(self._policy.poll) and not self._hang.hangs:
             with suppress(BackendError):
                 await self._client.version()
-                self._silence.broken()
+                self._hang.answered()
 
-    def _say_fetching(self, progress: Progress | None, words: str) -> None:
+    def _report_fetching(self, progress: Progress | None, words: str) -> None:
         self.fetching = progress
-        self._say(words, starting=progress is not None)
+        self._report(words, starting=progress is not None)

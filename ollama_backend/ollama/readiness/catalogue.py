@@ -22,12 +22,12 @@ def _without_cloud(name: str) -> str:
 
 
 class Catalogue:
-    """What `/api/tags` lists; `known` once it did, `failure` why it did not the last time. `tell` is called when
+    """What `/api/tags` lists; `known` once it did, `failure` why it did not the last time. `notify` is called when
     more has become known of the models."""
 
-    def __init__(self, settings: Settings, client: OllamaClient, tell: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, client: OllamaClient, notify: Callable[[], None]) -> None:
         self._client = client
-        self._tell = tell
+        self._notify = notify
         self._in_cloud = settings.is_cloud
         self._allowed = {self._key(name) for name in settings.models}
         self._learnt: dict[tuple[str, int], tuple[str, ...]] = {}
@@ -101,4 +101,4 @@ class Catalogue:
             pass  # the next look asks again
         finally:
             self._learning = None
-            self._tell()
+            self._notify()

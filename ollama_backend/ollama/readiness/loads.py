@@ -23,10 +23,10 @@ class Loads:
     `seconds` is the longest wait for a load (0: no limit); `failure` is why the last one failed, in words.
     """
 
-    def __init__(self, client: OllamaClient, seconds: float, tell: Callable[[], None]) -> None:
+    def __init__(self, client: OllamaClient, seconds: float, notify: Callable[[], None]) -> None:
         self._client = client
         self._seconds = seconds
-        self._tell = tell
+        self._notify = notify
         self._believed: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self.failure = ""
@@ -56,7 +56,7 @@ class Loads:
         if key not in self._running:
             task = self._running[key] = asyncio.ensure_future(self._load(model))
             task.add_done_callback(lambda done: self._ended(key, done))
-            self._tell()
+            self._notify()
         return self._running[key]
 
     async def loaded(self, model: str) -> None:
@@ -66,15 +66,15 @@ class Loads:
 
     async def look(self) -> None:
         """Ask which models are loaded, and until when. Raises BackendError."""
-        asked = time.monotonic()
+        requested_at = time.monotonic()
         running = await self._client.running()
         believed = {}
         for name, row in running.items():
             left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
             if left > 0:
-                believed[model_name(name)] = asked + min(left, BELIEF_SECONDS)
+                believed[model_name(name)] = requested_at + min(left, BELIEF_SECONDS)
         # What was learnt while the answer was on its way is newer than the answer.
-        newer = {key: until for key, until in self._believed.items() if until >= asked + BELIEF_SECONDS}
+        newer = {key: until for key, until in self._believed.items() if until >= requested_at + BELIEF_SECONDS}
         self._believed = believed | newer
 
     def unloaded(self, model: str) -> None:
@@ -112,4 +112,4 @@ class Loads:
             words = failed.message if isinstance(failed, BackendError) else "Its owner finds the cause in the log."
             log.warning("%s could not be loaded", key, exc_info=failed)
             self.failure = f"The model {key.removesuffix(':latest')} could not be loaded. {words}"
-        self._tell()
+        self._notify()

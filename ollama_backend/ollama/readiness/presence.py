@@ -32,7 +32,7 @@ class Presence:
         try:
             version = await self._ask()
         except BackendError as exc:
-            if self.there and self._engine.loads and isinstance(exc, OllamaTimeout):
+            if self.there and self._engine.is_loading and isinstance(exc, OllamaTimeout):
                 return
             self._slow += 1
             # A machine at full load is slow to answer; one that refuses is gone.

@@ -13,7 +13,7 @@ from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.ollama.wire import CUT_OFF
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-TELL_SECONDS, LOG_SECONDS = 0.5, 5.0
+REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0
 
 _CAUSES = (
     (
@@ -44,10 +44,10 @@ class Pull:
     has no such model.
     """
 
-    def __init__(self, client: OllamaClient, model: str, tell: Callable[[], None]) -> None:
+    def __init__(self, client: OllamaClient, model: str, notify: Callable[[], None]) -> None:
         self._client = client
-        self._tell = tell
-        self._told = self._logged = 0.0
+        self._notify = notify
+        self._reported_at = self._logged_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.model = model
         self.completed = self.total = 0
@@ -90,7 +90,7 @@ class Pull:
             self.reason = (
                 f"The model {self.model} could not be pulled: {why}. It is tried again in {duration_words(pause)}."
             )
-            self._tell()
+            self._notify()
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -108,13 +108,13 @@ class Pull:
 
     def _report(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._told >= TELL_SECONDS:
-            self._told = now
+        if now - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = now
             self.completed, self.total = progress.completed, progress.total
             self.reason = f"The model {self.model} is being pulled: {progress.words}."
-            self._tell()
-        if now - self._logged >= LOG_SECONDS:
-            self._logged = now
+            self._notify()
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
             log.info("Pulling %s: %s", self.model, progress.words)
 
 
@@ -124,5 +124,5 @@ def failure_words(exc: Exception) -> str:
         return "its owner finds the cause in the log"
     if isinstance(exc, ModelNotFound):
         return "the model registry has no model of this name; check OLLAMA_MODEL"
-    said = f"{getattr(exc.__cause__, 'error', '')} {exc.message}"
-    return next((words for pattern, words in _CAUSES if pattern.search(said)), exc.message.rstrip("."))
+    words = f"{getattr(exc.__cause__, 'error', '')} {exc.message}"
+    return next((cause for pattern, cause in _CAUSES if pattern.search(words)), exc.message.rstrip("."))

@@ -1,12 +1,11 @@
-"""Whether Ollama is there, and its models: watched for ever, told at once from memory."""
+"""Readiness: whether Ollama is up and which models it has, watched all the time and answered from memory."""
 
-import asyncio
 import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
+from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, OllamaUnavailable
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.client import InstalledModel, OllamaClient
@@ -15,7 +14,7 @@ from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
 from ollama_backend.ollama.readiness.pull import Pull
-from ollama_backend.ollama.readiness.status import Board, State, Status
+from ollama_backend.ollama.readiness.status import Health, ServerStatus, Status, health_of
 from ollama_backend.settings import Settings
 
 CALM_SECONDS = 3.0
@@ -30,47 +29,35 @@ log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Watches Ollama; where it is owned, pulls the default model and loads it."""
+    """Watches Ollama; where it is owned, pulls the default model and loads it.
+
+    `changes` notifies of every change of what is known here. `epoch` grows whenever Ollama answers anew: nothing that
+    was known of its slots holds any more.
+    """
 
     def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
         self._client = client
-        self._board = Board()
-        self._wake = asyncio.Event()
+        self._state = ServerStatus()
+        self._returns = self._seen_epoch = 0
+        self.changes = Changes()
         self._warmed = False
         self._listed_at = self._ran_at = 0.0
         self._pull: Pull | None = None
         self._presence = Presence(settings, client, engine)
         self._catalogue = Catalogue(settings, client, self._judge)
         self._loads = Loads(client, settings.load_timeout, self._judge)
-        engine.on_change.append(self.suspect)
-        engine.on_restart.append(self._restarted)
 
     @property
     def status(self) -> Status:
         """`ok` when the default model is installed, loaded or not."""
-        return self._board.state.status
+        return self._state.status
 
     @property
     def reason(self) -> str:
         """What is the matter, in words for a stranger; empty when nothing is."""
-        return self._board.state.reason
-
-    @property
-    def version(self) -> str:
-        """Ollama's version, empty while it is away."""
-        return self._board.state.version
-
-    @property
-    def completed(self) -> int | None:
-        """Bytes fetched so far, while something is pulled."""
-        return self._board.state.completed
-
-    @property
-    def total(self) -> int | None:
-        """Bytes to fetch, while something is pulled."""
-        return self._board.state.total
+        return self._state.reason
 
     @property
     def model(self) -> str:
@@ -80,17 +67,26 @@ class Readiness:
     @property
     def models(self) -> list[InstalledModel]:
         """The models that are installed and that requests may name."""
-        return list(self._board.state.models)
+        return list(self._state.models)
 
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Return the HTTP status and the body of `GET /health`."""
-        state = self._board.state
-        body = {"status": state.status, "model": self.model, "engine": self._engine.kind} | state.details()
-        return (200 if state.status == "ok" else 503), body
+    @property
+    def epoch(self) -> int:
+        """How often Ollama has begun to answer."""
+        return self._engine.starts + self._returns
 
-    async def changed(self) -> None:
-        """Return at the next change of anything told here."""
-        await self._board.changed()
+    @property
+    def owns(self) -> bool:
+        """Whether models may be pulled, loaded and freed there."""
+        return self._engine.owned
+
+    @property
+    def loses_slots(self) -> bool:
+        """Whether a cancel can make this server lose a slot: only a real Ollama does."""
+        return self._engine.kind == "ollama" and not self._settings.is_cloud
+
+    def health(self) -> Health:
+        """Return the body of `GET /health`."""
+        return health_of(self._state, self.model, self._engine.kind)
 
     def resolve(self, model: str | None) -> str:
         """Return the installed name for a request's model, or for the default.
@@ -140,22 +136,21 @@ class Readiness:
         self._loads.unloaded(model)
 
     def suspect(self) -> None:
-        """Look at once."""
-        self._wake.set()
+        """Look at once: Ollama may have gone."""
+        self._engine.changes.notify()
 
     async def run(self) -> None:
         """Watch for ever; a cancel ends the pull and the loads."""
+        wake = self._engine.changes
         try:
             while True:
+                seen = wake.version
                 try:
                     await self._look()
                 except Exception:
-                    log.exception("Looking after Ollama failed; it goes on")
+                    log.exception("Watching Ollama failed; it goes on")
                 self._judge()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause()):
-                        await self._wake.wait()
-                self._wake.clear()
+                await wake.wait(self._pause(), since=seen)
         finally:
             await self._stop_pull()
             await self._catalogue.close()
@@ -182,7 +177,10 @@ class Readiness:
                 await self._stop_pull()
             return
         if not was_there and not self._engine.started:
-            self._engine.came_back()
+            self._returns += 1
+        if self.epoch != self._seen_epoch:
+            self._seen_epoch = self.epoch
+            self._restarted()
         with suppress(BackendError):
             await self._ask()
         await self._look_after()
@@ -219,7 +217,7 @@ class Readiness:
 
     def _list_again(self) -> None:
         self._listed_at = 0.0
-        self._wake.set()
+        self.suspect()
 
     async def _stop_pull(self) -> None:
         pull, self._pull = self._pull, None
@@ -229,25 +227,32 @@ class Readiness:
     def _restarted(self) -> None:
         self._warmed = False
         self._loads.forget()
-        self._list_again()
+        self._listed_at = 0.0
 
     def _judge(self) -> None:
         """Show what is known now."""
-        state = self._judged()
-        self._board.show(replace(state, version=self._presence.version, models=self._catalogue.offered(self.model)))
+        models = self._catalogue.offered(self.model)
+        state = replace(self._judged(), version=self._presence.version, models=models)
+        if state == self._state:
+            return
+        if state.status != self._state.status:
+            log.info("State: %s", f"{state.status}: {state.reason}" if state.reason else state.status)
+        self._state = state
+        self.changes.notify()
 
-    def _judged(self) -> State:
-        engine, pull = self._engine, self._pull
+    def _judged(self) -> ServerStatus:
+        engine, catalogue, pull = self._engine, self._catalogue, self._pull
         if not self._presence.there:
             if engine.fetching:
-                return State("pulling", engine.reason, "", engine.fetching.completed, engine.fetching.total)
-            return State("starting" if engine.starting else "unavailable", engine.reason or self._presence.reason)
-        if self._catalogue.find(self.model) or (self._settings.is_cloud and self._catalogue.known):
-            return State("ok", self._loads.failure or (f"Loading {self.model}." if self.is_loading(self.model) else ""))
-        if not self._catalogue.known:
-            return State("unavailable" if self._catalogue.failure else "starting", self._catalogue.failure or ASKING)
+                return ServerStatus("pulling", engine.reason, "", engine.fetching.completed, engine.fetching.total)
+            reason = engine.reason or self._presence.reason
+            return ServerStatus("starting" if engine.starting else "unavailable", reason)
+        if catalogue.find(self.model) or (self._settings.is_cloud and catalogue.known):
+            loading = f"Loading {self.model}." if self.is_loading(self.model) else ""
+            return ServerStatus("ok", self._loads.failure or loading)
+        if not catalogue.known:
+            return ServerStatus("unavailable" if catalogue.failure else "starting", catalogue.failure or ASKING)
         if pull and pull.retry_at is None:
-            return State("pulling", pull.reason, "", pull.completed, pull.total)
-        if pull:
-            return State("unavailable", pull.reason)
-        return State("unavailable", f"The model {self.model} is not installed. {self._remedy(self.model)}")
+            return ServerStatus("pulling", pull.reason, "", pull.completed, pull.total)
+        missing = f"The model {self.model} is not installed. {self._remedy(self.model)}"
+        return ServerStatus("unavailable", pull.reason if pull else missing)

@@ -1,72 +1,79 @@
-"""A part of the app that takes long to make: everything else answers meanwhile, and who asks for it waits."""
+"""An app that takes seconds to create: everything else answers meanwhile, and requests for it wait."""
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
-from ollama_backend.surfaces.asgi.exchange import Receive, Scope, Send
+from ollama_backend.errors import BackendError
 
 log = logging.getLogger(__name__)
 
 
-class LateApp:
-    """An ASGI app that `make` returns after some seconds, in a thread; it is served from then on."""
+class DeferredApp:
+    """An ASGI app that `create` returns after some seconds, in a thread; it is served from then on."""
 
-    def __init__(self, make: Callable[[], FastAPI]) -> None:
-        self._make = make
-        self._made: asyncio.Future[FastAPI] | None = None
+    def __init__(self, create: Callable[[], FastAPI]) -> None:
+        self._create = create
+        self._app: asyncio.Future[FastAPI] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on as soon as the app is there."""
-        if self._made is None:
-            raise RuntimeError("running() has not begun")
-        await (await asyncio.shield(self._made))(scope, receive, send)
+        """Pass a request on as soon as the app exists. Raises BackendError where it could not be created."""
+        if self._app is None:
+            raise RuntimeError("start() has not been called")
+        await (await asyncio.shield(self._app))(scope, receive, send)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Make the app and run it for as long as the context is open."""
-        self._made = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._run(self._made))
-        try:
-            yield
-        finally:
-            task.cancel()
+    def start(self) -> None:
+        """Create the app and run it until `close()`."""
+        self._app = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(self._app))
+
+    async def close(self) -> None:
+        """End the app."""
+        if self._task:
+            self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await self._task
 
-    async def _run(self, made: asyncio.Future[FastAPI]) -> None:
+    async def _run(self, ready: asyncio.Future[FastAPI]) -> None:
         loop = asyncio.get_running_loop()
-        making: asyncio.Future[FastAPI] = loop.create_future()
+        creation: asyncio.Future[FastAPI] = loop.create_future()
 
-        def make() -> None:
+        def run() -> None:
             try:
-                app = asyncio.run(_in_a_loop(self._make))
+                app = asyncio.run(_in_a_loop(self._create))
             except BaseException as exc:
-                _tell(loop, making.set_exception, exc)
-                raise
-            _tell(loop, making.set_result, app)
+                _settle(loop, creation.set_exception, exc)
+                return
+            _settle(loop, creation.set_result, app)
 
         # A daemon, so that nobody who ends the program early has to wait for the import of a library.
-        threading.Thread(target=make, name="late-app", daemon=True).start()
-        app = await making
+        threading.Thread(target=run, name="deferred-app", daemon=True).start()
+        try:
+            app = await creation
+        except Exception:
+            log.exception("The page could not be created")
+            ready.set_exception(BackendError("The page could not be created. Its owner finds the cause in the log."))
+            return
         async with app.router.lifespan_context(app):
-            made.set_result(app)
+            ready.set_result(app)
             await loop.create_future()
 
 
-async def _in_a_loop(make: Callable[[], FastAPI]) -> FastAPI:
-    """Call a function in a running loop: without one Gradio makes some of its own and leaves them open."""
-    return make()
+async def _in_a_loop(create: Callable[[], FastAPI]) -> FastAPI:
+    """Call a function in a running loop: without one Gradio creates loops of its own and leaves them open."""
+    return create()
 
 
-def _tell(loop: asyncio.AbstractEventLoop, set_it: Callable[..., None], value: object) -> None:
-    def tell() -> None:
+def _settle(loop: asyncio.AbstractEventLoop, set_it: Callable[..., None], value: object) -> None:
+    def settle() -> None:
         with suppress(asyncio.InvalidStateError):
             set_it(value)
 
     with suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(settle)

@@ -1,30 +1,28 @@
-"""Which app a request goes to."""
+"""Dispatch of a connection to the app for its path."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ollama_backend.surfaces.asgi.exchange import ASGIApp, Receive, Scope, Send
 
+class PathDispatcher:
+    """An ASGI app of apps: by exact path, else by prefix, else `rest`. `lifespan` is entered before the first request.
 
-class Doors:
-    """An ASGI app of apps: by the exact path, else by what the path begins with, else the rest.
-
-    A dictionary instead of a framework's router: it saves a fifth of the time to the first byte. `lifespan` is entered
-    before the first request and left after the last.
+    A dictionary instead of a framework's router saves a fifth of the time to the first byte.
     """
 
     def __init__(
         self,
         exact: Mapping[str, ASGIApp],
-        under: Mapping[str, ASGIApp],
+        prefixes: Mapping[str, ASGIApp],
         rest: ASGIApp,
         lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     ) -> None:
         self._exact = exact
-        self._under = under
+        self._prefixes = prefixes
         self._rest = rest
         self._router = Router(lifespan=lifespan)
 
@@ -36,6 +34,6 @@ class Doors:
             await self._find(scope["path"])(scope, receive, send)
 
     def _find(self, path: str) -> ASGIApp:
-        if door := self._exact.get(path):
-            return door
-        return next((app for prefix, app in self._under.items() if path.startswith(prefix)), self._rest)
+        if app := self._exact.get(path):
+            return app
+        return next((app for prefix, app in self._prefixes.items() if path.startswith(prefix)), self._rest)

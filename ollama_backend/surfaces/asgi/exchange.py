@@ -1,29 +1,25 @@
-"""One HTTP exchange on plain ASGI: a bounded body in, JSON or lines out, errors in the one shape, departures seen."""
+"""One HTTP exchange on plain ASGI: a bounded body in, JSON or lines out, errors in one shape, departures noticed."""
 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.auth import Headers
-from ollama_backend.errors import BackendError, BadRequest, MethodNotAllowed, TooLarge, Unauthorized
+from ollama_backend.chat.admission import new_request_id
+from ollama_backend.errors import BackendError, BadRequest, ClientGone, MethodNotAllowed, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[["Exchange"], Awaitable[None]]
 
 BODY_BYTES = 2**20
-BEAT_SECONDS = 10.0  # a stream is never silent for longer: proxies cut silent ones, some after 15 s
-WHOLE_SECONDS = 50.0  # an answer that is not streamed begins after this, as proxies give up after 60
 DRAINED_BYTES = 64 * 2**20
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
 _ERROR_TYPES = {
@@ -36,10 +32,6 @@ _ERROR_TYPES = {
 }
 
 
-class ClientGone(Exception):
-    """The caller left while its request was being read."""
-
-
 def error_body(path: str, exc: BackendError) -> dict[str, Any]:
     """Return an error in the shape of its route: `/v1/*` has OpenAI's, everything else Ollama's.
 
@@ -47,8 +39,8 @@ def error_body(path: str, exc: BackendError) -> dict[str, Any]:
     """
     if path == "/v1" or path.startswith("/v1/"):
         kind = _ERROR_TYPES.get(exc.status, "api_error")
-        told = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
-        return {"type": "error", **told} if path == "/v1/messages" else told
+        body = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
+        return {"type": "error", **body} if path == "/v1/messages" else body
     return {"error": exc.message}
 
 
@@ -65,16 +57,29 @@ def error_headers(exc: BackendError) -> list[tuple[bytes, bytes]]:
 
 
 class Exchange:
-    """One request and its answer. `began` says whether the status is already sent."""
+    """One request and its answer.
+
+    `status` is the one that was sent, None before; `is_sending` says whether a part waits for the caller to read;
+    `sent_at` is when the last part was sent, in the event loop's time.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.request_id: str = scope.get("request_id") or new_request_id()
+        self.status: int | None = None
+        self.is_sending = False
+        self._loop = asyncio.get_running_loop()
+        self.sent_at = self._loop.time()
         self.path: str = scope["path"]
         self.method: str = scope["method"]
         self.headers: Headers = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
-        self.began = False
         self._receive = receive
         self.send_message = send
+
+    @property
+    def began(self) -> bool:
+        """Whether the status is already sent."""
+        return self.status is not None
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, empty where it is missing."""
@@ -88,7 +93,7 @@ class Exchange:
             )
 
     async def body(self, limit: int = BODY_BYTES) -> bytes:
-        """Return the whole body. Raises TooLarge over `limit` bytes, after the caller has been heard out."""
+        """Return the whole body. Raises TooLarge over `limit` bytes, after the whole body was read."""
         parts, size = [], 0
         too_large = TooLarge(f"The body is larger than {limit // 2**20} MiB. Send less.")
         if int(self.header(b"content-length") or 0) > DRAINED_BYTES:
@@ -124,18 +129,25 @@ class Exchange:
         finally:
             watcher.cancel()
 
-    async def begin(self, status: int, media_type: bytes, headers: Iterator[tuple[bytes, bytes]] | Any = ()) -> None:
+    async def begin(self, status: int, media_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send the status and the headers."""
-        self.began = True
+        self.status = status
         head = [(b"content-type", media_type), *headers]
         await self.send_message({"type": "http.response.start", "status": status, "headers": head})
 
     async def send(self, part: bytes, *, more: bool = True) -> None:
         """Send a part of the body."""
+        self.is_sending = True
         await self.send_message({"type": "http.response.body", "body": part, "more_body": more})
+        self.is_sending = False
+        self.sent_at = self._loop.time()
 
     async def whole(
-        self, status: int, content: Any, headers: Any = (), media_type: bytes = b"application/json"
+        self,
+        status: int,
+        content: Any,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        media_type: bytes = b"application/json",
     ) -> None:
         """Send a complete JSON answer."""
         encoded = msgspec.json.encode(content)
@@ -143,9 +155,9 @@ class Exchange:
         await self.begin(status, media_type, [(b"content-length", size), (b"cache-control", b"no-store"), *headers])
         await self.send(b"" if self.method == "HEAD" else encoded, more=False)
 
-    async def empty(self, status: int, headers: Any = ()) -> None:
+    async def empty(self, status: int, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send an answer without a body."""
-        self.began = True
+        self.status = status
         await self.send_message({"type": "http.response.start", "status": status, "headers": list(headers)})
         await self.send(b"", more=False)
 
@@ -154,7 +166,7 @@ class Exchange:
         await self.whole(exc.status, error_body(self.path, exc), error_headers(exc))
 
 
-def route(handle: Callable[[Exchange], Awaitable[None]]) -> ASGIApp:
+def route(handle: Handler) -> ASGIApp:
     """Return an ASGI app around a handler: what it raises becomes an error in the one shape."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +178,7 @@ def route(handle: Callable[[Exchange], Awaitable[None]]) -> ASGIApp:
         except BackendError as exc:
             await exchange.fail(exc)
         except Exception:
-            log.exception("a request to %s broke", exchange.path)
+            log.exception("request %s to %s failed", exchange.request_id, exchange.path)
             if not exchange.began:
                 await exchange.fail(BackendError("Something went wrong on this server. Try again."))
 

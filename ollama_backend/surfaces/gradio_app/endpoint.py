@@ -6,20 +6,22 @@ from typing import Any
 
 import gradio as gr
 
-from ollama_backend.auth import Gate
-from ollama_backend.chat.answer import State
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.conversation import Ask, checked_ask, messages_for
+from ollama_backend.chat.conversation import ChatRequest, checked_request, messages_for
 from ollama_backend.chat.follow import follow
 from ollama_backend.errors import BackendError, BadRequest, Unauthorized
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 
-BEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 
 
-def add_endpoint(blocks: gr.Blocks, settings: Settings, answers: Answers, gate: Gate, streams: EventStreams) -> None:
-    """Add the endpoint to a page; every failure is told as a `gr.Error` in words."""
+def add_endpoint(
+    blocks: gr.Blocks, settings: Settings, admission: Admission, answers: Answers, streams: EventStreams
+) -> None:
+    """Add the endpoint to a page; every failure becomes a `gr.Error` in words."""
 
     async def chat_api(
         prompt: str,
@@ -31,16 +33,18 @@ def add_endpoint(blocks: gr.Blocks, settings: Settings, answers: Answers, gate: 
     ) -> AsyncGenerator[str, None]:
         """Answer one prompt; yields the text so far, without its thinking."""
         try:
-            if request is None:
-                raise Unauthorized("A key is needed, and this call has no headers.")
-            caller = gate.caller(request.headers.raw, request.client.host)
-            answer = answers.start(checked(prompt, model, system, think, options, settings), caller)
+            with admission.request("gradio", request.headers.get("x-request-id") if request else None) as admitted:
+                if request is None:
+                    raise Unauthorized("A key is needed, and this call has no headers.")
+                admitted.authenticate(request.headers.raw, request.client.host)
+                chat = checked(prompt, model, system, think, options, settings)
+                answer = answers.start(chat, admitted)
             gone = streams.gone(request.session_hash or "")
-            async with aclosing(follow(answer, live=answers.live, gone=gone, beat=BEAT_SECONDS)) as updates:
+            async with aclosing(follow(answer, live=answers.live, gone=gone, heartbeat=HEARTBEAT_SECONDS)) as readers:
                 content = ""
-                async for reader in updates:
+                async for reader in readers:
                     new = "".join(delta.text for delta in reader.take() if delta.kind == "content")
-                    if new or (answer.state is State.DONE and not content):
+                    if new or (answer.state is AnswerState.DONE and not content):
                         content += new
                         yield content
             if answer.error:
@@ -54,8 +58,8 @@ def add_endpoint(blocks: gr.Blocks, settings: Settings, answers: Answers, gate: 
         )
 
 
-def checked(prompt: Any, model: Any, system: Any, think: Any, options: Any, settings: Settings) -> Ask:
-    """Return what a caller asks: anyone can post anything here. Raises BadRequest."""
+def checked(prompt: Any, model: Any, system: Any, think: Any, options: Any, settings: Settings) -> ChatRequest:
+    """Return the request to a model; anyone can post anything here. Raises BadRequest."""
     for name, value, kind in (
         ("prompt", prompt, str),
         ("model", model, str),
@@ -66,4 +70,4 @@ def checked(prompt: Any, model: Any, system: Any, think: Any, options: Any, sett
         if value is not None and not isinstance(value, kind):
             raise BadRequest(f"{name!r} must be of type {kind.__name__}.")
     messages = messages_for(prompt or "", system, settings.system_prompt)
-    return checked_ask(messages, model=model, options=options, think=think, max_tokens=settings.max_tokens)
+    return checked_request(messages, model=model, options=options, think=think, max_tokens=settings.max_tokens)

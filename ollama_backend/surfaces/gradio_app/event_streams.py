@@ -1,15 +1,16 @@
 """Which of Gradio's event streams are being read: Gradio itself notices a departure only at its next update."""
 
-import asyncio
 import re
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from ollama_backend.surfaces.asgi.exchange import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ollama_backend.changes import Changes
 
 UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
-# What Gradio tells of a session that it does not know (server_messages.py), as after a restart of the server.
+# Gradio's message about a session that it does not know (server_messages.py), as after a restart of the server.
 UNKNOWN_SESSION = (
     b'data: {"msg":"unexpected_error","event_id":null,"message":"404: Not Found","session_not_found":true,'
     b'"success":false}\n\n'
@@ -18,63 +19,61 @@ _STREAM = "/gradio_api/queue/data"
 _CALL = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 
 
-class EventStreams:
-    """Counts the open streams of each session, from below Gradio.
+@dataclass
+class StreamCount:
+    """The streams of one session: how many are open, and how many were dropped before their end."""
 
-    `session_of` names the session of an event id; a caller of `/call` without a session has its event's id as one.
-    `knows` says whether Gradio has anything for a session: it breaks, with a long trace in the log, where it has not.
+    open: int = 0
+    dropped: int = 0
+    changes: Changes = field(default_factory=Changes)
+
+
+class EventStreams:
+    """Wraps Gradio's app and counts the streams of each session.
+
+    `session_of` returns the session of an event id: the streams of `/call` name their event only. `is_known` says
+    whether Gradio has a stream for a session: where it has not, it fails with a long trace in the log.
     """
 
-    def __init__(self) -> None:
-        self.session_of: Callable[[str], str] = lambda event_id: event_id
-        self.knows: Callable[[str], bool] = lambda session: True
-        self._open: Counter[str] = Counter()
-        self._waiters: dict[str, set[asyncio.Future[bool]]] = {}
+    def __init__(
+        self,
+        app: ASGIApp,
+        session_of: Callable[[str], str] = lambda event_id: event_id,
+        is_known: Callable[[str], bool] = lambda session: True,
+    ) -> None:
+        self._app = app
+        self._session_of = session_of
+        self._is_known = is_known
+        self._sessions: dict[str, StreamCount] = {}
 
     def is_open(self, session: str) -> bool:
         """Whether somebody reads this session's events."""
-        return self._open[session] > 0
+        return session in self._sessions and self._sessions[session].open > 0
 
     async def gone(self, session: str) -> None:
         """Return when the reader of this session has left, or when for 10 seconds there was none."""
-        dropped = False
-        while not dropped:
-            try:
-                async with asyncio.timeout(None if self.is_open(session) else UNREAD_SECONDS):
-                    dropped = await self._change(session)
-            except TimeoutError:
-                return
-
-    async def _change(self, session: str) -> bool:
-        """Wait until a stream of this session opens or closes; True when it was dropped."""
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiters = self._waiters.setdefault(session, set())
-        waiters.add(waiter)
+        count = self._sessions.setdefault(session, StreamCount())
+        dropped = count.dropped
         try:
-            return await waiter
+            while count.dropped == dropped:
+                if not await count.changes.wait(None if count.open else UNREAD_SECONDS):
+                    return
         finally:
-            waiters.discard(waiter)
-            if not waiters:
-                self._waiters.pop(session, None)
+            self._tidy(session, count)
 
-    def _tell(self, session: str, *, dropped: bool = False) -> None:
-        for waiter in self._waiters.pop(session, set()):
-            if not waiter.done():
-                waiter.set_result(dropped)
+    def _tidy(self, session: str, count: StreamCount) -> None:
+        if not count.open and not count.changes.is_awaited:
+            self._sessions.pop(session, None)
 
-    def watch(self, app: ASGIApp) -> ASGIApp:
-        """Return the app with its event streams counted."""
-
-        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-            session = self._session(scope)
-            if session is None:
-                await app(scope, receive, send)
-            elif scope["path"].rstrip("/") == _STREAM and not self.knows(session):
-                await _tell_unknown(send)
-            else:
-                await self._count(session, app, scope, receive, send)
-
-        return watched
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; the streams of sessions that Gradio does not know are answered here."""
+        session = self._session(scope)
+        if session is None:
+            await self._app(scope, receive, send)
+        elif scope["path"].rstrip("/") == _STREAM and not self._is_known(session):
+            await _send_unknown(send)
+        else:
+            await self._count(session, scope, receive, send)
 
     def _session(self, scope: Scope) -> str | None:
         if scope["type"] != "http" or scope["method"] != "GET":
@@ -83,9 +82,9 @@ class EventStreams:
             query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
             return query.get("session_hash", [""])[0]
         call = _CALL.fullmatch(scope["path"])
-        return self.session_of(call[1]) if call else None
+        return self._session_of(call[1]) if call else None
 
-    async def _count(self, session: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         finished = False
 
         async def sending(message: Message) -> None:
@@ -93,18 +92,19 @@ class EventStreams:
             finished = finished or (message["type"] == "http.response.body" and not message.get("more_body"))
             await send(message)
 
-        self._open[session] += 1
-        self._tell(session)
+        count = self._sessions.setdefault(session, StreamCount())
+        count.open += 1
+        count.changes.notify()
         try:
-            await app(scope, receive, sending)
+            await self._app(scope, receive, sending)
         finally:
-            self._open[session] -= 1
-            if not self._open[session]:
-                del self._open[session]
-            self._tell(session, dropped=not finished)
+            count.open -= 1
+            count.dropped += not finished
+            count.changes.notify()
+            self._tidy(session, count)
 
 
-async def _tell_unknown(send: Send) -> None:
+async def _send_unknown(send: Send) -> None:
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": UNKNOWN_SESSION})

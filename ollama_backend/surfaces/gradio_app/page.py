@@ -3,22 +3,21 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import gradio as gr
+import msgspec
 from gradio.events import api
 
 from ollama_backend.auth import Caller, Gate
-from ollama_backend.chat.answer import BROKEN
-from ollama_backend.chat.answers import Answers
+from ollama_backend.chat.answer import INTERNAL_ERROR
 from ollama_backend.errors import BackendError, Unauthorized
 from ollama_backend.ollama.client import InstalledModel
+from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.gradio_app.page_updates import Following, Streams
-from ollama_backend.surfaces.gradio_app.theme import LATEX, mount_options
-from ollama_backend.surfaces.gradio_app.turn import failure_news, read_turn
-
-__all__ = ["create_page", "mount_options"]
+from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
+from ollama_backend.surfaces.gradio_app.theme import LATEX
+from ollama_backend.surfaces.gradio_app.turn import failure_update, read_turn
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +26,9 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 EDITED = "(shown) => chat.act('edit', shown)"
 
 
-class Readiness(Protocol):
-    """What the page tells of Ollama."""
-
-    @property
-    def reason(self) -> str: ...
-    @property
-    def models(self) -> list[InstalledModel]: ...
-    def health(self) -> tuple[int, dict[str, Any]]: ...
-
-
-def create_page(
-    settings: Settings, answers: Answers, readiness: Readiness, gate: Gate, streams: Streams
-) -> gr.ChatInterface:
-    """Return the page, to be mounted with `mount_options()`."""
-    page = ChatPage(settings, readiness, gate, Following(settings, answers, readiness, streams))
+def create_page(settings: Settings, gate: Gate, readiness: Readiness, updates: PageUpdates) -> gr.ChatInterface:
+    """Return the page, to be mounted with `theme.mount_options`."""
+    page = ChatPage(settings, gate, readiness, updates)
     page.state_session_capacity = SESSIONS_KEPT
     return page
 
@@ -63,11 +50,11 @@ class ChatPage(gr.ChatInterface):
     The script in the browser writes every component; the server only tells the news of one answer.
     """
 
-    def __init__(self, settings: Settings, readiness: Readiness, gate: Gate, following: Following) -> None:
+    def __init__(self, settings: Settings, gate: Gate, readiness: Readiness, updates: PageUpdates) -> None:
         self._settings = settings
-        self._readiness = readiness
         self._gate = gate
-        self._answers_followed = following
+        self._readiness = readiness
+        self._page_updates = updates
         super().__init__(self._follow, title="Chat", fill_height=True, fill_width=True, analytics_enabled=False)
 
     def _render_header(self) -> None:
@@ -132,15 +119,15 @@ class ChatPage(gr.ChatInterface):
         self._forget(request.session_hash)
         name = turn.get("id") if isinstance(turn, dict) else None
         try:
-            caller, asked = self._caller(request), read_turn(turn)
-            async with aclosing(self._answers_followed.follow(asked, caller, request.session_hash or "")) as told:
-                async for news in told:
-                    yield news
+            caller, checked = self._caller(request), read_turn(turn)
+            async with aclosing(self._page_updates.follow(checked, caller, request.session_hash or "")) as updates:
+                async for update in updates:
+                    yield update
         except BackendError as exc:
-            yield failure_news(name, exc)
+            yield failure_update(name, exc)
         except Exception:
-            log.exception("following an answer broke")
-            yield failure_news(name, BackendError(BROKEN))
+            log.exception("following an answer failed")
+            yield failure_update(name, BackendError(INTERNAL_ERROR))
         yield gr.skip()  # Gradio sends the last value once more at the end: let it be nothing
 
     def _forget(self, session: str | None) -> None:
@@ -149,7 +136,7 @@ class ChatPage(gr.ChatInterface):
             self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
-        self._answers_followed.stop(name, self._caller(request))
+        self._page_updates.stop(name, self._caller(request))
         return True
 
     async def _hello(self, request: gr.Request) -> dict[str, Any]:
@@ -159,7 +146,7 @@ class ChatPage(gr.ChatInterface):
         except Unauthorized as exc:
             return {"access": "denied", "error": exc.message}
         return {
-            **self._readiness.health()[1],
+            **msgspec.to_builtins(self._readiness.health()),
             "access": self._settings.access,
             "models": [_described(model) for model in self._readiness.models],
             "max_tokens": self._settings.max_tokens,

@@ -1,58 +1,57 @@
 """How a page follows an answer: one at a time, until the answer ends or the page is gone."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Protocol
 
 from ollama_backend.auth import Caller
-from ollama_backend.chat.answer import Answer, State
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.follow import follow
 from ollama_backend.errors import BackendError, NotFound
+from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.gradio_app.turn import News, Told, Turn, ask_of, failure_news
+from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+from ollama_backend.surfaces.gradio_app.turn import AnswerUpdates, Turn, Update, chat_request_of, failure_update
 
-BEAT_SECONDS = 2.0  # the page reloads itself when it hears nothing for long; the progress of a pull is told as often
-
-
-class Streams(Protocol):
-    """Who knows whether a page still listens."""
-
-    async def gone(self, session: str) -> None: ...
+HEARTBEAT_SECONDS = 2.0  # the page reloads itself after a long silence; the progress of a pull comes as often
 
 
-class Reason(Protocol):
-    """Who knows in words why Ollama cannot be used yet."""
-
-    @property
-    def reason(self) -> str: ...
-
-
-class Following:
+class PageUpdates:
     """Starts, follows and stops answers for pages; a page follows one at a time."""
 
-    def __init__(self, settings: Settings, answers: Answers, readiness: Reason, streams: Streams) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        admission: Admission,
+        answers: Answers,
+        readiness: Readiness,
+        streams: EventStreams,
+    ) -> None:
         self._settings = settings
+        self._admission = admission
         self._answers = answers
         self._readiness = readiness
         self._streams = streams
         self._replaced: dict[str, asyncio.Event] = {}
 
     def stop(self, name: str, caller: Caller) -> None:
-        """Stop an answer of this caller's; one that is not there needs no stopping."""
+        """Stop an answer of this caller's; one that does not exist needs no stopping."""
         self._answers.stop(name, caller.key)
 
-    async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[News, None]:
-        """Yield the news of a turn until its end, or until the page is gone or follows another."""
+    async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[Update, None]:
+        """Yield the updates of a turn until its end, or until the page is gone or follows another answer."""
         if turn.drop:
             self.stop(turn.drop, caller)
         replaced = self._replace(session)
         try:
             if turn.id is not None:
-                async with aclosing(self._tell(turn, turn.id, caller, session, replaced)) as told:
-                    async for news in told:
-                        yield news
+                async with aclosing(self._updates(turn, turn.id, caller, session, replaced)) as updates:
+                    async for update in updates:
+                        yield update
         finally:
             if self._replaced.get(session) is replaced:
                 del self._replaced[session]
@@ -72,24 +71,29 @@ class Following:
             for wait in waits:
                 wait.cancel()
 
-    async def _tell(
+    async def _updates(
         self, turn: Turn, name: str, caller: Caller, session: str, replaced: asyncio.Event
-    ) -> AsyncGenerator[News, None]:
+    ) -> AsyncGenerator[Update, None]:
         try:
             answer = self._answer(turn, name, caller)
         except NotFound:
             yield {"id": name, "state": "unknown"}
             return
         except BackendError as exc:
-            yield failure_news(name, exc)
+            yield failure_update(name, exc)
             return
-        told, left = Told(name), self._left(session, replaced)
-        async with aclosing(follow(answer, live=self._answers.live, gone=left, beat=BEAT_SECONDS)) as updates:
-            async for reader in updates:
-                yield told.news(reader, self._readiness.reason if answer.state is State.PREPARING else None)
+        updates, left = AnswerUpdates(name), self._left(session, replaced)
+        async with aclosing(follow(answer, live=self._answers.live, gone=left, heartbeat=HEARTBEAT_SECONDS)) as readers:
+            async for reader in readers:
+                yield updates.next(reader, self._readiness.reason if answer.state is AnswerState.PREPARING else None)
 
     def _answer(self, turn: Turn, name: str, caller: Caller) -> Answer:
+        """Return the answer of a turn, started if nobody has. Raises BackendError."""
         if not turn.start:
             return self._answers.find(name, caller.key)
-        ask = ask_of(turn, self._settings)
-        return self._answers.start_named(name, ask, caller, grace=self._settings.resume_seconds)
+        with contextlib.suppress(NotFound):
+            return self._answers.find(name, caller.key)
+        with self._admission.request("page") as request:
+            request.identify(caller)
+            chat = chat_request_of(turn, self._settings)
+            return self._answers.start_named(name, chat, request, grace=self._settings.resume_seconds)

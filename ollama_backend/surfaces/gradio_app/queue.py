@@ -1,4 +1,4 @@
-"""Gradio's queue, set for many slow streams instead of a few quick functions, and what it knows of sessions."""
+"""Gradio's queue, set up for many slow streams instead of a few quick functions."""
 
 from gradio.blocks import Blocks
 
@@ -6,26 +6,33 @@ EVENTS_AT_ONCE = 2000
 NEVER = 2**31
 
 
-def tune_queue(blocks: Blocks) -> None:
-    """Lift the cap of 40 events at once, close the direct API, and spend nothing on idling and statistics.
+class GradioQueue:
+    """The queue of a page.
 
-    The figures are Gradio's own (queueing.py): an idle queue looks for work every millisecond, and every event is put
-    into a pandas frame for a monitoring page that is closed here.
+    Its limit of 40 events at once is lifted, the direct API is closed, and nothing is spent on idling and statistics:
+    an idle queue looks for work every millisecond, and every event is put into a pandas frame for a monitoring page
+    that is closed here (queueing.py).
     """
-    blocks.queue(api_open=False, default_concurrency_limit=None)
-    queue = blocks._queue
-    queue.max_thread_count = EVENTS_AT_ONCE
-    queue.sleep_when_free = 0.02
-    queue.progress_update_sleep_when_free = 0.5
-    queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
 
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        blocks.queue(api_open=False, default_concurrency_limit=None)
+        queue = self._queue = blocks._queue
+        queue.max_thread_count = EVENTS_AT_ONCE
+        queue.sleep_when_free = 0.02
+        queue.progress_update_sleep_when_free = 0.5
+        queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
 
-def knows(blocks: Blocks, session: str) -> bool:
-    """Tell whether there is a stream to be read for a session."""
-    return session in blocks._queue.pending_messages_per_session
+    def knows(self, session: str) -> bool:
+        """Tell whether there is a stream to be read for a session."""
+        return session in self._queue.pending_messages_per_session
 
+    def session_of(self, event_id: str) -> str:
+        """Return the session that an event belongs to; without one of its own it is the event's id."""
+        event = self._queue.event_ids_to_events.get(event_id)
+        return event.session_hash if event else event_id
 
-def session_of(blocks: Blocks, event_id: str) -> str:
-    """Return the session that an event belongs to; without one of its own it is the event's id."""
-    event = blocks._queue.event_ids_to_events.get(event_id)
-    return event.session_hash if event else event_id
+    def close(self) -> None:
+        """End Gradio's event streams, so that the server need not wait for them."""
+        self.blocks.app.stop_event.set()
+        self._queue.close()  # type: ignore[no-untyped-call]

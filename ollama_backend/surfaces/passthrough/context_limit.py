@@ -1,4 +1,4 @@
-"""How large the running contexts are: who asks for a larger one must be told, not given a shorter memory."""
+"""Context lengths of the running models: a request for a longer one is refused, not silently cut."""
 
 import time
 
@@ -9,7 +9,7 @@ from ollama_backend.ollama.client import OllamaClient
 REMEMBERED_SECONDS = 60.0
 
 
-class Contexts:
+class ContextLimit:
     """The context lengths of loaded models, in tokens, asked for when a request names one."""
 
     def __init__(self, client: OllamaClient, *, in_cloud: bool) -> None:
@@ -35,8 +35,8 @@ class Contexts:
         try:
             running = await self._client.running()
         except BackendError:
-            return None  # an older Ollama, or none: the request itself will tell
+            return None  # an older Ollama, or none: the request itself will show
         until = time.monotonic() + REMEMBERED_SECONDS
-        told = {model_name(name): row.context_length for name, row in running.items()}
-        self._known = {name: (length, until) for name, length in told.items() if length}
-        return told.get(key)
+        lengths = {model_name(name): row.context_length for name, row in running.items()}
+        self._known = {name: (length, until) for name, length in lengths.items() if length}
+        return lengths.get(key)

@@ -1,4 +1,4 @@
-"""How each route that generates speaks: where its limits stand, what ends its stream, how it waits and fails."""
+"""Dialects: for each route, where its limits stand, what ends its stream, its heartbeats and its errors."""
 
 import re
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class Dialect:
     boundary: bytes = b"\n\n"
     swallows: bool = False
 
-    def beat(self, model: str) -> bytes:
-        """Return what a silent stream carries: nothing that any client would show."""
+    def heartbeat(self, model: str) -> bytes:
+        """Return what a silent stream carries: no client shows it."""
         return b": still waiting\n\n"
 
     def fault(self, block: bytes) -> tuple[int, BackendError] | None:
@@ -64,13 +64,13 @@ class Dialect:
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
         """Return the failure as the last event, after the block `last`."""
-        told = error_body(self.path, exc)
+        body = error_body(self.path, exc)
         if self.path == "/v1/responses":
             numbers = _SEQUENCE.findall(last)
-            told |= {"type": "error", "code": exc.code, "message": exc.message, "param": None}
-            told |= {"sequence_number": int(numbers[-1]) + 1 if numbers else 0}
-        name = f"event: {told['type']}\n".encode() if "type" in told else b""
-        return name + b"data: " + msgspec.json.encode(told) + b"\n\n"
+            body |= {"type": "error", "code": exc.code, "message": exc.message, "param": None}
+            body |= {"sequence_number": int(numbers[-1]) + 1 if numbers else 0}
+        name = f"event: {body['type']}\n".encode() if "type" in body else b""
+        return name + b"data: " + msgspec.json.encode(body) + b"\n\n"
 
     def whole_error(self, exc: BackendError) -> bytes:
         """Return the failure as the whole answer whose status is fixed already."""
@@ -85,7 +85,7 @@ class Native(Dialect):
     media_type: bytes = b"application/x-ndjson"
     boundary: bytes = b"\n"
 
-    def beat(self, model: str) -> bytes:
+    def heartbeat(self, model: str) -> bytes:
         """Return an empty chunk."""
         empty: Any = {"role": "assistant", "content": ""} if self.part == "message" else ""
         chunk = {"model": model, "created_at": timestamp(), self.part: empty, "done": False}

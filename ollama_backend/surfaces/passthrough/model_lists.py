@@ -1,6 +1,5 @@
-"""What Ollama tells of its models: passed on less the models that may not be used, and less the folders."""
+"""Lists and details of models: passed on without the models that may not be used, and without folders."""
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,11 +8,10 @@ import msgspec
 
 from ollama_backend.errors import ModelNotFound, OllamaFailed
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import ASK_SECONDS, OllamaClient
+from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.asgi.exchange import Exchange
-from ollama_backend.surfaces.passthrough.relay import Relay
 from ollama_backend.surfaces.passthrough.requests import named_model, sent_name
 from ollama_backend.surfaces.passthrough.strict_json import encode
 
@@ -22,18 +20,17 @@ _FROM = re.compile(rf"^(FROM\s+){_PATH}$", re.MULTILINE)
 _OTHERS = re.compile(rf"^((?:ADAPTER|DRAFT|PROJECTOR)\s+){_PATH}$", re.MULTILINE)
 
 
-class Lists:
+class ModelLists:
     """Answers what needs no slot; never waits in the line."""
 
-    def __init__(self, client: OllamaClient, readiness: Readiness, relay: Relay, *, in_cloud: bool) -> None:
+    def __init__(self, client: OllamaClient, readiness: Readiness, *, in_cloud: bool) -> None:
         self._client = client
         self._readiness = readiness
-        self._relay = relay
         self._in_cloud = in_cloud
 
     async def version(self, exchange: Exchange) -> None:
-        """Tell Ollama's version."""
-        await _send(exchange, *await self._ask("GET", "/api/version"))
+        """Answer with Ollama's version."""
+        await _send(exchange, *await self._client.get("/api/version"))
 
     async def tags(self, exchange: Exchange) -> None:
         """List the models that may be used."""
@@ -44,16 +41,16 @@ class Lists:
         await self._filtered(exchange, "/v1/models", "data", "id")
 
     async def running(self, exchange: Exchange) -> None:
-        """List those that are loaded; the cloud does not tell."""
+        """List those that are loaded; the cloud does not report them."""
         if self._in_cloud:
             await exchange.whole(200, {"models": []})
         else:
             await self._filtered(exchange, "/api/ps", "models", "name")
 
     async def model(self, exchange: Exchange, name: str) -> None:
-        """Tell one model in OpenAI's shape, out of the list: Ollama's own route takes no name with a slash."""
+        """Show one model in OpenAI's shape, from the list: Ollama's own route takes no name with a slash."""
         installed = model_name(self._readiness.resolve(named_model("/v1/models", {"model": name})))
-        media_type, raw = await self._ask("GET", "/v1/models")
+        media_type, raw = await self._client.get("/v1/models")
         for row in _rows(raw, "data"):
             if model_name(str(row.get("id"))) == installed:
                 await _send(exchange, media_type, msgspec.json.encode({**row, "id": name}) + b"\n")
@@ -61,18 +58,18 @@ class Lists:
         raise ModelNotFound(f"The model {name!r} is not installed.")
 
     async def show(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
-        """Tell everything of one model, but for where its files are."""
+        """Show everything of one model but the folders of its files."""
         name = named_model("/api/show", body)
         sent = sent_name(name, self._readiness.resolve(name))
-        asked = encode({"model": sent, "verbose": bool(body.get("verbose"))})
-        media_type, raw = await self._ask("POST", "/api/show", asked)
+        request = encode({"model": sent, "verbose": bool(body.get("verbose"))})
+        media_type, raw = await self._client.get("/api/show", request, "POST")
         shown = _decoded(raw)
         if isinstance(shown.get("modelfile"), str):
             shown["modelfile"] = without_folders(shown["modelfile"], sent)
         await _send(exchange, media_type, msgspec.json.encode(shown))
 
     async def _filtered(self, exchange: Exchange, path: str, rows: str, name: str) -> None:
-        media_type, raw = await self._ask("GET", path)
+        media_type, raw = await self._client.get(path)
         allowed = {model_name(model.name) for model in self._readiness.models}
         listed = _rows(raw, rows)
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
@@ -80,17 +77,9 @@ class Lists:
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})
         await _send(exchange, media_type, raw)
 
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[bytes, bytes]:
-        """Return the media type and the body of an answer. Raises a BackendError for any but a good one."""
-        with self._client.translated():
-            async with asyncio.timeout(ASK_SECONDS), self._client.open(method, path, body) as answer:
-                if answer.status != 200:
-                    raise await self._relay.refusal(answer)
-                return answer.headers.get("Content-Type", "").encode("latin-1"), await answer.read()
-
 
 def without_folders(modelfile: str, model: str) -> str:
-    """Return a Modelfile whose files are told by the model's name, or by their own without the folder."""
+    """Return a Modelfile whose files are named by the model, or by their own name without the folder."""
     named = _FROM.sub(lambda line: line[1] + model, modelfile)
     return _OTHERS.sub(lambda line: line[1] + re.split(r"[/\\]", line[0].strip().rstrip('"'))[-1], named)
 

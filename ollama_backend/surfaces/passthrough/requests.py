@@ -1,10 +1,11 @@
-"""What a request asks for, checked, and made into what goes up."""
+"""Requests of the pass-through: checked, and rewritten into the body that goes to Ollama."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ollama_backend.chat.admission import Work
 from ollama_backend.chat.conversation import RELOADING, check_options, clamp_tokens
 from ollama_backend.errors import BadRequest, ModelNotFound
 from ollama_backend.formats import model_name
@@ -39,14 +40,16 @@ _PROMPTS = {"/api/chat": "messages", "/api/generate": "prompt"}  # without these
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request: `body` goes up, `model` is the installed name. `loads` is one that only loads; `num_ctx` the
-    context that was asked for, `tokens` how many may be generated."""
+class UpstreamRequest:
+    """One checked request: `body` goes to Ollama, `model` is the installed name.
+
+    `work` is what it asks of Ollama, `num_ctx` the context length it asks for, `tokens` how many may be generated.
+    """
 
     model: str
     body: dict[str, Any]
     streams: bool = False
-    loads: bool = False
+    work: Work = Work.GENERATE
     num_ctx: float | None = None
     tokens: int = 0
 
@@ -82,7 +85,9 @@ def sent_name(named: str, installed: str) -> str:
     return named if model_name(named) == model_name(installed) else installed
 
 
-def generation(dialect: Dialect, body: Mapping[str, Any], name: str, installed: str, max_tokens: int) -> Asked:
+def generation(
+    dialect: Dialect, body: Mapping[str, Any], name: str, installed: str, max_tokens: int
+) -> UpstreamRequest:
     """Return a request to generate, within its limits. Raises BadRequest."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     given = body.get("stream")
@@ -94,23 +99,28 @@ def generation(dialect: Dialect, body: Mapping[str, Any], name: str, installed: 
         sent.pop("options")
     if tools := sent.get("tools"):
         sent["tools"] = [tool for tool in tools if not _searches(tool)]
-    return Asked(
+    return UpstreamRequest(
         model=installed,
         body=sent,
         streams=dialect.streams if given is None else given,
-        loads=dialect.path in _PROMPTS and not body.get(_PROMPTS[dialect.path]),
+        work=_work(dialect, body),
         num_ctx=_number(options.get("num_ctx")),
         tokens=tokens,
     )
 
 
-def embedding(body: Mapping[str, Any], name: str, installed: str) -> Asked:
+def _work(dialect: Dialect, body: Mapping[str, Any]) -> Work:
+    only_loads = dialect.path in _PROMPTS and not body.get(_PROMPTS[dialect.path])
+    return Work.LOAD if only_loads else Work.GENERATE
+
+
+def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamRequest:
     """Return a request for embeddings."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     options = body.get("options") or {}
     if options:
         sent["options"] = _harmless(options)
-    return Asked(model=installed, body=sent, num_ctx=_number(options.get("num_ctx")))
+    return UpstreamRequest(model=installed, body=sent, work=Work.EMBED, num_ctx=_number(options.get("num_ctx")))
 
 
 def _harmless(options: Mapping[str, Any]) -> dict[str, Any]:

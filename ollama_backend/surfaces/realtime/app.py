@@ -1,17 +1,13 @@
 """The realtime surface: `WS /ws?session=ID`."""
 
 import re
-from typing import Protocol
 from uuid import uuid4
 
-from ollama_backend.auth import Gate
-from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.sessions import Sessions
+from starlette.types import Receive, Scope, Send
+
 from ollama_backend.errors import BadRequest, Unauthorized, Unavailable
-from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.exchange import Receive, Scope, Send
-from ollama_backend.surfaces.realtime.connection import Connection
-from ollama_backend.surfaces.realtime.websocket import PeerGone, WebSocket, offered_keys
+from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
+from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, offered_keys
 
 BAD_SESSION = 4400
 NO_KEY = 4401
@@ -20,55 +16,30 @@ SEND_SECONDS = 20.0
 _SESSION = re.compile(r"[\w.:@~-]{1,128}", re.ASCII)
 
 
-class Readiness(Protocol):
-    """Who knows the default model."""
-
-    @property
-    def model(self) -> str: ...
-
-
 class Realtime:
     """The ASGI app of the sockets; each belongs to one session of one key.
 
     A peer that takes nothing for `send_seconds` has left, whatever its connection looks like.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        gate: Gate,
-        answers: Answers,
-        readiness: Readiness,
-        sessions: Sessions | None = None,
-        *,
-        send_seconds: float = SEND_SECONDS,
-    ) -> None:
-        self._gate = gate
-        self._readiness = readiness
+    def __init__(self, context: RealtimeContext, *, send_seconds: float = SEND_SECONDS) -> None:
+        self._context = context
         self._send_seconds = send_seconds
-        self.settings = settings
-        self.answers = answers
-        self.sessions = Sessions() if sessions is None else sessions
-
-    @property
-    def model(self) -> str:
-        """The default model now."""
-        return self._readiness.model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one socket."""
-        socket = WebSocket(scope, receive, send, self._send_seconds)
+        socket = SessionSocket(scope, receive, send, self._send_seconds)
         try:
             await socket.accept()
             await self._serve(socket)
         except PeerGone:
             return
 
-    async def _serve(self, socket: WebSocket) -> None:
+    async def _serve(self, socket: SessionSocket) -> None:
         try:
-            caller = self._gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
+            caller = self._context.admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
             name = session_name(socket.parameter("session"))
-            session = self.sessions.open(caller.key, name)
+            session = self._context.sessions.open(caller.key, name)
         except Unauthorized as exc:
             await socket.close(NO_KEY, exc.message)
         except BadRequest as exc:
@@ -76,7 +47,7 @@ class Realtime:
         except Unavailable as exc:
             await socket.close(TRY_LATER, exc.message)
         else:
-            await Connection(self, socket, session, name, caller).run()
+            await Connection(self._context, socket, session, name, caller).run()
 
 
 def session_name(given: str | None) -> str:

@@ -1,51 +1,55 @@
-"""One socket of a realtime session: what its client asks, and what it is told."""
+"""One socket of a realtime session: messages of its client in, one answer at a time out."""
 
 import asyncio
 import logging
-from typing import Protocol
+from dataclasses import dataclass
 from uuid import uuid4
 
 from ollama_backend.auth import Caller
-from ollama_backend.chat.answer import BROKEN, Answer, Reader
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.conversation import checked_ask, system_message
-from ollama_backend.chat.sessions import Farewell, Session, Sessions
+from ollama_backend.chat.conversation import checked_request, system_message
+from ollama_backend.chat.sessions import CloseReason, Session, Sessions
 from ollama_backend.errors import BackendError, BadRequest, Busy
+from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.realtime import messages as says
-from ollama_backend.surfaces.realtime.websocket import PeerGone, WebSocket
+from ollama_backend.surfaces.realtime import messages
+from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket
 
 log = logging.getLogger(__name__)
 
-FAREWELLS = {
-    Farewell.REPLACED: (4409, "This session is open in a newer connection."),
-    Farewell.EVICTED: (4410, "The server had no room for this session any more."),
+CLOSE_CODES = {
+    CloseReason.REPLACED: (4409, "This session is open in a newer connection."),
+    CloseReason.EVICTED: (4410, "The server had no room for this session any more."),
 }
-BROKEN_CODE = 1011
-PIECES_AT_ONCE = 64  # after so many the other connections get their turn
+INTERNAL_ERROR_CODE = 1011
+DELTAS_AT_ONCE = 64  # after so many the other connections get their turn
 
 
-class Space(Protocol):
-    """What a session needs of the house."""
+@dataclass(frozen=True)
+class RealtimeContext:
+    """What the sessions need of the rest of the app."""
 
     settings: Settings
+    admission: Admission
     answers: Answers
+    readiness: Readiness
     sessions: Sessions
-
-    @property
-    def model(self) -> str: ...
 
 
 class Connection:
-    """One socket of a session: it listens to its client and tells it one answer at a time."""
+    """One socket of a session: receives its client's messages and sends it one answer at a time."""
 
-    def __init__(self, space: Space, socket: WebSocket, session: Session, name: str, caller: Caller) -> None:
-        self._space = space
+    def __init__(
+        self, context: RealtimeContext, socket: SessionSocket, session: Session, name: str, caller: Caller
+    ) -> None:
+        self._context = context
         self._socket = socket
         self._session = session
         self._name = name
         self._caller = caller
-        self._telling: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
         self._over: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -56,37 +60,37 @@ class Connection:
             await asyncio.wait((listening, self._over), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._session.leave(self._dismiss)
-            for task in (listening, self._telling):
+            for task in (listening, self._sender):
                 if task:
                     task.cancel()
-        farewell = self._over.result() if self._over.done() else None
-        if farewell:
-            await self._socket.close(*farewell)
+        reason = self._over.result() if self._over.done() else None
+        if reason:
+            await self._socket.close(*reason)
 
-    def _dismiss(self, farewell: Farewell) -> None:
-        self._end(FAREWELLS[farewell])
+    def _dismiss(self, reason: CloseReason) -> None:
+        self._end(CLOSE_CODES[reason])
 
-    def _end(self, farewell: tuple[int, str] | None = None) -> None:
+    def _end(self, reason: tuple[int, str] | None = None) -> None:
         if not self._over.done():
-            self._over.set_result(farewell)
+            self._over.set_result(reason)
 
     async def _listen(self) -> None:
         try:
             await self._socket.send(self._welcome())
             async for message in self._socket.messages():
                 try:
-                    await self._handle(says.parse(message))
+                    await self._handle(messages.parse(message))
                 except BackendError as exc:
-                    await self._socket.send(says.failure(exc))
+                    await self._socket.send(messages.failure(exc))
         except PeerGone:
             return
         except Exception:
-            log.exception("a session broke")
-            self._end((BROKEN_CODE, BROKEN))
+            log.exception("a realtime session failed")
+            self._end((INTERNAL_ERROR_CODE, INTERNAL_ERROR))
 
-    def _welcome(self) -> says.Welcome:
-        session, model = self._session, self._space.model
-        return says.Welcome(
+    def _welcome(self) -> messages.Welcome:
+        session, model = self._session, self._context.readiness.model
+        return messages.Welcome(
             f"Connected to Ollama Chat with {model}",
             model=model,
             session=self._name,
@@ -96,102 +100,104 @@ class Connection:
             answer=session.answer_name,
         )
 
-    async def _handle(self, asked: says.Chat | says.Clear | says.Stop | says.Resume) -> None:
-        match asked:
-            case says.Chat():
-                await self._chat(asked)
-            case says.Stop():
+    async def _handle(self, message: messages.Chat | messages.Clear | messages.Stop | messages.Resume) -> None:
+        match message:
+            case messages.Chat():
+                await self._chat(message)
+            case messages.Stop():
                 await self._stop()
-            case says.Clear():
+            case messages.Clear():
                 self._session.clear()
-                await self._told()
-                await self._socket.send(says.Cleared())
-            case says.Resume():
-                await self._resume(asked)
+                await self._sent()
+                await self._socket.send(messages.Cleared())
+            case messages.Resume():
+                await self._resume(message)
 
-    async def _chat(self, asked: says.Chat) -> None:
+    async def _chat(self, message: messages.Chat) -> None:
         session = self._session
-        name = asked.answer or uuid4().hex
+        name = message.answer or uuid4().hex
         if session.answer is None or session.answer_name != name:
             if session.running:
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
-            await self._told()
-            answer = self._ask(asked)
-            session.begin(name, asked.content, answer)
-            self._space.sessions.tidy()
+            await self._sent()
+            answer = self._start(message)
+            session.begin(name, message.content, answer)
+            self._context.sessions.tidy()
             following = False
         else:  # a client that lost the first ack asks again
             answer = session.answer
-            following = self._telling is not None
+            following = self._sender is not None
         position = answer.position
-        await self._socket.send(says.Ack(position=position, answer=name))
+        await self._socket.send(messages.Ack(position=position, answer=name))
         if not following:
-            self._tell(answer, 0, position)
+            self._follow(answer, 0, position)
 
-    def _ask(self, asked: says.Chat) -> Answer:
-        settings, session = self._space.settings, self._session
-        system = session.system if asked.system is None else asked.system
-        ask = checked_ask(
-            [*system_message(system, settings.system_prompt), *session.turns_with(asked.content)],
-            model=asked.model,
-            options=asked.options,
-            think=asked.think,
+    def _start(self, message: messages.Chat) -> Answer:
+        settings, session = self._context.settings, self._session
+        system = session.system if message.system is None else message.system
+        chat = checked_request(
+            [*system_message(system, settings.system_prompt), *session.turns_with(message.content)],
+            model=message.model,
+            options=message.options,
+            think=message.think,
             max_tokens=settings.max_tokens,
         )
         session.system = system
-        return self._space.answers.start(ask, self._caller, grace=settings.resume_seconds, keeps_pieces=True)
+        with self._context.admission.request("realtime") as request:
+            request.identify(self._caller)
+            return self._context.answers.start(chat, request, grace=settings.resume_seconds, keeps_deltas=True)
 
     async def _stop(self) -> None:
-        will_be_told = self._session.running and self._telling is not None
+        is_sent = self._session.running and self._sender is not None
         self._session.stop()
-        await self._told()
-        if not will_be_told:
-            await self._socket.send(says.Stopped())
+        await self._sent()
+        if not is_sent:
+            await self._socket.send(messages.Stopped())
 
-    async def _resume(self, asked: says.Resume) -> None:
-        answer = self._session.find(asked.answer)
-        if asked.wanted > len(answer.deltas) + 1:
+    async def _resume(self, message: messages.Resume) -> None:
+        answer = self._session.find(message.answer)
+        if message.wanted > len(answer.deltas) + 1:
             raise BadRequest(f"There are {len(answer.deltas)} pieces so far. Resume from the next one at most.")
-        if self._telling:
-            self._telling.cancel()
-        self._tell(answer, asked.wanted - 1, 0)
+        if self._sender:
+            self._sender.cancel()
+        self._follow(answer, message.wanted - 1, 0)
 
-    def _tell(self, answer: Answer, at: int, position: int) -> None:
-        """Begin to tell an answer after its first `at` pieces; the client knows its position in the line."""
-        telling = self._telling = asyncio.create_task(self._tell_all(answer, at, position, self._session.answer_name))
-        telling.add_done_callback(self._no_longer)
+    def _follow(self, answer: Answer, at: int, position: int) -> None:
+        """Begin to send an answer after its first `at` deltas; the client knows its position in the line."""
+        sender = self._sender = asyncio.create_task(self._send_answer(answer, at, position, self._session.answer_name))
+        sender.add_done_callback(self._stopped_sending)
 
-    def _no_longer(self, told: asyncio.Task[None]) -> None:
-        if self._telling is told:
-            self._telling = None
-        if not told.cancelled() and told.exception():
-            log.error("an answer could not be told", exc_info=told.exception())
-            self._end((BROKEN_CODE, BROKEN))
+    def _stopped_sending(self, sender: asyncio.Task[None]) -> None:
+        if self._sender is sender:
+            self._sender = None
+        if not sender.cancelled() and sender.exception():
+            log.error("an answer could not be sent", exc_info=sender.exception())
+            self._end((INTERNAL_ERROR_CODE, INTERNAL_ERROR))
 
-    async def _told(self) -> None:
-        """Return when everything of an ended answer is sent."""
-        if self._telling:
-            await asyncio.wait((self._telling,))
+    async def _sent(self) -> None:
+        """Return when all of an ended answer is sent."""
+        if self._sender:
+            await asyncio.wait((self._sender,))
 
-    async def _tell_all(self, answer: Answer, at: int, position: int, name: str | None) -> None:
+    async def _send_answer(self, answer: Answer, at: int, position: int, name: str | None) -> None:
         try:
             with answer.reader() as reader:
                 reader.at, ended = at, False
                 while not ended:
-                    await reader.news()
+                    await reader.changed()
                     ended = answer.ended
                     if answer.position != position and not ended:
                         position = answer.position
-                        await self._socket.send(says.Ack(position=position, answer=name))
-                    await self._tell_pieces(reader)
-                await self._socket.send(says.ending(answer))
+                        await self._socket.send(messages.Ack(position=position, answer=name))
+                    await self._send_deltas(reader)
+                await self._socket.send(messages.ending(answer))
         except PeerGone:
             self._end()
 
-    async def _tell_pieces(self, reader: Reader) -> None:
+    async def _send_deltas(self, reader: Reader) -> None:
         seq = reader.at
         for delta in reader.take():
             seq += 1
-            await self._socket.send(says.piece(delta, seq))
-            if not seq % PIECES_AT_ONCE:
+            await self._socket.send(messages.piece(delta, seq))
+            if not seq % DELTAS_AT_ONCE:
                 await asyncio.sleep(0)

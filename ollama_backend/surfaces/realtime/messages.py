@@ -1,12 +1,13 @@
-"""The messages of a realtime session: what a client may say, and what it is told."""
+"""The messages of a realtime session, from the client and to it."""
 
 from typing import Annotated, Any
 
 import msgspec
 
-from ollama_backend.chat.answer import Answer, Delta, State
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.errors import BackendError, BadRequest, TooLarge
-from ollama_backend.ollama.wire import METRICS, Chunk
+from ollama_backend.ollama.wire import COUNTS, Chunk
 
 MESSAGE_BYTES = 2**20
 KINDS = "chat, clear, stop, resume"
@@ -97,15 +98,15 @@ class Failure(msgspec.Struct, tag="error", omit_defaults=True):
     retry_after: float | None = None
 
 
-_asked: msgspec.json.Decoder[Chat | Clear | Stop | Resume] = msgspec.json.Decoder(Chat | Clear | Stop | Resume)
+_client_message: msgspec.json.Decoder[Chat | Clear | Stop | Resume] = msgspec.json.Decoder(Chat | Clear | Stop | Resume)
 
 
 def parse(message: bytes) -> Chat | Clear | Stop | Resume:
-    """Return what a client says. Raises BadRequest and TooLarge."""
+    """Return the message of a client. Raises BadRequest and TooLarge."""
     if len(message) > MESSAGE_BYTES:
         raise TooLarge(f"The message is larger than {MESSAGE_BYTES // 2**20} MiB. Send less.")
     try:
-        return _asked.decode(message)
+        return _client_message.decode(message)
     except msgspec.ValidationError as exc:
         raise BadRequest(f"The message does not fit: {exc}. Its type is one of {KINDS}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -126,7 +127,7 @@ def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
     """Return the last message of an ended answer."""
     if answer.error:
         return failure(answer.error)
-    if answer.state is State.STOPPED:
+    if answer.state is AnswerState.STOPPED:
         return Stopped(GIVEN_UP) if answer.stop_reason == "left" else Stopped()
     return complete(answer)
 
@@ -134,7 +135,7 @@ def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
 def complete(answer: Answer) -> dict[str, Any]:
     """Return the message for an answer that has ended well, with Ollama's counts; durations are in nanoseconds."""
     last = answer.last or Chunk()
-    counts = {name: getattr(last, name) for name in METRICS if getattr(last, name) is not None}
+    counts = {name: getattr(last, name) for name in COUNTS if getattr(last, name) is not None}
     if last.eval_count and last.eval_duration:
         counts["tokens_per_second"] = round(last.eval_count / last.eval_duration * 1e9, 2)
     head = {"type": "complete", "message": "Response complete", "model": answer.model, "seq": len(answer.deltas)}

@@ -1,14 +1,15 @@
-"""One WebSocket on plain ASGI: accepted, read, written to with a limit on patience, closed with a reason."""
+"""One WebSocket: Starlette's, with a time limit for sending, the key among the subprotocols, and a reason to close."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ollama_backend.auth import Headers
-from ollama_backend.surfaces.asgi.exchange import Receive, Scope, Send
 
 CLOSE_SECONDS = 0.2
 REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, two of them are the code
@@ -20,51 +21,65 @@ class PeerGone(Exception):
     """The other side has left, or takes nothing any more."""
 
 
-class WebSocket:
-    """One socket; `offered` are its subprotocols, and a peer that takes nothing for `send_seconds` has left."""
+class SessionSocket:
+    """One socket; `offered` are its subprotocols. A peer that takes nothing for `send_seconds` has left."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, send_seconds: float) -> None:
+        self._socket = WebSocket(scope, receive, send)
+        self._send_seconds = send_seconds
         self.headers: Headers = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self.offered: Sequence[str] = scope.get("subprotocols") or ()
-        self._query: bytes = scope["query_string"]
-        self._send_seconds = send_seconds
-        self._receive = receive
-        self._send = send
 
     def parameter(self, name: str) -> str | None:
         """Return a parameter of the address, None where it is missing or blank."""
-        return parse_qs(self._query.decode("latin-1")).get(name, [None])[-1]
+        return self._socket.query_params.get(name) or None
 
     async def accept(self) -> None:
-        """Open the socket."""
-        await self._receive()
-        await self._put({"type": "websocket.accept", "subprotocol": chosen(self.offered)}, self._send_seconds)
+        """Open the socket. Raises PeerGone."""
+        async with self._limited(self._send_seconds):
+            await self._socket.accept(chosen(self.offered))
 
     async def messages(self) -> AsyncGenerator[bytes, None]:
-        """Yield what comes in, text and binary alike, until the peer leaves."""
-        while (message := await self._receive())["type"] == "websocket.receive":
+        """Yield what arrives, text and binary alike, until the peer leaves."""
+        while (message := await self._socket.receive())["type"] == "websocket.receive":
             text = message.get("text")
             yield text.encode() if text is not None else message["bytes"]
 
     async def send(self, message: Any) -> None:
-        """Send one message. Raises PeerGone."""
-        await self._put({"type": "websocket.send", "text": msgspec.json.encode(message).decode()}, self._send_seconds)
+        """Send one message as JSON. Raises PeerGone."""
+        async with self._limited(self._send_seconds):
+            await self._socket.send_text(msgspec.json.encode(message).decode())
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; a peer that has left needs no closing."""
         fits = reason.encode()[:REASON_BYTES].decode(errors="ignore")
         try:
-            await self._put({"type": "websocket.close", "code": code, "reason": fits}, CLOSE_SECONDS)
+            async with self._limited(CLOSE_SECONDS):
+                await self._socket.close(code, fits)
         except PeerGone:
             return
 
-    async def _put(self, message: dict[str, Any], seconds: float) -> None:
+    def _limited(self, seconds: float) -> "_Limited":
+        return _Limited(seconds)
+
+
+class _Limited:
+    """Raises PeerGone for a peer that has left, or that takes nothing for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc: Any) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                await self._send(message)
-        except OSError as exc:  # ASGI's word for a peer that has left; TimeoutError is one too
-            raise PeerGone from exc
+            await self._timeout.__aexit__(*exc)
+        except TimeoutError as timeout:
+            raise PeerGone from timeout
+        if isinstance(exc[1], WebSocketDisconnect | OSError | RuntimeError):
+            raise PeerGone from exc[1]
 
 
 def chosen(offered: Sequence[str]) -> str | None:

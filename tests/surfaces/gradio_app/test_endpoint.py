@@ -10,40 +10,28 @@ from typing import Any
 
 import aiohttp
 import pytest
-from fastapi import FastAPI
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from app import Parts
-from ollama_backend.surfaces.asgi.guard import Guard
-from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
-from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
-from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
-from ollama_backend.surfaces.gradio_app.queue import tune_queue
+from ollama_backend.space import Space, create_app
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, serve, settings_for
 from tests.support.waiting import until
 
-gr = import_gradio()
 WORDS = {"content": ["w "] * 500, "token_delay": 0.02, "thinking": ""}
 SILENT = {"first_delay": math.inf}
 
 
 @asynccontextmanager
-async def endpoint(fake: FakeOllama, **more: str) -> AsyncIterator[tuple[str, Parts]]:
-    """Serve the endpoint alone, behind the guard."""
-    settings = settings_for(fake, **more)
-    parts, streams = Parts(settings), EventStreams()
-    blocks = gr.Blocks(analytics_enabled=False)
-    tune_queue(blocks)
-    add_endpoint(blocks, settings, parts.answers, parts.gate, streams)
-    inner = FastAPI(openapi_url=None, lifespan=parts.running)
-    gr.mount_gradio_app(inner, blocks, path="/", show_error=False, ssr_mode=False)
-    async with serve(Guard(streams.watch(inner), settings, parts.gate, ())) as url:
-        async with asyncio.timeout(10):
-            while parts.readiness.status != "ok":
-                await parts.readiness.changed()
-        yield url, parts
+async def endpoint(fake: FakeOllama, **more: str) -> AsyncIterator[tuple[str, Space]]:
+    """Serve the whole app, once the page and Ollama are there."""
+    space = create_app(settings_for(fake, **more))
+    async with serve(space) as url:
+        async with aiohttp.ClientSession(url) as session, session.get("/config") as answer:
+            assert answer.status == 200
+        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
+        yield url, space
+        await space.close()
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

@@ -12,42 +12,45 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from ollama_backend.auth import Gate, Keys
 from ollama_backend.errors import BadRequest
-from ollama_backend.ollama.client import InstalledModel
-from ollama_backend.settings import Settings, load
+from ollama_backend.settings import load
+from ollama_backend.space import create_app
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
-from ollama_backend.surfaces.gradio_app.page_updates import Following
-from ollama_backend.surfaces.gradio_app.turn import ask_of, read_turn
+from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
+from ollama_backend.surfaces.gradio_app.turn import chat_request_of, read_turn
 from tests.support.fake_ollama import FakeOllama
 from tests.support.parts import ANNE, BERT, Parts, parts
-from tests.support.served import BEARER, KEY, serve
+from tests.support.served import BEARER, KEY, serve, settings_for
 
 NAME, OTHER = "a" * 32, "b" * 32
 
 
+async def endless(scope: Any, receive: Any, send: Any) -> None:
+    """An event stream without events."""
+    await asyncio.Event().wait()
+
+
 class Page:
-    """A page that listens until it is told to be gone."""
+    """A page with an open event stream, until it leaves."""
 
-    def __init__(self) -> None:
-        self.left = asyncio.Event()
-        self.reason = "Ollama is starting."
-        self.models: list[InstalledModel] = []
+    def __init__(self, session: str = "s") -> None:
+        self.streams = EventStreams(endless)
+        scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data"}
+        scope["query_string"] = f"session_hash={session}".encode()  # type: ignore[assignment]
+        self.stream = asyncio.create_task(self.streams(scope, endless, endless))  # type: ignore[arg-type]
 
-    async def gone(self, session: str) -> None:
-        await self.left.wait()
-
-    def health(self) -> tuple[int, dict[str, Any]]:
-        return 200, {"status": "ok", "model": "guide", "engine": "ollama"}
+    def leave(self) -> None:
+        self.stream.cancel()
 
 
 def asked(name: str = NAME, **more: Any) -> dict[str, Any]:
     return {"id": name, "start": True, "drop": None, "messages": [{"role": "user", "content": "hello"}], **more}
 
 
-def following(below: Parts, page: Page, **environment: str) -> Following:
-    return Following(load({"OLLAMA_API_KEY": KEY, **environment}), below.answers, page, page)
+def following(below: Parts, page: Page, **environment: str) -> PageUpdates:
+    settings = load({"OLLAMA_API_KEY": KEY, **environment})
+    return PageUpdates(settings, below.space.admission, below.answers, below.readiness, page.streams)
 
 
 @pytest_asyncio.fixture
@@ -57,7 +60,9 @@ async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
         yield made
 
 
-async def told(follow: Following, turn: dict[str, Any], session: str = "s", caller: Any = ANNE) -> list[dict[str, Any]]:
+async def told(
+    follow: PageUpdates, turn: dict[str, Any], session: str = "s", caller: Any = ANNE
+) -> list[dict[str, Any]]:
     async with aclosing(follow.follow(read_turn(turn), caller, session)) as news:
         return [one async for one in news]
 
@@ -86,14 +91,14 @@ def test_a_turn_of_another_form_is_refused(sent: object) -> None:
 def test_what_is_asked_of_the_model() -> None:
     """The page's own system prompt comes before the server's; options are checked and clamped."""
     settings = load({"OLLAMA_API_KEY": KEY, "CHAT_SYSTEM_PROMPT": "server's", "CHAT_MAX_TOKENS": "50"})
-    own = ask_of(read_turn(asked(system="mine", options={"num_predict": 99, "temperature": 0.1})), settings)
+    own = chat_request_of(read_turn(asked(system="mine", options={"num_predict": 99, "temperature": 0.1})), settings)
     assert own.messages[0] == {"role": "system", "content": "mine"}
     assert own.options == {"num_predict": 50, "temperature": 0.1}
-    assert ask_of(read_turn(asked()), settings).messages[0]["content"] == "server's"
+    assert chat_request_of(read_turn(asked()), settings).messages[0]["content"] == "server's"
     with pytest.raises(BadRequest):
-        ask_of(read_turn(asked(options={"num_ctx": 8})), settings)
+        chat_request_of(read_turn(asked(options={"num_ctx": 8})), settings)
     with pytest.raises(BadRequest):
-        ask_of(read_turn(asked(messages=[])), settings)
+        chat_request_of(read_turn(asked(messages=[])), settings)
 
 
 async def test_news_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:
@@ -139,7 +144,7 @@ async def test_a_closed_page_is_noticed_in_silence(fake_ollama: FakeOllama, belo
     page = Page()
     task = asyncio.create_task(told(following(below, page, CHAT_RESUME_SECONDS="0.5s"), asked()))
     await fake_ollama.until(lambda: fake_ollama.generations)
-    page.left.set()
+    page.leave()
     await asyncio.wait_for(task, 1)
     await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected", 3)
 
@@ -159,11 +164,11 @@ async def test_a_refusal_is_news(fake_ollama: FakeOllama, below: Parts) -> None:
 async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
     """What is sent without Gradio is what Gradio sends before it breaks."""
     gr = import_gradio()
-    from ollama_backend.surfaces.gradio_app.queue import knows
+    from ollama_backend.surfaces.gradio_app.queue import GradioQueue
 
     with gr.Blocks(analytics_enabled=False) as blocks:
         gr.Markdown("x")
-    streams, inner = EventStreams(), FastAPI()
+    queue, inner, known = GradioQueue(blocks), FastAPI(), [True, False]
     gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
     told, reached = [], []
 
@@ -171,39 +176,35 @@ async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
         reached.append(scope["type"])
         await inner(scope, receive, send)
 
-    async with serve(streams.watch(counted)) as url, aiohttp.ClientSession(url) as client:
-        for known in (True, False):
-            streams.knows = lambda _, known=known: known
+    streams = EventStreams(counted, is_known=lambda _: known[len(told)])
+    async with serve(streams) as url, aiohttp.ClientSession(url) as client:
+        for _ in known:
             async with client.get("/gradio_api/queue/data", params={"session_hash": "gone"}) as stream:
                 with contextlib.suppress(aiohttp.ClientError):
                     told.append((stream.status, stream.content_type, await stream.content.readuntil(b"\n\n")))
-        blocks.app.stop_event.set()
-        blocks._queue.close()
+        queue.close()
     assert reached.count("http") == 1
     of_gradio, ours = told
     assert ours[:2] == of_gradio[:2] == (200, "text/event-stream")
     assert json.loads(ours[2].removeprefix(b"data: ")) == json.loads(of_gradio[2].removeprefix(b"data: "))
-    assert knows(blocks, "gone") is False
+    assert queue.knows("gone") is False
 
 
-async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama, below: Parts) -> None:
+async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama) -> None:
     """After the event the session that Gradio keeps holds no message."""
-    gr = import_gradio()
-    from ollama_backend.surfaces.gradio_app.page import create_page, mount_options
-
-    settings: Settings = load({"OLLAMA_API_KEY": KEY})
-    streams, around = EventStreams(), Page()
-    page = create_page(settings, below.answers, around, Gate(Keys([KEY]), 0), streams)
-    inner = FastAPI()
-    gr.mount_gradio_app(inner, page, path="/", **mount_options(settings))
-    follow = next(fn for fn in page.fns.values() if fn.name == "_follow")
-    body = {"data": [asked(messages=[{"role": "user", "content": "my secret"}])], "fn_index": follow._id}
-    async with serve(streams.watch(inner)) as url, aiohttp.ClientSession(url, headers=BEARER) as client:
-        await client.post("/gradio_api/queue/join", json={**body, "session_hash": "s"})
+    settings = settings_for(fake_ollama)
+    space = create_app(settings)
+    body = {"data": [asked(messages=[{"role": "user", "content": "my secret"}])], "session_hash": "s"}
+    async with serve(space) as url, aiohttp.ClientSession(url, headers=BEARER) as client:
+        async with client.get("/config") as config:
+            dependencies = (await config.json())["dependencies"]
+        follow = next(row["id"] for row in dependencies if row["api_name"] == "_follow")
+        await client.post("/gradio_api/queue/join", json={**body, "fn_index": follow})
         async with client.get("/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
             events = (await stream.read()).decode()
-        page.app.stop_event.set()
-        page._queue.close()
+        assert space.page and space.page.blocks
+        kept = list(space.page.blocks.state_holder["s"].components)
+        await space.close()
     assert fake_ollama.generations[0].ask.text.endswith("my secret")
     assert '"done"' in events
-    assert "my secret" not in json.dumps(list(page.state_holder["s"].components), default=str)
+    assert "my secret" not in json.dumps(kept, default=str)

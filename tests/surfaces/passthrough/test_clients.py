@@ -13,7 +13,7 @@ import pytest
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import BaseModel
 
-from ollama_backend.surfaces.passthrough import Patience
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import Delta, FakeOllama, Model
 from tests.support.gateway import ASK, BEARER, KEY, Gateway
 
@@ -26,7 +26,7 @@ WEATHER: dict[str, Any] = {
 CALL = Delta(tool_calls=[("weather", {"city": "Rome"})])
 SEES = Model("sees", ("completion", "tools", "vision"))
 NAMES = {"guide:latest", "embed:latest", "sees:latest"}
-SILENT = Patience(beat=0.02, whole=0.02)
+SILENT = Heartbeats(stream=0.02, whole=0.02)
 
 
 def models() -> FakeOllama:

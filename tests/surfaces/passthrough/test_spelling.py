@@ -6,7 +6,7 @@ import itertools
 import aiohttp
 import pytest
 
-from app import create_app
+from ollama_backend.space import create_app
 from tests.support.fake_ollama import FakeOllama
 from tests.support.gateway import Gateway
 from tests.support.served import KEY, serve, settings_for
@@ -52,7 +52,7 @@ async def test_no_spelling_reaches_what_is_closed(fake_ollama: FakeOllama) -> No
     """On the whole app every spelling with every method is 404, 405 with Allow, or 400 where it is no HTTP; Ollama
     hears of nothing but what the app itself asks."""
     space = create_app(settings_for(fake_ollama))
-    async with serve(space.asgi) as url, aiohttp.ClientSession(url) as session:
+    async with serve(space) as url, aiohttp.ClientSession(url) as session:
         port = int(url.rpartition(":")[2])
         async with asyncio.timeout(60):
             while (await session.get("/config")).status != 200:  # noqa: ASYNC110 - the page comes late

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ollama_backend.surfaces.passthrough import Patience
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import BUSY, Delta, FakeOllama, Reply
 from tests.support.gateway import ASK, BEARER, KEY, Gateway, events, lines
 
@@ -25,7 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
     MESSAGES: {"messages": ASK, "max_tokens": 50},
 }
 NATIVE = (CHAT, GENERATE)
-QUICK = Patience(beat=0.05, whole=0.05)
+QUICK = Heartbeats(stream=0.05, whole=0.05)
 SOON = 0.5  # 0.2 s are promised; the rest is for a busy machine
 
 
@@ -131,7 +131,7 @@ async def test_a_server_error_midway_on_responses_goes_on_in_its_numbering(fake_
 async def test_lines_are_passed_on_whole(fake_ollama: FakeOllama) -> None:
     """Whatever the pieces in which they arrive; a sign of life never lands in one."""
     fake_ollama.script(split_every=7, token_delay=0.01)
-    async with Gateway(fake_ollama, Patience(beat=0.004)) as gateway:
+    async with Gateway(fake_ollama, Heartbeats(stream=0.004)) as gateway:
         for path in BODIES:
             _, text = await gateway.post(path, asking(path))
             assert lines(text)[-1]["done"] if path in NATIVE else events(text)
@@ -205,7 +205,7 @@ async def leave_and_come_back(fake_ollama: FakeOllama, gateway: Gateway, path: s
         asked.cancel()
     await fake_ollama.until(lambda: generation.disconnected_at)
     assert generation.disconnected_at is not None and generation.disconnected_at - left < SOON
-    await fake_ollama.until(lambda: gateway.parts.line.running == 0)
+    await fake_ollama.until(lambda: gateway.space.line.running == 0)
     assert (await gateway.post(path, asking(path, stream=False)))[0] == 200
 
 
@@ -217,10 +217,10 @@ async def test_a_departure_while_waiting_leaves_the_line(fake_ollama: FakeOllama
         await fake_ollama.until(lambda: fake_ollama.generations)
         async with aiohttp.ClientSession(gateway.url, headers=BEARER) as session:
             waiting = asyncio.create_task(session.post(COMPLETIONS, json=asking(COMPLETIONS)))
-            await fake_ollama.until(lambda: gateway.parts.line.waiting == 1)
+            await fake_ollama.until(lambda: gateway.space.line.waiting == 1)
             left = time.monotonic()
             waiting.cancel()
-        await fake_ollama.until(lambda: gateway.parts.line.waiting == 0)
+        await fake_ollama.until(lambda: gateway.space.line.waiting == 0)
         assert time.monotonic() - left < SOON
         assert (await first)[0] == 200
     assert len(fake_ollama.generations) == 1
@@ -231,13 +231,13 @@ async def test_a_departure_while_the_model_loads_does_not_stop_the_load(fake_oll
     model = fake_ollama.install("slow")
     model.load_seconds = 0.5
     async with Gateway(fake_ollama) as gateway:
-        gateway.parts.readiness.suspect()
-        await fake_ollama.until(lambda: len(gateway.parts.readiness.models) == 2, 20)
+        gateway.space.readiness.suspect()
+        await fake_ollama.until(lambda: len(gateway.space.readiness.models) == 2, 20)
         async with aiohttp.ClientSession(gateway.url, headers=BEARER) as session:
             loading = asyncio.create_task(session.post(CHAT, json=asking(CHAT, model="slow")))
-            await fake_ollama.until(lambda: gateway.parts.readiness.is_loading("slow"))
+            await fake_ollama.until(lambda: gateway.space.readiness.is_loading("slow"))
             loading.cancel()
-        await fake_ollama.until(lambda: gateway.parts.line.running == 0)
+        await fake_ollama.until(lambda: gateway.space.line.running == 0)
         assert (await gateway.post(CHAT, asking(CHAT, model="slow", messages=[])))[0] == 200
     assert [load.model for load in fake_ollama.loads].count("slow:latest") == 1
 
@@ -250,7 +250,7 @@ async def test_generations_of_all_routes_share_one_line(fake_ollama: FakeOllama)
         running = asyncio.create_task(gateway.post(CHAT, asking(CHAT)))
         await fake_ollama.until(lambda: fake_ollama.generations)
         waiting = asyncio.create_task(gateway.post(MESSAGES, asking(MESSAGES)))
-        await fake_ollama.until(lambda: gateway.parts.line.waiting == 1)
+        await fake_ollama.until(lambda: gateway.space.line.waiting == 1)
         async with gateway.session.post(COMPLETIONS, json=asking(COMPLETIONS)) as answer:
             assert (answer.status, answer.headers["retry-after"]) == (503, "10")
             assert (await answer.json())["error"]["code"] == "line_full"
@@ -286,7 +286,7 @@ async def test_leaving_at_the_end_mark_harms_nothing(fake_ollama: FakeOllama) ->
                 async for line in answer.content:
                     if line == b"data: [DONE]\n":
                         break
-        await fake_ollama.until(lambda: gateway.parts.line.running == 0)
+        await fake_ollama.until(lambda: gateway.space.line.running == 0)
     assert [generation.outcome for generation in fake_ollama.generations] == ["done"] * 5
     assert not fake_ollama.lost_slots("guide") and not fake_ollama.unloads
 
@@ -297,12 +297,13 @@ async def test_closing_tells_the_callers(fake_ollama: FakeOllama) -> None:
     async with Gateway(fake_ollama) as gateway, gateway.streaming(CHAT, **BODIES[CHAT]) as answer:
         assert b"One" in await answer.content.readline()
         waiting = asyncio.create_task(gateway.post(COMPLETIONS, asking(COMPLETIONS)))
-        await fake_ollama.until(lambda: gateway.parts.line.waiting == 1)
-        gateway.passed.close()
+        await fake_ollama.until(lambda: gateway.space.line.waiting == 1)
+        closing = asyncio.create_task(gateway.space.close())
         assert lines((await answer.read()).decode())[-1]["code"] == "shutting_down"
         assert (await waiting)[0] == 503
         assert (await gateway.post(CHAT, asking(CHAT)))[0] == 503
         await fake_ollama.until(lambda: fake_ollama.generations[0].disconnected_at)
+        await closing
 
 
 async def test_a_slow_caller_holds_neither_ollama_nor_a_place(fake_ollama: FakeOllama) -> None:

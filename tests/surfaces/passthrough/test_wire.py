@@ -15,6 +15,7 @@ UNWRAPPED = "Ollama's JSON inside JSON is unwrapped into a sentence"
 CODE = "`code` names the failure for programs"
 KEEP_ALIVE = "keep_alive is ignored: no caller unloads the model of all"
 ORIGINS = "every origin is allowed by default, and the host is the Space's"
+PREFLIGHT = "a preflight is answered by Starlette, with 200 and a body instead of 204"
 BAD_GATEWAY = "a failure of Ollama's is a 502"
 
 KNOWN = {
@@ -63,6 +64,7 @@ KNOWN = {
     "origins / foreign origin": ORIGINS,
     "origins / null origin": ORIGINS,
     "origins / foreign preflight": ORIGINS,
+    "origins / preflight": PREFLIGHT,
     "origins / foreign host": ORIGINS,
     "origins / space host": ORIGINS,
     "origins / bearer": "the case brings a key of its own, which is wrong here",

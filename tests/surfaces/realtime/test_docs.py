@@ -8,7 +8,7 @@ import pytest
 
 from app import PING_SECONDS, SOCKET_MESSAGE_BYTES
 from ollama_backend.chat import conversation, sessions
-from ollama_backend.ollama.wire import METRICS
+from ollama_backend.ollama.wire import COUNTS
 from ollama_backend.surfaces.realtime import app, connection, messages, websocket
 from ollama_backend.surfaces.realtime.messages import MESSAGE_BYTES
 
@@ -38,13 +38,13 @@ def test_every_message_and_field_is_told(kind: type[msgspec.Struct]) -> None:
 def test_the_counts_of_complete_are_told() -> None:
     """All of Ollama's, by name."""
     row = next(line for line in rows("What the server says").splitlines() if line.startswith("| `complete`"))
-    assert all(f"`{name}`" in row for name in METRICS)
+    assert all(f"`{name}`" in row for name in COUNTS)
 
 
 def test_every_close_code_is_told() -> None:
     """Those that the code uses are those in the table, but for the protocol's own."""
     told = {int(code) for code in re.findall(r"^\| (\d{4}) ", rows("When the server closes"), re.MULTILINE)}
-    used = {code for code, _ in connection.FAREWELLS.values()} | {connection.BROKEN_CODE}
+    used = {code for code, _ in connection.CLOSE_CODES.values()} | {connection.INTERNAL_ERROR_CODE}
     assert told == used | {app.BAD_SESSION, app.NO_KEY, app.TRY_LATER, 1009, 1012}
 
 

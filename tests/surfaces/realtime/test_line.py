@@ -183,11 +183,12 @@ async def test_a_client_that_leaves_in_the_line(fake_ollama: FakeOllama) -> None
     async with RealtimeSpace(fake_ollama, resume_seconds=0) as space, space.talk("a") as a:
         await a.send("chat", content="Go on")
         await a.take("ack")
+        await fake_ollama.until(lambda: fake_ollama.generations)
         async with space.talk("b") as b:
             await b.send("chat", content="Go on")
             await b.take("ack")
-            await until(lambda: space.parts.line.waiting == 1)
-        await until(lambda: space.parts.line.waiting == 0, "the place in the line is given up", seconds=1)
+            await until(lambda: space.space.line.waiting == 1)
+        await until(lambda: space.space.line.waiting == 0, "the place in the line is given up", seconds=1)
         await a.ws.close()
         try:
             await a.take()

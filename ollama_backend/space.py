@@ -1,0 +1,152 @@
+"""The composed app: every part is created here once, gets what it needs, and registers how it closes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ollama_backend.auth import Gate, Keys
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.answers import Answers
+from ollama_backend.chat.line import Line
+from ollama_backend.chat.rate import Rate
+from ollama_backend.chat.record import log_request
+from ollama_backend.chat.sessions import Sessions
+from ollama_backend.chat.slots import SlotPolicy, Slots
+from ollama_backend.errors import NotFound
+from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.settings import Settings
+from ollama_backend.surfaces.asgi.dispatch import PathDispatcher
+from ollama_backend.surfaces.asgi.exchange import Exchange, route
+from ollama_backend.surfaces.asgi.guard import SOCKET, Guard
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
+from ollama_backend.surfaces.chat_api import ChatApi
+from ollama_backend.surfaces.gradio_app.app import GradioApp
+from ollama_backend.surfaces.landing import redirect_to_page
+from ollama_backend.surfaces.metrics import Metrics, RequestCounters
+from ollama_backend.surfaces.passthrough.app import PREFIXES, PassThrough
+from ollama_backend.surfaces.realtime.app import SEND_SECONDS, Realtime
+from ollama_backend.surfaces.realtime.connection import RealtimeContext
+
+
+def create_app(
+    settings: Settings,
+    *,
+    page: bool = True,
+    heartbeats: Heartbeats | None = None,
+    sessions: Sessions | None = None,
+    slot_policy: SlotPolicy | None = None,
+    send_seconds: float = SEND_SECONDS,
+) -> "Space":
+    """Return the app. Without `page` nothing of Gradio is served; its import takes seconds."""
+    sessions = Sessions() if sessions is None else sessions
+    return Space(settings, page, heartbeats or Heartbeats(), sessions, slot_policy or SlotPolicy(), send_seconds)
+
+
+class Space:
+    """An ASGI app and its parts. It runs from its lifespan's start, or `start()`, until `close()`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        page: bool,
+        heartbeats: Heartbeats,
+        sessions: Sessions,
+        slot_policy: SlotPolicy,
+        send_seconds: float,
+    ) -> None:
+        self.settings = settings
+        self._stack = AsyncExitStack()
+        self._closing: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._compose_requests(slot_policy)
+        self.sessions = sessions
+        self._stack.callback(sessions.close)
+        self._asgi = Guard(self._compose_surfaces(page, heartbeats, send_seconds), settings)
+
+    def _compose_requests(self, slot_policy: SlotPolicy) -> None:
+        """Create what lies below the surfaces, from the client of Ollama up to the answers."""
+        settings, stack = self.settings, self._stack
+        self.registry = CollectorRegistry()
+        self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
+        self.client = OllamaClient(settings.host, settings.cloud_key)
+        stack.push_async_callback(self.client.close)
+        self.engine = Engine(settings, self.client)
+        self.readiness = Readiness(settings, self.client, self.engine)
+        stack.push_async_callback(self._stop_watching)
+        self.slots = Slots(self.client, self.readiness, settings.num_parallel, slot_policy)
+        stack.push_async_callback(self.slots.close)
+        self.line = Line(settings.num_parallel, settings.max_waiting)
+        self.embed_line = Line(settings.num_parallel, settings.max_waiting)
+        self.answers = Answers(self.client, silence=settings.silence_timeout)
+        stack.push_async_callback(self.answers.close)
+        self.admission = Admission(
+            self.gate,
+            self.readiness,
+            self.line,
+            self.embed_line,
+            self.slots,
+            Rate(settings.rate_limit),
+            (RequestCounters(self.registry).record, log_request),
+        )
+
+    def _compose_surfaces(self, page: bool, heartbeats: Heartbeats, send_seconds: float) -> ASGIApp:
+        """Create the surfaces and return the app that dispatches to them."""
+        settings, stack = self.settings, self._stack
+        lines = {"generations": self.line, "embeddings": self.embed_line}
+        metrics = Metrics(self.gate, self.registry, lines, self.readiness)
+        chat_api = ChatApi(settings, self.admission, self.answers, heartbeats)
+        passthrough = PassThrough(settings, self.client, self.readiness, self.admission, heartbeats)
+        stack.callback(passthrough.close)
+        context = RealtimeContext(settings, self.admission, self.answers, self.readiness, self.sessions)
+        exact: dict[str, ASGIApp] = {
+            "/chat_api": route(chat_api),
+            "/health": route(metrics.health),
+            "/metrics": route(metrics.metrics),
+            "/chat": route(redirect_to_page),
+            SOCKET: Realtime(context, send_seconds=send_seconds),
+        }
+        self.page: GradioApp | None = None
+        rest = route(_no_route)
+        if page:
+            rest = self.page = GradioApp(settings, self.admission, self.answers, self.readiness)
+            stack.push_async_callback(self.page.close)
+        stack.callback(self.admission.close)
+        return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        await self._asgi(scope, receive, send)
+
+    def start(self) -> None:
+        """Begin to look after the engine and its models, and to create the page."""
+        self._watching = [asyncio.create_task(part.run()) for part in (self.engine, self.readiness)]
+        if self.page:
+            self.page.start()
+
+    async def close(self) -> None:
+        """Close every part, the last created first. May be called again, also meanwhile."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._stack.aclose())
+        await asyncio.shield(self._closing)
+
+    async def _stop_watching(self) -> None:
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: object) -> AsyncIterator[None]:
+        self.start()
+        try:
+            yield
+        finally:
+            await self.close()
+
+
+async def _no_route(exchange: Exchange) -> None:
+    raise NotFound("There is no such route. The API is at /chat_api.")

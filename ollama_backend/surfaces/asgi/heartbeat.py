@@ -1,0 +1,58 @@
+"""Heartbeats: what a silent stream carries so that no proxy cuts it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
+
+from ollama_backend.surfaces.asgi.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeats:
+    """Seconds until a silent stream carries a heartbeat, and until a silent whole answer begins.
+
+    Some proxies cut a silent stream after 15 seconds, and most give up on a response that has not begun after 60.
+    """
+
+    stream: float = 10.0
+    whole: float = 50.0
+
+
+class Heartbeat:
+    """Calls `send` whenever an exchange has sent nothing for `every` seconds, the first time after `first`."""
+
+    def __init__(self, exchange: Exchange, send: Callable[[], Awaitable[None]], *, first: float, every: float) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._every = every
+        self._loop = asyncio.get_running_loop()
+        self._first_at = self._loop.time() + first
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._timer = self._loop.call_at(self._first_at, self._tick)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Send no more heartbeats. May be called again."""
+        if self._timer:
+            self._timer.cancel()
+        if self._sending:
+            self._sending.cancel()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        due = max(self._first_at, self._exchange.sent_at + self._every if self._exchange.began else 0.0)
+        if now >= due:
+            due = now + self._every
+            if not self._exchange.is_sending:
+                self._sending = asyncio.create_task(self._beat())
+        self._timer = self._loop.call_at(due, self._tick)
+
+    async def _beat(self) -> None:
+        await self._send()

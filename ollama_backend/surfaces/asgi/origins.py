@@ -1,0 +1,29 @@
+"""The origins whose pages may use the API."""
+
+import fnmatch
+import re
+
+# Ollama adds these to OLLAMA_ORIGINS (envconfig/config.go, AllowedOrigins).
+ALWAYS_ALLOWED = (
+    *(f"{scheme}://{host}{port}" for host in ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - compared, never bound
+      for scheme in ("http", "https") for port in ("", ":*")),
+    "app://*",
+    "file://*",
+    "tauri://*",
+    "vscode-webview://*",
+    "vscode-file://*",
+)  # fmt: skip
+
+
+class AllowedOrigins:
+    """Origins by patterns in which `*` stands for any text, as in Ollama; case does not matter."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self.everyone = "*" in patterns
+        joined = "|".join(fnmatch.translate(pattern) for pattern in (*patterns, *ALWAYS_ALLOWED))
+        self.regex = f"(?i:{joined})"
+        self._regex = re.compile(self.regex)
+
+    def allows(self, origin: str) -> bool:
+        """Tell whether pages of an origin may read answers and open sockets."""
+        return self._regex.fullmatch(origin) is not None

@@ -1,0 +1,91 @@
+"""Which of Gradio's routes are open: those that the page and `gradio_client` need, and no others."""
+
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ollama_backend.auth import Gate
+from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, Unauthorized
+from ollama_backend.settings import Settings
+from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
+
+IMAGES_BYTES = 20 * 2**20
+OPEN_IMAGES_BYTES = 8 * 2**20  # of visitors without a key
+
+_READS = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(?:assets|static|svelte)/.+"
+    r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]+|call/chat_api/\w+)"
+)
+_WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/chat_api)")
+_WITH_IMAGES = "/gradio_api/queue/join"
+
+
+class AllowList:
+    """Wraps Gradio's app: every other route is 404, and bodies are bounded."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+        self._is_open = settings.access == "open"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            writes = self._check(exchange)
+            body = await exchange.body(self._limit(exchange)) if writes else None
+            receiving = receive if body is None else _replayed(body, receive)
+            await self._app(scope, receiving, _without_cors(send))
+        except ClientGone:
+            return
+        except BackendError as exc:
+            await exchange.fail(exc)
+
+    def _check(self, exchange: Exchange) -> bool:
+        """Tell whether the route takes a body. Raises NotFound and MethodNotAllowed."""
+        reads, writes = _READS.fullmatch(exchange.path), _WRITES.fullmatch(exchange.path)
+        if (not reads and not writes) or ".." in exchange.path:
+            raise NotFound("There is no such route. The page is at /, the API at /chat_api.")
+        if reads and exchange.method not in ("GET", "HEAD") and not writes:
+            raise MethodNotAllowed(f"{exchange.method} is not allowed here. Use GET.", allow="GET, HEAD")
+        if writes and exchange.method != "POST":
+            raise MethodNotAllowed(f"{exchange.method} is not allowed here. Use POST.", allow="POST")
+        return writes is not None
+
+    def _limit(self, exchange: Exchange) -> int:
+        if exchange.path != _WITH_IMAGES:
+            return BODY_BYTES
+        try:
+            key = self._gate.caller(exchange.headers, exchange.peer, keyless=self._is_open).key
+        except Unauthorized:
+            return BODY_BYTES
+        return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
+
+
+def _without_cors(send: Send) -> Send:
+    """Return a `send` that drops Gradio's CORS headers: it lets every origin in, with credentials."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(k, v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sending
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body already read, then what comes after it."""
+    replayed = False
+
+    async def receiving() -> Message:
+        nonlocal replayed
+        if replayed:
+            return await receive()
+        replayed = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receiving

@@ -1,0 +1,84 @@
+"""The ASGI app of everything that Gradio serves: the page and the endpoint.
+
+Gradio takes seconds to import: it is created in a thread, and requests wait until it is there.
+"""
+
+import importlib.util
+import threading
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.answers import Answers
+from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.settings import Settings
+from ollama_backend.surfaces.asgi.deferred import DeferredApp
+from ollama_backend.surfaces.gradio_app.allow_list import AllowList
+from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+
+if TYPE_CHECKING:
+    from gradio.blocks import Blocks
+
+    from ollama_backend.surfaces.gradio_app.queue import GradioQueue
+
+
+class GradioApp:
+    """Creates, runs and closes Gradio's part of the app."""
+
+    def __init__(self, settings: Settings, admission: Admission, answers: Answers, readiness: Readiness) -> None:
+        self._settings = settings
+        self._admission = admission
+        self._answers = answers
+        self._readiness = readiness
+        self._queue: GradioQueue | None = None
+        self._deferred = DeferredApp(self._create)
+        self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
+        self._app = AllowList(self._streams, settings, admission.gate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        await self._app(scope, receive, send)
+
+    @property
+    def blocks(self) -> "Blocks | None":
+        """The page as Gradio knows it, None until it is created."""
+        return self._queue.blocks if self._queue else None
+
+    def start(self) -> None:
+        """Begin to create the page."""
+        self._deferred.start()
+
+    async def close(self) -> None:
+        """End Gradio's event streams, then its app."""
+        if self._queue:
+            self._queue.close()
+        await self._deferred.close()
+
+    def _session_of(self, event_id: str) -> str:
+        return self._queue.session_of(event_id) if self._queue else event_id
+
+    def _is_known(self, session: str) -> bool:
+        return self._queue is None or self._queue.knows(session)
+
+    def _create(self) -> FastAPI:
+        from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
+
+        gr = import_gradio()
+        from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
+        from ollama_backend.surfaces.gradio_app.page import create_page
+        from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
+        from ollama_backend.surfaces.gradio_app.queue import GradioQueue
+        from ollama_backend.surfaces.gradio_app.theme import mount_options
+
+        updates = PageUpdates(self._settings, self._admission, self._answers, self._readiness, self._streams)
+        page = create_page(self._settings, self._admission.gate, self._readiness, updates)
+        add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
+        self._queue = GradioQueue(page)
+        app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(self._settings))
+        if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
+            from ollama_backend.surfaces.gradio_app import zerogpu
+
+            threading.Thread(target=zerogpu.report, daemon=True).start()
+        return app

@@ -1,4 +1,4 @@
-"""Who is calling: keys compared in constant time, and the caller they make together with an address."""
+"""Keys, compared in constant time, and callers: a key together with an address."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom the line and the rate count as one: a key (its fingerprint, empty without one) at an address."""
+    """A key (its fingerprint, empty without one) at an address: the unit that line and rate limit count."""
 
     key: str
     address: str
@@ -30,7 +30,7 @@ def generate_key() -> str:
 
 
 def fingerprint(key: bytes) -> str:
-    """Return 16 hex digits that name a key without telling it."""
+    """Return 16 hex digits that identify a key without revealing it."""
     return hashlib.sha256(key).hexdigest()[:16]
 
 
@@ -48,7 +48,7 @@ class Keys:
     def check(self, presented: Iterable[bytes]) -> str | None:
         """Return the fingerprint of the first presented key that is valid, or None.
 
-        Every pair is compared, in constant time, so that the time taken tells nothing of a key.
+        Every pair is compared, in constant time, so that the time taken reveals nothing about a key.
         """
         found = None
         for candidate in presented:
@@ -75,7 +75,7 @@ def presented_keys(headers: Headers) -> list[bytes]:
 def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     """Return the caller's address: that many from the right of `X-Forwarded-For`, else the peer's.
 
-    Entries further left are the caller's own words and are never believed.
+    Entries further left can be forged by the caller and are ignored.
     """
     if trusted_proxies < 1:
         return peer
@@ -87,7 +87,7 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
 
 
 class Gate:
-    """Tells who is calling; behind `trusted_proxies` proxies the address is taken from `X-Forwarded-For`."""
+    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`."""
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""What the owner sets: read once from the environment and `.env`, checked all at once."""
+"""Settings: read once from the environment and `.env`, and checked all together."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
 
 class SettingsError(Exception):
-    """Settings that cannot work; `problems` names each variable, its fault and the fix."""
+    """Invalid settings; `problems` names each variable, its fault and the fix."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -163,7 +163,7 @@ class Settings:
 
     @property
     def is_cloud(self) -> bool:
-        """Whether Ollama's own cloud is asked."""
+        """Whether Ollama's own cloud is used."""
         return self.gguf is None and is_cloud(self.host)
 
     @property

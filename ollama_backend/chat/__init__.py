@@ -1,1 +1,1 @@
-"""One answer and its life: waiting in line, being written, being followed."""
+"""Requests from admission to their end: the line, slots, answers and sessions."""

@@ -20,7 +20,7 @@ Report = Callable[[AnswerState, int], None]
 
 
 class Work(Enum):
-    """What a request asks of Ollama: tokens, a loaded model, or embeddings (which need no slot)."""
+    """What a request needs of Ollama: tokens, a loaded model, or embeddings (which take no slot)."""
 
     GENERATE = "generate"
     LOAD = "load"
@@ -70,7 +70,7 @@ class Admission:
     def request(
         self, surface: str, request_id: str | None = None, status: Callable[[], int | None] = lambda: None
     ) -> "Request":
-        """Return the admission of one request that has just arrived; `status` tells its HTTP status at the end."""
+        """Return the admission of one request that has just arrived; `status` returns its HTTP status at the end."""
         return Request(self, Record(request_id or new_request_id(), surface), status)
 
     def refuse_when_closing(self) -> None:

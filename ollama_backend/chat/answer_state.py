@@ -25,7 +25,7 @@ StopReason = Literal["stop", "left", "shutdown"]
 
 
 class Delta(NamedTuple):
-    """A new piece of text, and when Ollama made it."""
+    """A new piece of text, and Ollama's timestamp of it."""
 
     kind: Literal["thinking", "content"]
     text: str

@@ -84,7 +84,7 @@ def clamp_tokens(wanted: Any, ceiling: int) -> int:
 def messages_for(prompt: str, system: str | None, default_system: str | None) -> list[dict[str, Any]]:
     """Return the messages of a single turn. Raises BadRequest for a blank prompt."""
     if not prompt.strip():
-        raise BadRequest("The prompt is missing or blank. Write what the model is asked.")
+        raise BadRequest("The prompt is missing or blank. Write one.")
     return [*system_message(system, default_system), {"role": "user", "content": prompt}]
 
 

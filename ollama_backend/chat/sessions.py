@@ -1,4 +1,4 @@
-"""Realtime sessions: whose they are, what was said in them, and the answer that was asked for last."""
+"""Realtime sessions: their owner, their history and their last answer."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20
 IDLE_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
-PIECE_BYTES = 200  # what a kept piece of an answer costs beside its text
+DELTA_BYTES = 200  # what a kept delta of an answer costs besides its text
 
 
 class CloseReason(StrEnum):
@@ -47,7 +47,7 @@ class Session:
 
     @property
     def seq(self) -> int:
-        """The number of the last piece that was written of the last answer."""
+        """The number of the last delta of the last answer."""
         return len(self.answer.deltas) if self.answer else 0
 
     @property
@@ -58,12 +58,12 @@ class Session:
 
     @property
     def size(self) -> int:
-        """What this session costs in memory, in bytes, roughly."""
-        written = self.answer.size + PIECE_BYTES * len(self.answer.deltas) if self.answer else 0
+        """The approximate memory of this session, in bytes."""
+        written = self.answer.size + DELTA_BYTES * len(self.answer.deltas) if self.answer else 0
         return self._history_bytes + written + len(self._question or "") + len(self.system or "")
 
     def hold(self, holder: Holder) -> None:
-        """Belong to one socket from now on; the one before is told."""
+        """Belong to one socket from now on; the previous one is notified."""
         before, self.holder = self.holder, holder
         if before:
             before(CloseReason.REPLACED)
@@ -77,7 +77,7 @@ class Session:
     def turns_with(self, question: str) -> list[dict[str, Any]]:
         """Return the history and a question. Raises BadRequest for a blank one."""
         if not question.strip():
-            raise BadRequest("The content is blank. Write what the model is asked.")
+            raise BadRequest("The content is blank. Write a message.")
         return [*self.history, {"role": "user", "content": question}]
 
     def begin(self, name: str, question: str, answer: Answer) -> None:

@@ -1,9 +1,9 @@
 """Ollama's slots: which are really free after a cancel, checked before a place is handed on.
 
 A client that leaves at the wrong instant can make Ollama keep a model's slot for ever (server/routes.go: a handler
-hands chunks over an unbuffered channel to a writer that has gone). A load request, `/api/ps` and `/api/tags` cannot
-tell; a one-token request comes back only when a slot is free; `keep_alive: 0` frees the model, gently. The prompt
-cache outlives the question: llama-server keeps the prompts that its slots held before.
+hands chunks over an unbuffered channel to a writer that has gone). A load request, `/api/ps` and `/api/tags` do not
+show it; a one-token request comes back only when a slot is free; `keep_alive: 0` frees the model without harming
+running answers. The prompt cache outlives the probe: llama-server keeps the prompts that its slots held before.
 """
 
 import asyncio

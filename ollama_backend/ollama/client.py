@@ -1,4 +1,4 @@
-"""What is asked of one Ollama: chats, models, loads and pulls."""
+"""The client of one Ollama: chats, models, loads and pulls."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -100,7 +100,7 @@ class OllamaClient:
             raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
     async def version(self, seconds: float = 2.0) -> str:
-        """Return Ollama's version; this tells whether it is there."""
+        """Return Ollama's version; also used to see whether it is there."""
         _, body = await self._http.whole("GET", "/api/version", seconds=seconds)
         return decode(body, Version).version
 

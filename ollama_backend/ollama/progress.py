@@ -1,4 +1,4 @@
-"""How far a download has come, in bytes and in words."""
+"""Progress of a download, in bytes and in words."""
 
 import time
 from collections import deque
@@ -9,7 +9,7 @@ _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 class Progress:
-    """A download in layers; `completed` and `total` are bytes, summed over the layers told so far."""
+    """A download in layers; `completed` and `total` are bytes, summed over the layers reported so far."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class Progress:
         if not digest or not total:
             return
         before = self._layers.get(digest)
-        # What was there before this download began says nothing about its speed.
+        # Bytes that were there before this download began do not count for its speed.
         self._arrived += max(0, completed - before[0]) if before else 0
         self._layers[digest] = (completed, total)
         now = self._clock()

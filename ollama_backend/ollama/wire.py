@@ -1,4 +1,4 @@
-"""What goes over the wire to and from Ollama: chunks, lines, and its words for a failure."""
+"""Ollama's wire format: chunks, lines, and its words for a failure."""
 
 import json
 import re
@@ -64,7 +64,7 @@ class Chunk(msgspec.Struct):
 
 
 class Details(msgspec.Struct):
-    """What is told of a model's making."""
+    """The details of a model."""
 
     parameter_size: str | None = None
 

@@ -1,1 +1,1 @@
-"""The doors: each translates its own protocol, in and out."""
+"""The surfaces: each translates its own protocol, in and out."""

@@ -78,7 +78,7 @@ class Child:
         return self._process.returncode
 
     async def died(self, seconds: float | None) -> bool:
-        """Wait for its end for so long, and tell whether it has ended."""
+        """Wait for its end for at most `seconds`; return whether it has ended."""
         done, _ = await asyncio.wait({self._life}, timeout=seconds)
         return bool(done)
 

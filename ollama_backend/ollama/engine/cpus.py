@@ -1,4 +1,4 @@
-"""How many processors this process may use, where it sees more than that."""
+"""How many CPUs this process may use, where it sees more than that."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ CGROUP = Path("/sys/fs/cgroup")
 def allowed(environment: Mapping[str, str], cgroup: Path = CGROUP, seen: int | None = None) -> int | None:
     """Return how many may be used, or None where all that are seen may be.
 
-    A container may be given two processors of a machine with sixty-four and still see them all. `CPU_CORES` is what
-    a Space says of itself (huggingface.co/docs/hub/spaces-overview).
+    A container may be given two processors of a machine with sixty-four and still see them all. `CPU_CORES` is set
+    on a Space (huggingface.co/docs/hub/spaces-overview).
     """
     seen = seen or os.cpu_count() or 1
     limits = [seen, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else seen]
-    if (told := environment.get("CPU_CORES", "")).isdigit():
-        limits.append(int(told))
+    if (cores := environment.get("CPU_CORES", "")).isdigit():
+        limits.append(int(cores))
     if quota := _quota(cgroup):
         limits.append(round(quota))
     least = max(1, min(limits))

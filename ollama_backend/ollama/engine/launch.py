@@ -128,9 +128,9 @@ def cause(launch: Launch, status: int | None, output: Sequence[str]) -> str:
 
 
 def _last_words(launch: Launch, output: Sequence[str]) -> str:
-    """Return the last line that tells of a failure; all others may speak of requests."""
+    """Return the last line that reports a failure; other lines may hold parts of requests."""
     if launch.kind == "embedded":
-        lines = [line for line in output if not line.startswith("{")]  # its progress is told in JSON
+        lines = [line for line in output if not line.startswith("{")]  # its progress is JSON
     else:
         lines = [_LOG_HEAD.sub("", line) for line in output if _COMPLAINT.match(line)]
     return public(lines[-1]) if lines else ""

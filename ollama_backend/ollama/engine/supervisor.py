@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class GivenUp(Exception):
-    """The engine is not started any more; the message says why."""
+    """The engine is not started again; the message says why."""
 
 
 class Engine:

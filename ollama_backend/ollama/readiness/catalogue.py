@@ -53,7 +53,7 @@ class Catalogue:
         return name if found == f"{name}:latest" else found
 
     def sent(self, name: str) -> str:
-        """Return the name under which an unlisted model is asked for."""
+        """Return the name under which an unlisted model is requested."""
         return _without_cloud(name) if self._in_cloud else name
 
     def offered(self, default: str) -> tuple[InstalledModel, ...]:
@@ -65,7 +65,7 @@ class Catalogue:
         )
 
     def offer(self, default: str) -> str:
-        """Return the sentence that tells which models there are."""
+        """Return a sentence that names the models there are."""
         names = [model.name.removesuffix(":latest") for model in self.offered(default)]
         more = ", …" if len(names) > SHOWN_NAMES else ""
         return f"Choose one of: {', '.join(names[:SHOWN_NAMES])}{more}." if names else "No model is installed yet."
@@ -87,7 +87,7 @@ class Catalogue:
         self.known, self.failure = False, ""
 
     async def close(self) -> None:
-        """End what still asks."""
+        """End the requests for capabilities."""
         if self._learning:
             self._learning.cancel()
             await asyncio.wait({self._learning})
@@ -98,7 +98,7 @@ class Catalogue:
             for model in models:
                 self._learnt[model.name, model.size] = await self._client.capabilities(model.name)
         except BackendError:
-            pass  # the next look asks again
+            pass  # the next look tries again
         finally:
             self._learning = None
             self._notify()

@@ -11,7 +11,7 @@ from ollama_backend.formats import model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.progress import duration_words
 
-BELIEF_SECONDS = 15.0  # how long a sign of life is believed; /api/ps is asked three times as often
+BELIEF_SECONDS = 15.0  # how long a model that was seen loaded counts as loaded; /api/ps is polled three times as often
 
 log = logging.getLogger(__name__)
 

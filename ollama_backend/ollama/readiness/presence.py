@@ -1,4 +1,4 @@
-"""Whether Ollama answers: asked often, gone and back told apart from merely slow."""
+"""Whether Ollama answers: polled often; gone and back are distinguished from merely slow."""
 
 import logging
 
@@ -10,13 +10,13 @@ from ollama_backend.settings import Settings
 
 GONE_OURS = "Ollama does not answer. It is started again when it stays silent."
 GONE_HERE = "Ollama does not answer. Start it again with `ollama serve`; that is noticed within a second."
-GONE_ELSEWHERE = "The Ollama that OLLAMA_HOST names does not answer. It is asked again every second."
+GONE_ELSEWHERE = "The Ollama that OLLAMA_HOST names does not answer. It is polled every second."
 
 log = logging.getLogger(__name__)
 
 
 class Presence:
-    """`there` tells whether it answers, `version` is what it calls itself, `reason` why it is away, in words."""
+    """`there` tells whether it answers, `version` is its own, `reason` why it is away, in words."""
 
     def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
         self._settings = settings

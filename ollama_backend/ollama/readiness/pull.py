@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 
 class Pull:
-    """One model's pull: `completed` and `total` are bytes, `reason` says in words how it stands.
+    """One model's pull: `completed` and `total` are bytes, `reason` is its state in words.
 
-    `retry_at` is None while it runs, else when it is tried again (monotonic clock); `unknown` tells that the registry
+    `retry_at` is None while it runs, else when it is tried again (monotonic clock); `unknown` means that the registry
     has no such model.
     """
 

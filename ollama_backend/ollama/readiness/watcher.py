@@ -23,7 +23,7 @@ CLOUD_SECONDS = 30.0
 LIST_SECONDS = 15.0
 MISSING_SECONDS = 3.0  # somebody may be adding by hand what is missing
 RUNNING_SECONDS = 5.0
-ASKING = "Ollama is being asked for its models."
+ASKING = "Ollama's models are being listed."
 
 log = logging.getLogger(__name__)
 

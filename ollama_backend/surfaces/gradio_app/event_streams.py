@@ -31,7 +31,7 @@ class StreamCount:
 class EventStreams:
     """Wraps Gradio's app and counts the streams of each session.
 
-    `session_of` returns the session of an event id: the streams of `/call` name their event only. `is_known` says
+    `session_of` returns the session of an event id: the streams of `/call` name their event only. `is_known` returns
     whether Gradio has a stream for a session: where it has not, it fails with a long trace in the log.
     """
 

@@ -1,4 +1,4 @@
-"""How the page looks and which scripts it brings: everything comes from this server, nothing from another."""
+"""Theme, styles and scripts of the page: everything comes from this server."""
 
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ FONT_MONO = [gr.themes.Font(name) for name in ("ui-monospace", "Menlo", "Consola
 
 def theme() -> gr.themes.Base:
     """Return a quiet theme in the system's own fonts."""
-    made = gr.themes.Base(
+    base = gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
         font=FONT,
         font_mono=FONT_MONO,
     )
-    return made.set(body_background_fill="white", body_background_fill_dark="#10151d")
+    return base.set(body_background_fill="white", body_background_fill_dark="#10151d")
 
 
 def script() -> str:

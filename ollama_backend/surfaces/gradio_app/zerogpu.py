@@ -1,4 +1,4 @@
-"""What a Space on ZeroGPU asks of an app: a function for the GPU, and a report that there is one.
+"""What a Space on ZeroGPU requires of an app: a function for the GPU, and a report that there is one.
 
 Imported only there, where the package `spaces` is. The model runs on the CPU: the function is a formality, and no
 visitor's quota is spent.
@@ -24,4 +24,4 @@ def report() -> None:
     try:
         zero.startup()
     except Exception:
-        log.exception("ZeroGPU was not told that the app has started; the Space may be stopped for it")
+        log.exception("The start could not be reported to ZeroGPU; the Space may be stopped")

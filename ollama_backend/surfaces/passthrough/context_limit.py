@@ -10,7 +10,7 @@ REMEMBERED_SECONDS = 60.0
 
 
 class ContextLimit:
-    """The context lengths of loaded models, in tokens, asked for when a request names one."""
+    """The context lengths of loaded models, in tokens, looked up when a request names one."""
 
     def __init__(self, client: OllamaClient, *, in_cloud: bool) -> None:
         self._client = client

@@ -33,7 +33,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 }
 # `keep_alive` and `shift` change the model for everybody; the last shows prompts instead of answering.
 _DROPPED = frozenset(("keep_alive", "shift", "_debug_render_only"))
-# Where Ollama says of a request without a model that this one, named nothing, is not found (server/routes.go).
+# Where Ollama answers a request without a model with "model '' not found" (server/routes.go).
 _NAMELESS_NOT_FOUND = frozenset(("/api/generate", "/api/embed", "/v1/completions", "/v1/embeddings"))
 
 _PROMPTS = {"/api/chat": "messages", "/api/generate": "prompt"}  # without these a model is only loaded
@@ -43,7 +43,7 @@ _PROMPTS = {"/api/chat": "messages", "/api/generate": "prompt"}  # without these
 class UpstreamRequest:
     """One checked request: `body` goes to Ollama, `model` is the installed name.
 
-    `work` is what it asks of Ollama, `num_ctx` the context length it asks for, `tokens` how many may be generated.
+    `work` is what it needs of Ollama, `num_ctx` the context length it wants, `tokens` how many may be generated.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Request bodies read so strictly that nobody behind this program can read them differently."""
+"""Request bodies, parsed so strictly that Ollama cannot read them differently."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,9 @@ class _Objects:
         if self._count > MAX_OBJECTS:
             raise BadRequest(f"The body has more than {MAX_OBJECTS:,} objects.")
         if len({key.casefold() for key, _ in pairs}) < len(pairs):
-            raise BadRequest(f"The key {_twice(pairs)[:100]!r} occurs twice in one object; case does not tell apart.")
+            raise BadRequest(
+                f"The key {_twice(pairs)[:100]!r} occurs twice in one object; upper and lower case count as the same."
+            )
         return dict(pairs)
 
 

@@ -124,7 +124,7 @@ class Connection:
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
             following = False
-        else:  # a client that lost the first ack asks again
+        else:  # a client that lost the first ack repeats its question
             answer = session.answer
             following = self._sender is not None
         position = answer.position

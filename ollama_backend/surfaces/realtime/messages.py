@@ -17,7 +17,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Chat(msgspec.Struct, tag="chat"):
-    """A question; `answer` is the client's own name for the answer: the same one twice is asked once."""
+    """A question; `answer` is the client's own name for the answer: a repeated one starts no second answer."""
 
     content: str
     model: str | None = None
@@ -63,7 +63,7 @@ class Ack(msgspec.Struct, tag="ack", kw_only=True):
 
 
 class Thinking(msgspec.Struct, tag="thinking", kw_only=True):
-    """A piece of thinking; `complete`, and not `done`, tells the end."""
+    """A piece of thinking; `complete`, and not `done`, marks the end."""
 
     content: str
     done: bool = False

@@ -26,6 +26,7 @@ from ollama_backend.surfaces.asgi.guard import SOCKET, Guard
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from ollama_backend.surfaces.chat_api import ChatApi
 from ollama_backend.surfaces.gradio_app.app import GradioApp
+from ollama_backend.surfaces.gradio_app.pdf_text import PdfText
 from ollama_backend.surfaces.landing import redirect_to_page
 from ollama_backend.surfaces.metrics import Metrics, RequestCounters
 from ollama_backend.surfaces.passthrough.app import PREFIXES, PassThrough
@@ -115,6 +116,9 @@ class Space:
         if page:
             rest = self.page = GradioApp(settings, self.admission, self.answers, self.readiness)
             stack.push_async_callback(self.page.close)
+            pdf_text = PdfText(settings, self.admission)
+            stack.push_async_callback(pdf_text.close)
+            exact["/page/pdf-text"] = route(pdf_text)
         stack.callback(self.admission.close)
         return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
 

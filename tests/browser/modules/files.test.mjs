@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readPdf, toBase64 } from '../../../ollama_backend/surfaces/gradio_app/browser/files/pdf.js';
+import { readPdf } from '../../../ollama_backend/surfaces/gradio_app/browser/files/pdf.js';
 import {
   fromPaste,
   LIMITS,
@@ -33,31 +33,31 @@ test('a Word document is read, under any name', async () => {
   assert.deepEqual([found.kind, found.text, found.pictures], ['docx', 'Dear reader', 0]);
 });
 
+const answering = (status, body) => async () => ({ status, json: async () => body });
+
 test('a PDF goes to the server; its pages are kept, those without text counted', async () => {
   const sent = [];
-  const found = await read('a.pdf', '%PDF-1.4 …', async (base64) => {
-    sent.push(atob(base64).slice(0, 8));
-    return { pages: ['One', ' ', 'Three'] };
+  const found = await read('a.pdf', '%PDF-1.4 …', async (bytes) => {
+    sent.push(new TextDecoder().decode(bytes));
+    return { status: 200, json: async () => ({ pages: ['One', ' ', '', 'Four'], unreadable: 1 }) };
   });
-  assert.deepEqual(sent, ['%PDF-1.4']);
-  assert.deepEqual([found.kind, found.pages, found.pictures], ['pdf', ['One', '', 'Three'], 1]);
+  assert.deepEqual(sent, ['%PDF-1.4 …']);
+  assert.deepEqual([found.kind, found.pages, found.pictures, found.unreadable], ['pdf', ['One', '', '', 'Four'], 1, 1]);
 });
 
 test('what the server says of a PDF that it cannot read has its own sentence; anything else has one too', async () => {
-  const reason = async (answer) => (await readPdf(new Uint8Array(4), async () => answer)).reason;
-  assert.equal(await reason({ reason: 'pdfEncrypted' }), 'pdfEncrypted');
-  assert.equal(await reason({ pages: ['', '  '] }), 'pdfPictures');
+  const reason = async (status, body) => (await readPdf(new Uint8Array(4), answering(status, body))).reason;
+  assert.equal(await reason(400, { reason: 'pdfEncrypted' }), 'pdfEncrypted');
+  assert.deepEqual(
+    [await reason(401, {}), await reason(413, {}), await reason(503, {})],
+    ['pdfKey', 'pdfTooLarge', 'pdfBusy'],
+  );
+  assert.equal(await reason(200, { pages: ['', '  '] }), 'pdfPictures');
   for (const odd of [null, undefined, 'x', { pages: [1] }, { reason: 'constructor' }, { pages: 'abc' }]) {
-    assert.equal(await reason(odd), 'pdfServer');
+    assert.equal(await reason(200, odd), 'pdfServer');
+    assert.equal(await reason(500, odd), 'pdfServer');
   }
   assert.equal((await readPdf(new Uint8Array(4), noPdf)).reason, 'pdfServer');
-});
-
-test('base64 of any length is right', () => {
-  for (const length of [0, 1, 2, 3, 24_575, 24_576, 24_577, 100_000]) {
-    const bytes = Uint8Array.from({ length }, (_, i) => (i * 31) & 255);
-    assert.equal(toBase64(bytes), Buffer.from(bytes).toString('base64'));
-  }
 });
 
 test('everything else is refused by name, with its own sentence', async () => {

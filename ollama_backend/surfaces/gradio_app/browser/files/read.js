@@ -7,7 +7,7 @@ import { PDF_BYTES, readPdf } from './pdf.js';
 import { entriesOf, ZipError } from './zip.js';
 
 /** Bytes of one file by its kind, files of one message, and characters that make pasted text a file. */
-export const LIMITS = { text: 2 * 2 ** 20, docx: 20_000_000, pdf: PDF_BYTES, files: 10, pasted: 10_000 };
+export const LIMITS = { text: 2 * 2 ** 20, docx: 20 * 2 ** 20, pdf: PDF_BYTES, files: 10, pasted: 10_000 };
 
 /** What kinds of archives are, by an entry that only they have; each has its sentence. */
 const ARCHIVES = [
@@ -27,6 +27,7 @@ const ARCHIVES = [
  * @property {string} text whole
  * @property {string[]} [pages] of a PDF; `text` holds them all
  * @property {number} [pictures] pages of a PDF without text, or pictures of a DOCX
+ * @property {number} [unreadable] pages of a PDF that could not be read
  * @property {string} [delimiter] of a table
  * @property {number} [rows] of a table, without its header
  */
@@ -46,7 +47,7 @@ const ARCHIVES = [
  *
  * @template {FileSource} F
  * @param {Iterable<F>} sources
- * @param {{sendPdf: (base64: string) => Promise<unknown>, attached?: number}} options `attached` are there already
+ * @param {{sendPdf: import('./pdf.js').SendPdf, attached?: number}} options `attached` are there already
  * @returns {Promise<{files: ReadFile[], pictures: F[], refused: Refusal[]}>}
  */
 export async function readFiles(sources, { sendPdf, attached = 0 }) {
@@ -72,7 +73,7 @@ export async function readFiles(sources, { sendPdf, attached = 0 }) {
  * Read one file.
  *
  * @param {FileSource} source
- * @param {(base64: string) => Promise<unknown>} sendPdf
+ * @param {import('./pdf.js').SendPdf} sendPdf
  * @returns {Promise<ReadFile | Refusal | 'picture'>}
  */
 export async function readFile(source, sendPdf) {
@@ -131,15 +132,23 @@ async function fromArchive(name, bytes) {
 /**
  * @param {string} name
  * @param {Uint8Array} bytes
- * @param {(base64: string) => Promise<unknown>} sendPdf
+ * @param {import('./pdf.js').SendPdf} sendPdf
  * @returns {Promise<ReadFile | Refusal>}
  */
 async function fromPdf(name, bytes, sendPdf) {
   const found = await readPdf(bytes, sendPdf);
   if ('reason' in found) return refusal(name, found.reason, { limit: LIMITS.pdf });
   const pages = found.pages.map((page) => page.trim());
-  const pictures = pages.filter((page) => !page).length;
-  return { name, kind: 'pdf', size: bytes.length, text: pages.join('\n\n').trim(), pages, pictures };
+  const pictures = pages.filter((page) => !page).length - found.unreadable;
+  return {
+    name,
+    kind: 'pdf',
+    size: bytes.length,
+    text: pages.join('\n\n').trim(),
+    pages,
+    pictures,
+    unreadable: found.unreadable,
+  };
 }
 
 /** @param {string} name @param {string} reason @param {Record<string, string | number>} [values] @returns {Refusal} */

@@ -1,7 +1,7 @@
 // The text of a Word document (DOCX) as Markdown: paragraphs, headings, lists, tables, notes.
 // Deleted, moved-away and hidden text is left out, as it is on paper; pictures are counted.
 
-import { Blocks } from './docx_blocks.js';
+import { Blocks, oneLine } from './docx_blocks.js';
 import { local, orderedLists, paragraphStyles } from './docx_styles.js';
 import { attribute, walk } from './xml.js';
 import { entriesOf, unpack, ZipError } from './zip.js';
@@ -90,7 +90,7 @@ function readNotes(wanted, footnotes, endnotes) {
       else note.read(event);
     }
   }
-  return wanted.map((name, i) => `[^${i + 1}]: ${(texts.get(name) ?? '').replace(/\s*\n\s*/g, ' ')}`);
+  return wanted.map((name, i) => `[^${i + 1}]: ${oneLine(texts.get(name) ?? '')}`);
 }
 
 /** Turns the events of a document into blocks. */

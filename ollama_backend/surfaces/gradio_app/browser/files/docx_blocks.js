@@ -10,6 +10,9 @@
 
 /** @typedef {{isItem: boolean, text: string}} Block */
 
+/** @param {string} text */
+export const oneLine = (text) => text.replace(/\s+/g, ' ').trim();
+
 /** Collects paragraphs and tables; tables may stand in the cells of tables. */
 export class Blocks {
   #styleOf;
@@ -32,11 +35,14 @@ export class Blocks {
 
   /** @param {Paragraph} paragraph */
   addParagraph(paragraph) {
-    const text = paragraph.text.replace(/[ \t]+$/gm, '').replace(/^\n+|\s+$/g, '');
+    const text = paragraph.text
+      .replace(/(?<![ \t])[ \t]+$/gm, '')
+      .replace(/^\n+/, '')
+      .trimEnd();
     if (!text) return;
     const style = this.#styleOf(paragraph.style);
     const list = paragraph.list || style.list || '0'; // 0 takes a paragraph out of its style's list
-    if (style.heading) this.#add(`${'#'.repeat(style.heading)} ${text.replace(/\s*\n\s*/g, ' ')}`);
+    if (style.heading) this.#add(`${'#'.repeat(style.heading)} ${oneLine(text)}`);
     else if (list !== '0') this.#add(this.#item(list, paragraph.level || style.level || '0', text), true);
     else this.#add(text);
   }
@@ -56,7 +62,7 @@ export class Blocks {
   closeCell() {
     if (this.#places.length < 2) return;
     const cell = this.#places.pop() ?? [];
-    const text = cell.map((block) => block.text.replace(/\s*\n\s*/g, ' ')).join(' ');
+    const text = cell.map((block) => oneLine(block.text)).join(' ');
     this.#tables.at(-1)?.at(-1)?.push(text.replaceAll('|', '\\|'));
   }
 

@@ -8,8 +8,8 @@ const B = 0.75;
 const BEFORE = 0.4; // weight of the words of the question before: "And in 2023?" means little alone
 
 /** Scripts that put no blanks between words: their runs are taken as pairs of letters. */
-const UNSPACED =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}ー]+/gu;
+const SCRIPTS = ['Han', 'Hiragana', 'Katakana', 'Hangul', 'Thai', 'Lao', 'Khmer', 'Myanmar'];
+const UNSPACED = new RegExp(`[ー${SCRIPTS.map((name) => `\\p{Script=${name}}`).join('')}]+`, 'gu');
 const WORD = /[\p{L}\p{N}\p{M}]+/gu;
 
 /**

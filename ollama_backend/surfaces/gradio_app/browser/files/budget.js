@@ -108,7 +108,7 @@ export function roundAbout(/** @type {number} */ count) {
  * The words for what files cost.
  *
  * @param {{tokens: number, free: number, seconds: number | null}} cost
- * @returns {{key: string, values: Record<string, number>}[]} keys of the words; `seconds` is shown as a duration
+ * @returns {{key: string, values: Record<string, number>}[]} keys of the words
  */
 export function costWords({ tokens, free, seconds }) {
   const fits = tokens <= free;
@@ -116,6 +116,6 @@ export function costWords({ tokens, free, seconds }) {
   const words = [
     { key: fits ? 'file.cost' : 'file.costTooMuch', values: { tokens: roundAbout(tokens), free: roundAbout(free) } },
   ];
-  if (fits && seconds !== null && seconds >= 5) words.push({ key: 'file.readingTime', values: { seconds } });
+  if (fits && seconds !== null && seconds >= 5) words.push({ key: 'file.readingTime', values: { estimate: seconds } });
   return words;
 }

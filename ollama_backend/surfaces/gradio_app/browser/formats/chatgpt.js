@@ -43,7 +43,11 @@ function foundIn(id, node, now) {
   };
 }
 
-/** Whose message it is; none where nobody was to read it, as calls of tools. @param {Record<string, unknown>} message */
+/**
+ * Whose message it is; none where nobody was to read it, as calls of tools.
+ *
+ * @param {Record<string, unknown>} message
+ */
 function roleOf(message) {
   const role = isObject(message.author) ? message.author.role : '';
   const isHidden = isObject(message.metadata) && message.metadata.is_visually_hidden_from_conversation === true;

@@ -46,7 +46,12 @@ export function linked(found, about, origin) {
   return { conversation: think === undefined ? conversation : { ...conversation, think }, messages, pictures };
 }
 
-/** @param {Found} found @param {Pick<import('../tree.js').Message, 'id' | 'conversation' | 'parent' | 'at'>} place @param {Map<string, string>} pictures @param {Origin} origin */
+/**
+ * @param {Found} found
+ * @param {Pick<import('../tree.js').Message, 'id' | 'conversation' | 'parent' | 'at'>} place
+ * @param {Incoming['pictures']} pictures takes the pictures of the message
+ * @param {Origin} origin
+ */
 function messageOf({ role, text, images = [], ...rest }, place, pictures, origin) {
   const ids = images.map((url) => {
     const id = origin.newId();

@@ -32,7 +32,8 @@
  * What a reader of a format finds about a conversation; `head` is the id, in the file, of the last message that was
  * shown, and nothing is known of the types of `title` and `head`.
  *
- * @typedef {Omit<Partial<import('../tree.js').Conversation>, 'title' | 'head'> & {title: unknown, head?: unknown}} About
+ * @typedef {Partial<import('../tree.js').Conversation>} Known
+ * @typedef {Omit<Known, 'title' | 'head'> & {title: unknown, head?: unknown}} About
  */
 
 /** Where ids and the time come from. @typedef {{newId: () => string, now: number}} Origin */

@@ -11,7 +11,8 @@ article { margin: 1.5rem 0; overflow-wrap: anywhere; }
 article > header, footer, .note { font-size: .85rem; opacity: .75; }
 .user > .text { white-space: pre-wrap; padding: .7rem 1rem; border-radius: .8rem; }
 .user > .text, pre { background: color-mix(in srgb, currentColor 8%, transparent); }
-pre { padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; overflow-wrap: normal; direction: ltr; text-align: left; }
+pre { padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; overflow-wrap: normal; }
+pre { direction: ltr; text-align: left; }
 code, pre { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .9em; }
 table { border-collapse: collapse; display: block; max-width: 100%; overflow-x: auto; }
 th, td { border: 1px solid var(--line); padding: .3rem .6rem; }
@@ -77,9 +78,8 @@ function articleOf({ role, text, html, thinking, model, note, images = [], files
   const who = role === 'user' ? t('share.you') : (model ?? t('share.assistant'));
   const parts = [`<header>${escapeHtml(who)}</header>`];
   if (thinking) {
-    parts.push(
-      `<details><summary>${escapeHtml(t('share.thinking'))}</summary><div dir="auto">${escapeHtml(thinking)}</div></details>`,
-    );
+    const summary = `<summary>${escapeHtml(t('share.thinking'))}</summary>`;
+    parts.push(`<details>${summary}<div dir="auto">${escapeHtml(thinking)}</div></details>`);
   }
   for (const url of images) {
     if (url.startsWith('data:image/'))

@@ -60,7 +60,8 @@ test('paragraphs, headings in any language, breaks and tabs', async () => {
   const archive = docx(
     paragraph('Title &amp; more', '<w:pStyle w:val="berschrift2"/>') +
       paragraph('Own', '<w:pStyle w:val="Mine"/>') +
-      '<w:p><w:pPr><w:tabs><w:tab w:val="left"/></w:tabs></w:pPr><w:r><w:t>one</w:t><w:tab/><w:t>two</w:t><w:br/><w:t>three</w:t></w:r></w:p>' +
+      '<w:p><w:pPr><w:tabs><w:tab w:val="left"/></w:tabs></w:pPr>' +
+      '<w:r><w:t>one</w:t><w:tab/><w:t>two</w:t><w:br/><w:t>three</w:t></w:r></w:p>' +
       '<w:p/>',
     { 'word/styles.xml': styles },
   );
@@ -75,7 +76,8 @@ test('lists count, go deeper and take their kind from numbering or style', async
     '<w:num w:numId="2"><w:abstractNumId w:val="7"/></w:num></w:numbering>';
   const item = (text, level) => paragraph(text, `<w:numPr><w:ilvl w:val="${level}"/><w:numId w:val="2"/></w:numPr>`);
   const styles =
-    '<w:styles><w:style w:styleId="L"><w:name w:val="List Bullet"/><w:pPr><w:numPr><w:numId w:val="9"/></w:numPr></w:pPr></w:style></w:styles>';
+    '<w:styles><w:style w:styleId="L"><w:name w:val="List Bullet"/>' +
+    '<w:pPr><w:numPr><w:numId w:val="9"/></w:numPr></w:pPr></w:style></w:styles>';
   const archive = docx(
     item('first', 0) +
       item('deep', 1) +
@@ -102,7 +104,8 @@ test('deleted, moved and hidden text and fallbacks are left out, text boxes and 
     '<w:p><w:r><w:t>kept </w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>' +
     '<w:moveFrom><w:r><w:t>moved</w:t></w:r></w:moveFrom><w:ins><w:r><w:t>new</w:t></w:r></w:ins>' +
     '<w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r><w:r><w:t>!</w:t><w:footnoteReference w:id="4"/></w:r>' +
-    '<mc:AlternateContent><mc:Choice><w:drawing><w:txbxContent><w:p><w:r><w:t>box</w:t></w:r></w:p></w:txbxContent></w:drawing></mc:Choice>' +
+    '<mc:AlternateContent><mc:Choice><w:drawing><w:txbxContent>' +
+    '<w:p><w:r><w:t>box</w:t></w:r></w:p></w:txbxContent></w:drawing></mc:Choice>' +
     '<mc:Fallback><w:pict><w:p><w:r><w:t>box</w:t></w:r></w:p></w:pict></mc:Fallback></mc:AlternateContent></w:p>';
   const footnotes = `<w:footnotes><w:footnote w:id="4">${paragraph('A note.')}</w:footnote></w:footnotes>`;
   const read = await readDocx(docx(body, { 'word/footnotes.xml': footnotes }));

@@ -135,7 +135,8 @@ test('Markdown comes in as it went out, marks and headings in texts included', a
 
 test('Markdown that this page wrote before is read', async () => {
   const old =
-    '# First\n\n<!-- user -->\n**You**\n\n\\# not a title\n\\<!-- user -->\n\n<!-- assistant -->\n**guide**\n\nYes.\n\n# Second\n\n<!-- user -->\n**You**\n\nHi\n';
+    '# First\n\n<!-- user -->\n**You**\n\n\\# not a title\n\\<!-- user -->\n\n' +
+    '<!-- assistant -->\n**guide**\n\nYes.\n\n# Second\n\n<!-- user -->\n**You**\n\nHi\n';
   const { list } = await read(old);
   assert.deepEqual(list.map(shown), [['user: # not a title\n<!-- user -->', 'assistant: Yes.'], ['user: Hi']]);
 });

@@ -87,7 +87,8 @@ test('Open WebUI: the tree, thinking, pictures and the pin', async () => {
     [id]: { id, parentId, childrenIds: [], role, content, timestamp: 1_700_000_000, ...more },
   });
   const thinking =
-    '<details type="reasoning" done="true" duration="7">\n<summary>Thought for 7 seconds</summary>\n&gt; One &lt;b&gt;\n> Two\n</details>\n';
+    '<details type="reasoning" done="true" duration="7">\n<summary>Thought for 7 seconds</summary>\n' +
+    '&gt; One &lt;b&gt;\n> Two\n</details>\n';
   const incoming = await one({
     id: 'x',
     title: 'Cats',

@@ -280,6 +280,11 @@ export const en = {
   'share.picture': 'Attached picture',
   'share.footer': 'Saved on {date}. Written by a language model; it may be wrong.',
 
+  // Reading aloud
+  'speech.code': 'Code, left out.',
+  'speech.formula': 'Formula, left out.',
+  'speech.noVoice': 'This device has no voice for this language.',
+
   // Use from code
   'snippets.title': 'Use from code',
   'snippets.hint': 'The same model, from your own programs.',

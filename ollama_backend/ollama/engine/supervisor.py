@@ -109,7 +109,7 @@ class Engine:
         host = self._settings.host
         while may_listen(host) and not await answers(host):
             if not await listens(host):
-                return False
+                return self._settings.is_one_of_several  # with several hosts nothing is started
             if self.reason != STRANGER:
                 log.warning(STRANGER)
             self._report(STRANGER)

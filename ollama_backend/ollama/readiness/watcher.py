@@ -35,13 +35,15 @@ class Readiness:
     was known of its slots holds any more.
     """
 
-    def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
+    def __init__(
+        self, settings: Settings, client: OllamaClient, engine: Engine, changes: Changes | None = None
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._client = client
         self._state = ServerStatus()
         self._returns = self._seen_epoch = 0
-        self.changes = Changes()
+        self.changes = changes or Changes()
         self._warmed = False
         self._listed_at = self._ran_at = 0.0
         self._pull: Pull | None = None
@@ -73,6 +75,21 @@ class Readiness:
     def epoch(self) -> int:
         """How often Ollama has begun to answer."""
         return self._engine.starts + self._returns
+
+    @property
+    def is_up(self) -> bool:
+        """Whether Ollama answers."""
+        return self._presence.there
+
+    def installed(self, model: str) -> str | None:
+        """Return the name under which a model is installed, None where it is not or Ollama is away."""
+        if not self._presence.there:
+            return None
+        return self._catalogue.find(model) or (self._catalogue.sent(model) if self._settings.is_cloud else None)
+
+    def is_loaded(self, model: str) -> bool:
+        """Tell whether a model is known to be loaded; the cloud loads its models itself."""
+        return self._in_cloud(model) or self._loads.known(model)
 
     @property
     def owns(self) -> bool:

@@ -91,6 +91,7 @@ def main() -> int:
     server = Server(config, space)
     try:
         bound = config.bind_socket()
+        bound.set_inheritable(False)  # an engine that outlived this process would keep the port
     except SystemExit:
         print(f"PORT: {settings.port} cannot be used; set it to a port that is free.", file=sys.stderr)
         return 2

@@ -1,22 +1,20 @@
 """Settings: read once from the environment and `.env`, and checked all together."""
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import dotenv
-import limits
 
+from ollama_backend import parsers
 from ollama_backend.auth import generate_key
-from ollama_backend.formats import is_cloud, model_name, parse_duration, parse_host
+from ollama_backend.formats import is_cloud, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
 SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY")
-_HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
 
 class SettingsError(Exception):
@@ -25,87 +23,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def _whole(low: int, high: int = 10**9) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-            raise ValueError(f"is not a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(**meanings: Any) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        if text.lower() not in meanings:
-            raise ValueError(f"is none of {', '.join(meanings)}")
-        return meanings[text.lower()]
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        return max(0.0, parse_duration(text))
-    except ValueError:
-        raise ValueError("is not a duration; write it as 90s, 5m or 1h30m") from None
-
-
-def _host(text: str) -> str:
-    try:
-        return parse_host(text)
-    except ValueError as exc:
-        raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    keys = _list(text)
-    if not keys or not all(key.isascii() and key.isprintable() for key in keys):
-        raise ValueError("must be printable ASCII, several keys separated by commas")
-    return keys
-
-
-def _secret(text: str) -> str:
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError("must be printable ASCII")
-    return text
-
-
-def _models(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_list(text)))
-
-
-def _rate(text: str) -> str | None:
-    if text.lower() == "off":
-        return None
-    try:
-        limits.parse(text)
-    except ValueError:
-        raise ValueError("is not a rate; write it as 60/minute, or off") from None
-    return text
-
-
-def _frame_ancestors(text: str) -> str:
-    if re.search(r"[;,\x00-\x1f\x7f]", text) or not text.isascii():
-        raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
-    return text
-
-
-def _gguf(text: str) -> str:
-    if text.startswith("hf://"):
-        if not _HUB_FILE.fullmatch(text):
-            raise ValueError("does not name a file; write it as hf://owner/repository/file.gguf")
-        return text
-    if not Path(text).expanduser().is_file():
-        raise ValueError(
-            "is no file that can be read; give the path of a GGUF file, or hf://owner/repository/file.gguf"
-        )
-    return str(Path(text).expanduser().resolve())
 
 
 def setting(name: str, parse: Callable[[str], Any], default: Any = MISSING, *, secret: bool = False) -> Any:
@@ -118,33 +35,51 @@ def setting(name: str, parse: Callable[[str], Any], default: Any = MISSING, *, s
 class Settings:
     """Every setting, as parsed; durations are in seconds. Secrets never show in the representation."""
 
-    host: str = setting("OLLAMA_HOST", _host, "http://127.0.0.1:11434")
+    hosts: tuple[parsers.HostPlaces, ...] = setting(
+        "OLLAMA_HOST", parsers.hosts, (parsers.HostPlaces("http://127.0.0.1:11434"),)
+    )
     named_model: str | None = setting("OLLAMA_MODEL", str, None)
-    keys: tuple[str, ...] = setting("OLLAMA_API_KEY", _keys, (), secret=True)
-    cloud_key: str | None = setting("OLLAMA_CLOUD_API_KEY", _secret, None, secret=True)
-    given_parallel: int | None = setting("OLLAMA_NUM_PARALLEL", _whole(1, 1000), None)
-    load_timeout: float = setting("OLLAMA_LOAD_TIMEOUT", _seconds, 300.0)
-    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", _list, ("*",))
-    owns: bool | None = setting("CHAT_OWNS_OLLAMA", _one_of(yes=True, no=False), None)
-    access: Literal["key", "open"] = setting("CHAT_ACCESS", _one_of(key="key", open="open"), "key")
-    models: tuple[str, ...] = setting("CHAT_MODELS", _models, ())
+    keys: tuple[str, ...] = setting("OLLAMA_API_KEY", parsers.keys, (), secret=True)
+    cloud_key: str | None = setting("OLLAMA_CLOUD_API_KEY", parsers.secret, None, secret=True)
+    given_parallel: int | None = setting("OLLAMA_NUM_PARALLEL", parsers.whole(1, 1000), None)
+    load_timeout: float = setting("OLLAMA_LOAD_TIMEOUT", parsers.seconds, 300.0)
+    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
+    owns: bool | None = setting("CHAT_OWNS_OLLAMA", parsers.one_of(yes=True, no=False), None)
+    access: Literal["key", "open"] = setting("CHAT_ACCESS", parsers.one_of(key="key", open="open"), "key")
+    models: tuple[str, ...] = setting("CHAT_MODELS", parsers.models, ())
     system_prompt: str | None = setting("CHAT_SYSTEM_PROMPT", str, None, secret=True)
-    max_waiting: int = setting("CHAT_MAX_WAITING", _whole(0), 32)
-    rate_limit: str | None = setting("CHAT_RATE_LIMIT", _rate, "60/minute")
-    max_tokens: int = setting("CHAT_MAX_TOKENS", _whole(1), 4096)
-    resume_seconds: float = setting("CHAT_RESUME_SECONDS", _seconds, 60.0)
-    silence_timeout: float = setting("CHAT_SILENCE_TIMEOUT", _seconds, 600.0)
-    given_proxies: int | None = setting("CHAT_TRUSTED_PROXIES", _whole(0, 100), None)
-    frame_ancestors: str = setting("CHAT_FRAME_ANCESTORS", _frame_ancestors, "*")
-    gguf: str | None = setting("CHAT_GGUF", _gguf, None)
-    port: int = setting("PORT", _whole(1, 65535), 7860)
+    max_waiting: int = setting("CHAT_MAX_WAITING", parsers.whole(0), 32)
+    rate_limit: str | None = setting("CHAT_RATE_LIMIT", parsers.rate, "60/minute")
+    max_tokens: int = setting("CHAT_MAX_TOKENS", parsers.whole(1), 4096)
+    resume_seconds: float = setting("CHAT_RESUME_SECONDS", parsers.seconds, 60.0)
+    silence_timeout: float = setting("CHAT_SILENCE_TIMEOUT", parsers.seconds, 600.0)
+    given_proxies: int | None = setting("CHAT_TRUSTED_PROXIES", parsers.whole(0, 100), None)
+    frame_ancestors: str = setting("CHAT_FRAME_ANCESTORS", parsers.frame_ancestors, "*")
+    gguf: str | None = setting("CHAT_GGUF", parsers.gguf, None)
+    port: int = setting("PORT", parsers.whole(1, 65535), 7860)
     generated_key: bool = False
+    is_one_of_several: bool = False  # these settings are for one of several hosts
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.keys:
             object.__setattr__(self, "keys", (generate_key(),))
             object.__setattr__(self, "generated_key", True)
+
+    @property
+    def host(self) -> str:
+        """The base URL of the only host, or of the first."""
+        return self.hosts[0].url
+
+    @property
+    def host_places(self) -> list[tuple[str, int]]:
+        """The base URL and the places of every host."""
+        hosts = self.hosts[:1] if self.gguf else self.hosts
+        return [(host.url, host.places or self.num_parallel) for host in hosts]
+
+    def for_host(self, url: str) -> "Settings":
+        """Return these settings for one of the hosts alone."""
+        return replace(self, hosts=(parsers.HostPlaces(url),), is_one_of_several=len(self.hosts) > 1)
 
     @property
     def model(self) -> str:

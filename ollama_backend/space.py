@@ -16,9 +16,7 @@ from ollama_backend.chat.record import log_request
 from ollama_backend.chat.sessions import Sessions
 from ollama_backend.chat.slots import SlotPolicy, Slots
 from ollama_backend.errors import NotFound
-from ollama_backend.ollama.client import OllamaClient
-from ollama_backend.ollama.engine.supervisor import Engine
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.dispatch import PathDispatcher
 from ollama_backend.surfaces.asgi.exchange import Exchange, route
@@ -74,20 +72,19 @@ class Space:
         settings, stack = self.settings, self._stack
         self.registry = CollectorRegistry()
         self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
-        self.client = OllamaClient(settings.host, settings.cloud_key)
-        stack.push_async_callback(self.client.close)
-        self.engine = Engine(settings, self.client)
-        self.readiness = Readiness(settings, self.client, self.engine)
+        self.hosts = Hosts(settings)
+        stack.push_async_callback(self.hosts.close)
         stack.push_async_callback(self._stop_watching)
-        self.slots = Slots(self.client, self.readiness, settings.num_parallel, slot_policy)
-        stack.push_async_callback(self.slots.close)
-        self.line = Line(settings.num_parallel, settings.max_waiting)
-        self.embed_line = Line(settings.num_parallel, settings.max_waiting)
-        self.answers = Answers(self.client, silence=settings.silence_timeout)
+        self.slots = [Slots(host.client, host.readiness, host.places, slot_policy) for host in self.hosts]
+        for slots in self.slots:
+            stack.push_async_callback(slots.close)
+        self.line = Line(self.hosts.choose, settings.max_waiting)
+        self.embed_line = Line(self.hosts.choose, settings.max_waiting)
+        self.answers = Answers(silence=settings.silence_timeout)
         stack.push_async_callback(self.answers.close)
         self.admission = Admission(
             self.gate,
-            self.readiness,
+            self.hosts,
             self.line,
             self.embed_line,
             self.slots,
@@ -99,11 +96,11 @@ class Space:
         """Create the surfaces and return the app that dispatches to them."""
         settings, stack = self.settings, self._stack
         lines = {"generations": self.line, "embeddings": self.embed_line}
-        metrics = Metrics(self.gate, self.registry, lines, self.readiness)
+        metrics = Metrics(self.gate, self.registry, lines, self.hosts)
         chat_api = ChatApi(settings, self.admission, self.answers, heartbeats)
-        passthrough = PassThrough(settings, self.client, self.readiness, self.admission, heartbeats)
+        passthrough = PassThrough(settings, self.hosts, self.admission, heartbeats)
         stack.callback(passthrough.close)
-        context = RealtimeContext(settings, self.admission, self.answers, self.readiness, self.sessions)
+        context = RealtimeContext(settings, self.admission, self.answers, self.hosts, self.sessions)
         exact: dict[str, ASGIApp] = {
             "/chat_api": route(chat_api),
             "/health": route(metrics.health),
@@ -114,7 +111,7 @@ class Space:
         self.page: GradioApp | None = None
         rest = route(_no_route)
         if page:
-            rest = self.page = GradioApp(settings, self.admission, self.answers, self.readiness)
+            rest = self.page = GradioApp(settings, self.admission, self.answers, self.hosts)
             stack.push_async_callback(self.page.close)
             pdf_text = PdfText(settings, self.admission)
             stack.push_async_callback(pdf_text.close)
@@ -128,7 +125,8 @@ class Space:
 
     def start(self) -> None:
         """Begin to look after the engine and its models, and to create the page."""
-        self._watching = [asyncio.create_task(part.run()) for part in (self.engine, self.readiness)]
+        parts = [part for host in self.hosts for part in (host.engine, host.readiness)]
+        self._watching = [asyncio.create_task(part.run()) for part in (*parts, self.admission)]
         if self.page:
             self.page.start()
 

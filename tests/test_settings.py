@@ -112,3 +112,13 @@ def test_where_people_find_the_page() -> None:
     space = load({"SPACE_ID": "a/b", "SPACE_HOST": "a-b.hf.space,chat.example.com"})
     assert (space.public_url, space.trusted_proxies) == ("https://a-b.hf.space", 1)
     assert load({"GRADIO_SERVER_PORT": "7870"}).port == 7870
+
+
+def test_several_hosts_with_their_places() -> None:
+    """`OLLAMA_HOST` takes a list; a host without places has `OLLAMA_NUM_PARALLEL`; the first is `host`."""
+    settings = load({"OLLAMA_HOST": "gpu-1=4, gpu-2:11500 ,https://far.example=2", "OLLAMA_NUM_PARALLEL": "3"})
+    assert settings.host_places == [("http://gpu-1:11434", 4), ("http://gpu-2:11500", 3), ("https://far.example", 2)]
+    assert settings.host == "http://gpu-1:11434" and settings.for_host("http://gpu-2:11500").is_one_of_several
+    for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
+        with pytest.raises(SettingsError, match="OLLAMA_HOST"):
+            load({"OLLAMA_HOST": wrong})

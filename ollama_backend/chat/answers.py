@@ -5,12 +5,11 @@ import contextlib
 import time
 from contextlib import aclosing
 
-from ollama_backend.chat.admission import Request
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.chat.conversation import ChatRequest
-from ollama_backend.errors import NotFound
-from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.chat.request import Request
+from ollama_backend.errors import BackendError, NotFound
 
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20
@@ -23,8 +22,7 @@ class Answers:
     `silence` is the longest silence of Ollama in seconds, 0 for no limit.
     """
 
-    def __init__(self, client: OllamaClient, *, silence: float) -> None:
-        self._client = client
+    def __init__(self, *, silence: float) -> None:
         self._silence = silence or None
         self._named: dict[str, Answer] = {}
         self._live: set[Answer] = set()
@@ -41,12 +39,14 @@ class Answers:
             raise NotFound("There is no such answer any more.")
         return answer
 
-    def start(self, chat: ChatRequest, request: Request, *, grace: float = 0.0, keeps_deltas: bool = False) -> Answer:
+    async def start(
+        self, chat: ChatRequest, request: Request, *, grace: float = 0.0, keeps_deltas: bool = False
+    ) -> Answer:
         """Start an answer now. Raises what `Request.enter` raises.
 
         Every later failure is the answer's own `error`.
         """
-        request.enter(chat.model)
+        await request.enter(chat.model, conversation=chat.conversation(request.caller))
         answer = Answer(
             lambda own: self._write(own, request, chat),
             owner=request.caller.key,
@@ -57,14 +57,16 @@ class Answers:
         self._adopt(answer, request)
         return answer
 
-    def start_named(self, name: str, chat: ChatRequest, request: Request, *, grace: float) -> Answer:
+    async def start_named(self, name: str, chat: ChatRequest, request: Request, *, grace: float) -> Answer:
         """Start an answer that can be found by its name, or return the one that has this name already.
 
         It waits for a model that is being pulled and for an Ollama that is away. Raises RateLimited and ShuttingDown.
         """
         if name in self._named:
             return self.find(name, request.caller.key)
-        request.count()
+        await request.count()
+        if name in self._named:  # started meanwhile
+            return self.find(name, request.caller.key)
         answer = Answer(lambda own: self._prepare(own, request, chat), owner=request.caller.key, grace=grace)
         self._adopt(answer, request)
         self._named[name] = answer
@@ -99,19 +101,25 @@ class Answers:
             self.find(name, owner).stop(reason)
 
     async def _prepare(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
-        await request.enter_when_ready(chat.model, answer.move)
+        await request.enter_when_ready(chat.model, answer.move, chat.conversation(request.caller))
         answer.move(AnswerState.WAITING, request.position)
         await self._write(answer, request, chat)
 
     async def _write(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
-        answer.model = request.model
-        async with (
-            request.place(answer.move) as slot,
-            aclosing(self._client.chat(chat.body(request.model), self._silence)) as chunks,
-        ):
-            async for chunk in chunks:
-                slot.progress(finished=chunk.done)
-                answer.add(chunk)
+        while True:
+            try:
+                return await self._write_once(answer, request, chat)
+            except BackendError:
+                if not request.passed_over:
+                    raise
+
+    async def _write_once(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
+        async with request.place(answer.move) as place:
+            answer.model = request.model
+            async with aclosing(place.host.client.chat(chat.body(place.model), self._silence)) as chunks:
+                async for chunk in chunks:
+                    place.slot.progress(finished=chunk.done)
+                    answer.add(chunk)
 
     def _forget_old(self) -> None:
         """Keep finished answers within their number, bytes and age."""

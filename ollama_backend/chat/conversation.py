@@ -1,9 +1,11 @@
 """Chat requests: messages, options within their limits, and the history of a session."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ollama_backend.auth import Caller
 from ollama_backend.errors import BadRequest
 
 # Ollama loads a model anew when one of these differs from what runs (server/sched.go, needsReload).
@@ -32,6 +34,13 @@ class ChatRequest:
         """Return the body for Ollama's `/api/chat`, with the model's installed name."""
         body: dict[str, Any] = {"model": model, "messages": list(self.messages), "options": dict(self.options)}
         return body if self.think is None else {**body, "think": self.think}
+
+    def conversation(self, caller: Caller) -> str:
+        """Return a name for the conversation that this request continues: every turn of it begins alike."""
+        roles = [message["role"] for message in self.messages]
+        until = roles.index("user") + 1 if "user" in roles else 1
+        first = [str(message.get("content", ""))[:1000] for message in self.messages[:until]]
+        return hashlib.sha256("\0".join((caller.key, caller.address, *first)).encode("utf-8", "replace")).hexdigest()
 
 
 def checked_request(

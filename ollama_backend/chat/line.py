@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from sortedcontainers import SortedDict
 
@@ -12,44 +13,60 @@ from ollama_backend.errors import LineFull
 RETRY_SECONDS = 10.0
 POSITION_SECONDS = 0.5
 POSITIONS_A_SECOND = 4000.0  # above this many waiting requests, each looks at its position less often
+LOOK_AHEAD = 16  # requests behind the first that may go before it, when no host has a place for its model
+
+Choose = Callable[[str, str, Mapping[int, int]], int | None]
 
 
 class Ticket:
-    """One request in the line."""
+    """One request in the line; `host` is the number of the host that it may use, None while it waits.
 
-    def __init__(self, line: "Line", caller: Caller, order: tuple[float, int]) -> None:
+    `model` and `conversation` decide between hosts.
+    """
+
+    def __init__(self, line: "Line", caller: Caller, order: tuple[float, int], model: str, conversation: str) -> None:
         self.caller = caller
         self.order = order
+        self.model = model
+        self.conversation = conversation
+        self.host: int | None = None
         self._line = line
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def has_place(self) -> bool:
         """Whether this request may run."""
-        return self._turn.done()
+        return self.host is not None
 
     @property
     def position(self) -> int:
         """The position in the line, from 1; 0 once it may run."""
         return self._line.position(self)
 
-    def call(self) -> None:
-        """Give this request a place."""
+    def call(self, host: int) -> None:
+        """Give this request a place on a host."""
+        self.host = host
         self._turn.set_result(None)
 
-    async def turn(self, report: Callable[[int], None]) -> None:
-        """Return when this request may run; `report` is called with its position whenever that has changed.
+    def send_back(self) -> None:
+        """Take the place away; the request waits again, in its old order."""
+        self.host = None
+        self._turn = asyncio.get_running_loop().create_future()
 
-        The position is looked at twice a second instead of being announced: announcing would touch every waiting
-        request whenever one of them leaves.
+    async def turn(self, report: Callable[[int], None]) -> int:
+        """Return the number of the host once this request may run.
+
+        `report` is called with the position whenever that has changed. It is looked at twice a second instead of being
+        announced: announcing would touch every waiting request whenever one of them leaves.
         """
         reported = 0
-        while not self.has_place:
+        while self.host is None:
             if (position := self.position) != reported:
                 reported = position
                 report(position)
             pause = max(self._line.position_seconds, self._line.waiting / POSITIONS_A_SECOND)
             await asyncio.wait({self._turn}, timeout=pause)
+        return self.host
 
     def leave(self) -> None:
         """Leave the line, or give the place back. May be called again."""
@@ -57,20 +74,23 @@ class Ticket:
 
 
 class Line:
-    """Lets `places` requests run and `max_waiting` wait.
+    """Lets as many requests run as there are places, and `max_waiting` wait.
 
-    Start-time fair queueing: a caller's requests stand in successive rounds, and a new caller's first request stands
-    in the round that is being served. The round advances with every request that ends, by its caller's share. So
-    callers take turns, the requests of one caller stay in order, and nobody starves behind callers who keep coming.
-    Every operation takes O(log n) for n waiting requests. Each of them looks at its position every `position_seconds`.
+    `choose` returns the number of the host for a model and a conversation, given how many requests run on each host;
+    None while there is no place for it. Start-time fair queueing: a caller's requests stand in successive rounds, and
+    a new caller's first request stands in the round that is being served. The round advances with every request that
+    ends, by its caller's share. So callers take turns, the requests of one caller stay in order, and nobody starves
+    behind callers who keep coming. Every operation takes O(log n) for n waiting requests. Each of them looks at its
+    position every `position_seconds`.
     """
 
-    def __init__(self, places: int, max_waiting: int, *, position_seconds: float = POSITION_SECONDS) -> None:
+    def __init__(self, choose: Choose, max_waiting: int, *, position_seconds: float = POSITION_SECONDS) -> None:
         self.position_seconds = position_seconds
-        self._places = places
+        self._choose = choose
         self._max_waiting = max_waiting
         self._waiting: SortedDict[tuple[float, int], Ticket] = SortedDict()
         self._running: set[Ticket] = set()
+        self._busy: Counter[int] = Counter()
         self._rounds: dict[Caller, float] = {}
         self._present: Counter[Caller] = Counter()
         self._round = 0.0
@@ -86,41 +106,67 @@ class Line:
         """How many requests hold a place."""
         return len(self._running)
 
-    def enter(self, caller: Caller) -> Ticket:
+    def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
         """Take a ticket. Raises LineFull."""
-        must_wait = bool(self._waiting) or len(self._running) >= self._places
-        if must_wait and len(self._waiting) >= self._max_waiting:
+        self._arrivals += 1
+        order = max(self._round, self._rounds.get(caller, -1) + 1)
+        ticket = Ticket(self, caller, (order, self._arrivals), model, conversation)
+        self._waiting[ticket.order] = ticket
+        self._present[caller] += 1
+        before, self._rounds[caller] = self._rounds.get(caller), order
+        self.serve()
+        if not ticket.has_place and len(self._waiting) > self._max_waiting:
+            del self._waiting[ticket.order]
+            self._forget(caller)
+            if before is not None:
+                self._rounds[caller] = before
             raise LineFull(
                 f"{len(self._waiting)} requests are already waiting. Try again in a moment.", retry_after=RETRY_SECONDS
             )
-        self._arrivals += 1
-        order = max(self._round, self._rounds.get(caller, -1) + 1)
-        self._rounds[caller] = order
-        self._present[caller] += 1
-        ticket = Ticket(self, caller, (order, self._arrivals))
-        self._waiting[ticket.order] = ticket
-        self._serve()
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Take a ticket out of the line; a place that it held goes to the next."""
         if ticket in self._running:
-            self._running.remove(ticket)
+            self._release(ticket)
             self._round += 1 / len(self._present)
         elif self._waiting.pop(ticket.order, None) is None:
             return
-        self._present[ticket.caller] -= 1
-        if not self._present[ticket.caller]:
-            del self._present[ticket.caller], self._rounds[ticket.caller]
-        self._serve()
+        self._forget(ticket.caller)
+        self.serve()
+
+    def send_back(self, ticket: Ticket) -> None:
+        """Give the place of a running request back and let it wait for another, in its old order."""
+        self._release(ticket)
+        ticket.send_back()
+        self._waiting[ticket.order] = ticket
+        self.serve()
+
+    def _release(self, ticket: Ticket) -> None:
+        self._running.remove(ticket)
+        self._busy[ticket.host or 0] -= 1
+
+    def _forget(self, caller: Caller) -> None:
+        self._present[caller] -= 1
+        if not self._present[caller]:
+            del self._present[caller], self._rounds[caller]
 
     def position(self, ticket: Ticket) -> int:
         """Return a ticket's position in the line, from 1; 0 when it does not wait."""
         return self._waiting.index(ticket.order) + 1 if ticket.order in self._waiting else 0
 
-    def _serve(self) -> None:
-        while self._waiting and len(self._running) < self._places:
-            _, ticket = self._waiting.popitem(0)
+    def serve(self) -> None:
+        """Give free places to the requests whose turn it is. Called again when what is known of the hosts changes."""
+        while found := next(self._servable(), None):
+            ticket, host = found
+            del self._waiting[ticket.order]
             self._round = max(self._round, ticket.order[0])
             self._running.add(ticket)
-            ticket.call()
+            self._busy[host] += 1
+            ticket.call(host)
+
+    def _servable(self) -> Iterator[tuple[Ticket, int]]:
+        for ticket in islice(self._waiting.values(), LOOK_AHEAD):
+            host = self._choose(ticket.model, ticket.conversation, self._busy)
+            if host is not None:
+                yield ticket, host

@@ -1,4 +1,4 @@
-"""How often one caller may start a generation."""
+"""The rate limit: how often one caller may start a generation."""
 
 import time
 
@@ -9,13 +9,13 @@ from ollama_backend.errors import RateLimited
 
 
 class Rate:
-    """A moving window per caller, such as `60/minute`; None lets everything pass."""
+    """Limits the generations per caller in a moving window, such as `60/minute`; None means no limit."""
 
     def __init__(self, rate: str | None) -> None:
         self._limit = limits.parse(rate) if rate else None
         self._window = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
 
-    def count(self, caller: Caller) -> None:
+    async def count(self, caller: Caller) -> None:
         """Count one generation. Raises RateLimited with the seconds until the next is allowed."""
         if self._limit is None or self._window.hit(self._limit, caller.key, caller.address):
             return

@@ -125,17 +125,17 @@ class Slots:
                 known.lost = 0
 
     @asynccontextmanager
-    async def hold(self, model: str) -> AsyncIterator[Slot]:
+    async def hold(self, model: str, slot: Slot) -> AsyncIterator[None]:
         """Wait for a loaded model with a free slot and hold that slot.
 
-        Report the progress of the answer to it. Leaving early marks the slot as suspect, unless Ollama had already
+        Report the progress of the answer to `slot`. Leaving early marks the slot as suspect, unless Ollama had already
         ended the stream.
         """
         known = self._models.setdefault(model_name(model), ModelSlots())
         await self._take(model, known)
-        slot = Slot()
+        slot.requested_at = time.monotonic()
         try:
-            yield slot
+            yield
         except OllamaTimeout:
             slot.progress()  # a slot that was silent for so long is not waited for again
             raise

@@ -9,6 +9,7 @@ from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import ChatRequest, checked_request, messages_for
+from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError
 from ollama_backend.ollama.wire import COUNTS, Chunk, timestamp
 from ollama_backend.settings import Settings
@@ -50,11 +51,11 @@ class ChatApi:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one prompt, as lines or as one object."""
-        with self._admission.request("/chat_api", exchange.request_id, lambda: exchange.status) as request:
+        with Request(self._admission, "/chat_api", exchange.request_id, lambda: exchange.status) as request:
             exchange.allow("POST")
             request.authenticate(exchange.headers, exchange.peer)
             body = parse_json(await exchange.body(), ChatBody)
-            answer = self._answers.start(chat_request(body, self._settings), request)
+            answer = await self._answers.start(chat_request(body, self._settings), request)
             with exchange.on_departure(lambda: answer.stop("left")):
                 if body.stream is False:
                     await self._send_whole(exchange, answer)

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from ollama_backend.auth import Gate
 from ollama_backend.chat.line import Line
 from ollama_backend.chat.record import Record
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
 FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -50,13 +50,11 @@ class RequestCounters:
 class Metrics(Collector):
     """The handlers of `/health` and `/metrics`; the lines and the state are read on request."""
 
-    def __init__(
-        self, gate: Gate, registry: CollectorRegistry, lines: Mapping[str, Line], readiness: Readiness
-    ) -> None:
+    def __init__(self, gate: Gate, registry: CollectorRegistry, lines: Mapping[str, Line], hosts: Hosts) -> None:
         self._gate = gate
         self._registry = registry
         self._lines = lines
-        self._readiness = readiness
+        self._hosts = hosts
         registry.register(self)
         ProcessCollector(registry=registry)
 
@@ -67,14 +65,17 @@ class Metrics(Collector):
         for name, line in self._lines.items():
             running.add_metric((name,), line.running)
             waiting.add_metric((name,), line.waiting)
-        ready = GaugeMetricFamily("ollamaspace_ready", "1 when the default model can be used.", labels=("status",))
-        ready.add_metric((self._readiness.status,), self._readiness.status == "ok")
+        ready = GaugeMetricFamily(
+            "ollamaspace_ready", "1 when the default model can be used on a host.", labels=("host", "status")
+        )
+        for host in self._hosts:
+            ready.add_metric((host.label, host.readiness.status), host.readiness.status == "ok")
         yield from (running, waiting, ready)
 
     async def health(self, exchange: Exchange) -> None:
         """Answer `GET /health` from memory."""
         exchange.allow("GET", "HEAD")
-        health = self._readiness.health()
+        health = self._hosts.health()
         if health.status == "ok":
             await exchange.whole(200, health)
         else:

@@ -31,7 +31,7 @@ async def test_a_whole_answer(fake_ollama: FakeOllama) -> None:
         deltas=[Delta(thinking="\n\nHm"), Delta(thinking=".\n"), Delta("\n"), Delta("\nYes"), Delta("!\n")]
     )
     async with parts(fake_ollama) as p:
-        answer = p.start(ChatRequest("guide", ASK.messages, think=True), ANNE)
+        answer = await p.start(ChatRequest("guide", ASK.messages, think=True), ANNE)
         await ending(answer)
     assert (answer.state, answer.text("thinking"), answer.text("content")) == (AnswerState.DONE, "Hm.\n", "Yes!\n")
     assert answer.last and answer.last.eval_count and answer.last.done_reason == "stop"
@@ -43,8 +43,8 @@ async def test_states_in_their_order(fake_ollama: FakeOllama) -> None:
     """Waiting, loading, reading, thinking, writing, done: each is seen by a reader that looks all the time."""
     fake_ollama.script(first_delay=0.05, token_delay=0.02)
     async with parts(fake_ollama) as p:
-        first = p.start(ASK, ANNE)
-        answer, seen = p.start(ChatRequest("guide", ASK.messages, think=True), BERT), []
+        first = await p.start(ASK, ANNE)
+        answer, seen = await p.start(ChatRequest("guide", ASK.messages, think=True), BERT), []
         with first.reader(), answer.reader() as reader:
             while not answer.ended:
                 await reader.changed()
@@ -57,7 +57,7 @@ async def test_many_followers_each_at_its_own_pace(fake_ollama: FakeOllama) -> N
     words = [f"w{n} " for n in range(100)]
     fake_ollama.script(content=words, token_delay=0.002, thinking="")
     async with parts(fake_ollama) as p:
-        answer = p.start(ASK, ANNE)
+        answer = await p.start(ASK, ANNE)
 
         async def read(pause: float) -> tuple[str, int]:
             with answer.reader() as reader:
@@ -91,12 +91,12 @@ async def test_a_failure_keeps_what_was_written(
     """Every way in which a stream can fail ends the answer as failed, with its text and a reason in words."""
     fake_ollama.script(content=["a ", "b ", "c ", "d "], thinking="", times=1, **script)  # type: ignore[arg-type]
     async with parts(fake_ollama, silence=0.3) as p:
-        answer = p.start(ASK, ANNE)
+        answer = await p.start(ASK, ANNE)
         await ending(answer)
         assert answer.state is AnswerState.FAILED and isinstance(answer.error, kind)
         assert answer.text("content") == ("a b c " if kept else "")
         assert "127.0.0.1" not in answer.error.message
-        after = p.start(ASK, ANNE)
+        after = await p.start(ASK, ANNE)
         await ending(after, 12)
         assert after.state is AnswerState.DONE
 
@@ -107,7 +107,7 @@ async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama) -> No
         for script in ({"first_delay": math.inf}, {"token_delay": 0.05, "content": ["w "] * 200}):
             fake_ollama.script(**script)  # type: ignore[arg-type]
             known = len(fake_ollama.generations)
-            answer = p.start(ASK, ANNE)
+            answer = await p.start(ASK, ANNE)
             await until(lambda: len(fake_ollama.generations) > known)  # noqa: B023
             await until(lambda: "first_delay" in script or answer.deltas)  # noqa: B023
             stopped = time.monotonic()
@@ -122,15 +122,15 @@ async def test_stop_while_waiting_frees_the_place_and_asks_nothing(fake_ollama: 
     """Who leaves the line never reaches Ollama, also when stopped in the very moment of starting."""
     fake_ollama.script(content=["w "] * 100, token_delay=0.02)
     async with parts(fake_ollama) as p:
-        first = p.start(ASK, ANNE)
+        first = await p.start(ASK, ANNE)
         await until(lambda: first.deltas)
-        second, third = p.start(ASK, BERT), p.start(ASK, BERT)
+        second, third = await p.start(ASK, BERT), await p.start(ASK, BERT)
         await asyncio.sleep(0.02)
         assert (second.position, third.position) == (1, 2)
         second.stop()
         await until(lambda: third.position == 1 and p.line.waiting == 1)
         third.stop()
-        fourth = p.start(ASK, BERT)
+        fourth = await p.start(ASK, BERT)
         fourth.stop()
         await until(lambda: p.line.waiting == 0)
         assert len(fake_ollama.generations) == 1
@@ -140,11 +140,11 @@ async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOll
     """Without a grace the answer is stopped at once; with one it goes on, and who returns in time keeps it."""
     fake_ollama.script(content=["w "] * 500, token_delay=0.01)
     async with parts(fake_ollama, places=2) as p:
-        api = p.start(ASK, ANNE)
+        api = await p.start(ASK, ANNE)
         with api.reader():
             await until(lambda: api.deltas)
         assert api.state is AnswerState.STOPPED and api.stop_reason == "left"
-        page = p.start(ASK, ANNE, grace=0.3)
+        page = await p.start(ASK, ANNE, grace=0.3)
         for _ in range(2):
             with page.reader():
                 await until(lambda: page.deltas)
@@ -156,12 +156,12 @@ async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOll
 async def test_named_answers_start_once_and_belong_to_their_key(fake_ollama: FakeOllama) -> None:
     """The same name is the same answer; another key finds nothing; a finished one can still be read."""
     async with parts(fake_ollama) as p:
-        one = p.start_named("ab" * 16, ASK, ANNE, grace=5)
-        assert p.start_named("ab" * 16, ASK, ANNE, grace=5) is one
+        one = await p.start_named("ab" * 16, ASK, ANNE, grace=5)
+        assert await p.start_named("ab" * 16, ASK, ANNE, grace=5) is one
         with pytest.raises(NotFound):
             p.answers.find("ab" * 16, "bert")
         with pytest.raises(NotFound):
-            p.start_named("ab" * 16, ASK, BERT, grace=5)
+            await p.start_named("ab" * 16, ASK, BERT, grace=5)
         await ending(one)
         await until(lambda: p.answers.live == 0, seconds=5)
         with p.answers.find("ab" * 16, "anne").reader() as reader:
@@ -173,10 +173,10 @@ async def test_a_full_line_refuses(fake_ollama: FakeOllama) -> None:
     """One more than may wait is refused, and a named answer tells it as its own failure."""
     fake_ollama.script(first_delay=math.inf)
     async with parts(fake_ollama, waiting=1) as p:
-        running, _ = p.start(ASK, ANNE), p.start(ASK, ANNE)
+        running, _ = await p.start(ASK, ANNE), await p.start(ASK, ANNE)
         with pytest.raises(LineFull):
-            p.start(ASK, ANNE)
-        named = p.start_named("cd" * 16, ASK, ANNE, grace=5)
+            await p.start(ASK, ANNE)
+        named = await p.start_named("cd" * 16, ASK, ANNE, grace=5)
         await until(lambda: named.ended)
         assert isinstance(named.error, LineFull)
         running.stop()
@@ -186,7 +186,7 @@ async def test_nothing_is_left_after_closing(fake_ollama: FakeOllama) -> None:
     """Closing ends every answer, running or waiting, and reaches Ollama."""
     fake_ollama.script(content=["w "] * 500, token_delay=0.01)
     async with parts(fake_ollama) as p:
-        answers = [p.start(ASK, ANNE) for _ in range(3)]
+        answers = [await p.start(ASK, ANNE) for _ in range(3)]
         await until(lambda: answers[0].deltas)
         await p.answers.close()
         assert {a.state for a in answers} == {AnswerState.FAILED}

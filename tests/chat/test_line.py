@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_backend.auth import Caller
-from ollama_backend.chat.line import Line, Ticket
+from ollama_backend.chat.line import Choose, Line, Ticket
 from ollama_backend.errors import LineFull
 from tests.support.waiting import until
 
 A, B, C = Caller("a", "1"), Caller("b", "1"), Caller("a", "2")
+
+
+def places(number: int) -> Choose:
+    """One host with so many places."""
+    return lambda model, conversation, busy: 0 if busy.get(0, 0) < number else None
 
 
 def running(tickets: list[Ticket]) -> list[int]:
@@ -21,7 +26,7 @@ def running(tickets: list[Ticket]) -> list[int]:
 
 async def test_so_many_run_and_the_rest_wait_in_order() -> None:
     """Two places: the third request waits, and gets the place that is given back."""
-    line = Line(2, 10)
+    line = Line(places(2), 10)
     tickets = [line.enter(A) for _ in range(4)]
     assert running(tickets) == [0, 1] and [t.position for t in tickets] == [0, 0, 1, 2]
     tickets[1].leave()
@@ -30,7 +35,7 @@ async def test_so_many_run_and_the_rest_wait_in_order() -> None:
 
 async def test_callers_take_turns() -> None:
     """Caller A posts ten requests, caller B one: B is served second."""
-    line, order = Line(1, 32), []
+    line, order = Line(places(1), 32), []
     tickets = [("A", line.enter(A)) for _ in range(10)]
     tickets.append(("B", line.enter(B)))
     while tickets:
@@ -43,7 +48,7 @@ async def test_callers_take_turns() -> None:
 
 async def test_a_caller_is_a_key_at_an_address() -> None:
     """The same key from another address is another caller; turns go round all of them."""
-    line = Line(1, 32)
+    line = Line(places(1), 32)
     names = {A: "A", B: "B", C: "C"}
     tickets = [line.enter(caller) for caller in (A, A, A, B, B, C)]
     order = []
@@ -57,7 +62,7 @@ async def test_a_caller_is_a_key_at_an_address() -> None:
 
 async def test_nobody_starves() -> None:
     """New callers that keep coming do not hold back one who waits with a second request."""
-    line = Line(1, 100)
+    line = Line(places(1), 100)
     first, second = line.enter(A), line.enter(A)
     others = [line.enter(Caller("x", str(n))) for n in range(3)]
     served = [first]
@@ -72,7 +77,7 @@ async def test_nobody_starves() -> None:
 
 async def test_the_line_is_bounded() -> None:
     """One more than may wait is refused with a time to try again; whoever leaves makes room at once."""
-    line = Line(1, 1)
+    line = Line(places(1), 1)
     line.enter(A)
     waiting = line.enter(B)
     with pytest.raises(LineFull) as caught:
@@ -85,7 +90,7 @@ async def test_the_line_is_bounded() -> None:
 
 async def test_a_waiting_request_reports_its_position() -> None:
     """Every position that is seen while waiting is reported once, and the turn comes at once."""
-    line, seen = Line(1, 9, position_seconds=0.01), []
+    line, seen = Line(places(1), 9, position_seconds=0.01), []
     first, second, third = line.enter(A), line.enter(A), line.enter(A)
     waiting = asyncio.create_task(third.turn(seen.append))
     await until(lambda: seen == [2])
@@ -98,7 +103,7 @@ async def test_a_waiting_request_reports_its_position() -> None:
 
 async def test_a_cancelled_wait_frees_the_place() -> None:
     """A request that is cancelled while it waits leaves the line, and the next one keeps its turn."""
-    line = Line(1, 9)
+    line = Line(places(1), 9)
     first = line.enter(A)
 
     async def waits() -> None:
@@ -120,22 +125,22 @@ async def test_a_cancelled_wait_frees_the_place() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["enter", "leave"]), st.integers(0, 7)), max_size=60), st.integers(1, 3))
-def test_any_history_keeps_the_line_consistent(history: list[tuple[str, int]], places: int) -> None:
+def test_any_history_keeps_the_line_consistent(history: list[tuple[str, int]], number: int) -> None:
     """Whatever enters and leaves: no free place while somebody waits, dense positions, and nothing left at the end."""
 
     async def play() -> None:
-        line, tickets = Line(places, 8), []
-        for act, number in history:
+        line, tickets = Line(places(number), 8), []
+        for act, which in history:
             if act == "enter":
                 try:
-                    tickets.append(line.enter(Caller("k", str(number % 3))))
+                    tickets.append(line.enter(Caller("k", str(which % 3))))
                 except LineFull:
                     assert line.waiting == 8
             elif tickets:
-                tickets.pop(number % len(tickets)).leave()
+                tickets.pop(which % len(tickets)).leave()
             waiting = [ticket for ticket in tickets if not ticket.has_place]
-            assert line.running == len(tickets) - len(waiting) <= places
-            assert not waiting or line.running == places
+            assert line.running == len(tickets) - len(waiting) <= number
+            assert not waiting or line.running == number
             assert sorted(ticket.position for ticket in waiting) == list(range(1, len(waiting) + 1))
         for ticket in tickets:
             ticket.leave()

@@ -32,7 +32,7 @@ async def done(answer: Answer, seconds: float) -> None:
 
 async def cancelled_in_mid_stream(p: Parts, fake: FakeOllama) -> None:
     """Start an answer and stop it after some tokens."""
-    answer = p.start(ask("to be cancelled"), ANNE)
+    answer = await p.start(ask("to be cancelled"), ANNE)
     await until(lambda: len(answer.deltas) > 2)
     answer.stop()
     await answer.wait_closed()
@@ -53,7 +53,7 @@ async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOl
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
         began = time.monotonic()
-        await done(p.start(ask(), BERT), 15)
+        await done(await p.start(ask(), BERT), 15)
         assert time.monotonic() - began < 15
         assert len(long_answers.unloads) == 1
 
@@ -64,7 +64,7 @@ async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(long_answers: 
     async with parts(long_answers, places=2) as p:
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
-        await done(p.start(ask(), BERT), 15)
+        await done(await p.start(ask(), BERT), 15)
         assert len(long_answers.unloads) == 1
 
 
@@ -74,7 +74,7 @@ async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOlla
         for _ in range(5):
             await cancelled_in_mid_stream(p, long_answers)
             began = time.monotonic()
-            await done(p.start(ask(), BERT), 3)
+            await done(await p.start(ask(), BERT), 3)
             assert time.monotonic() - began < 1
         assert not long_answers.unloads
 
@@ -95,13 +95,13 @@ async def test_the_turn_after_a_stop_keeps_its_prompt_cache() -> None:
         fake.script(match="story", content=["w "] * 300, token_delay=0.01)
         async with parts(fake) as p:
             story = "A story. " * 300
-            answer = p.start(ask(story), ANNE)
+            answer = await p.start(ask(story), ANNE)
             await until(lambda: len(answer.deltas) > 2)
             first_read = fake.generations[-1].prompt_tokens_read
             answer.stop()
             await answer.wait_closed()
             turns = [{"role": "user", "content": story}, {"role": "assistant", "content": "w w w"}]
-            await done(p.start(ChatRequest("guide", [*turns, {"role": "user", "content": "And?"}]), ANNE), 10)
+            await done(await p.start(ChatRequest("guide", [*turns, {"role": "user", "content": "And?"}]), ANNE), 10)
             assert fake.generations[-1].prompt_tokens_read < first_read / 4
             assert not fake.unloads
 
@@ -110,9 +110,9 @@ async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOl
     """A silent answer is no wedge, however long, and whoever waits behind it waits."""
     fake_ollama.script(match="long prompt", first_delay=3.0, content="read at last")
     async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.2)) as p:
-        reading = p.start(ask("long prompt"), ANNE)
+        reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
-        behind = p.start(ask(), BERT)
+        behind = await p.start(ask(), BERT)
         await asyncio.gather(done(reading, 8), done(behind, 8))
         assert reading.text("content") == "read at last" and not fake_ollama.unloads
         assert fake_ollama.generations[0].outcome == "done"
@@ -123,11 +123,11 @@ async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama) -> 
     fake_ollama.busy_after_silent_cancel = 0.8
     fake_ollama.script(match="long prompt", first_delay=math.inf)
     async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.5)) as p:
-        reading = p.start(ask("long prompt"), ANNE)
+        reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
         await asyncio.sleep(0.6)
         reading.stop()
-        await done(p.start(ask(), BERT), 5)
+        await done(await p.start(ask(), BERT), 5)
         assert not fake_ollama.unloads
 
 
@@ -139,15 +139,15 @@ async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> 
         fake.script(match="long", content=["long "] * 100, token_delay=0.03, thinking="")
         fake.script(match="both", content=["both "] * 20, token_delay=0.03, thinking="")
         async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
-            long = p.start(ask("long"), BERT)
+            long = await p.start(ask("long"), BERT)
             await until(lambda: long.deltas)
             fake.wedge_after_cancel = True
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
-            await done(p.start(ask("next"), ANNE), 15)
+            await done(await p.start(ask("next"), ANNE), 15)
             assert long.state is AnswerState.DONE and long.text("content") == "long " * 100
             assert len(fake.unloads) == 1
-            pair = [p.start(ask("both"), caller) for caller in (ANNE, BERT)]
+            pair = [await p.start(ask("both"), caller) for caller in (ANNE, BERT)]
             await until(lambda: all(answer.deltas and not answer.ended for answer in pair))
             await asyncio.gather(*(done(answer, 5) for answer in pair))
 
@@ -165,7 +165,7 @@ async def test_a_lost_slot_is_drained_while_others_wait() -> None:
             async def visitor(delay: float) -> None:
                 await asyncio.sleep(delay)
                 while time.monotonic() < ends:
-                    await done(p.start(ask(), ANNE), 10)
+                    await done(await p.start(ask(), ANNE), 10)
 
             await asyncio.gather(*(visitor(n * 0.15) for n in range(4)))
             assert len(fake.unloads) == 1 and fake.lost_slots("guide") == 0
@@ -177,7 +177,7 @@ async def test_another_ones_ollama_is_only_reported(long_answers: FakeOllama, ca
     long_answers.wedge_after_cancel = True
     async with parts(long_answers, owned=False, slot_policy=SlotPolicy(probe=0.1)) as p:
         await cancelled_in_mid_stream(p, long_answers)
-        hanging = p.start(ask(), BERT)
+        hanging = await p.start(ask(), BERT)
         await until(lambda: "ollama stop guide" in caplog.text, seconds=5)
         assert not long_answers.unloads and not hanging.ended
 
@@ -191,7 +191,7 @@ async def test_two_hundred_cancels_leave_nothing_hanging() -> None:
         async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.3)) as p:
 
             async def leave_at_random() -> None:
-                answer = p.start(ask(), chance.choice([ANNE, BERT]))
+                answer = await p.start(ask(), chance.choice([ANNE, BERT]))
                 with answer.reader():
                     await asyncio.sleep(chance.random() * 0.04)
 
@@ -199,5 +199,5 @@ async def test_two_hundred_cancels_leave_nothing_hanging() -> None:
                 for _ in range(100):
                     await asyncio.gather(leave_at_random(), leave_at_random())
             fake.wedge_after_cancel = False
-            await asyncio.gather(*(done(p.start(ask(), ANNE), 15) for _ in range(4)))
+            await asyncio.gather(*[done(await p.start(ask(), ANNE), 15) for _ in range(4)])
             assert p.line.running == p.line.waiting == 0

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ def test_nothing_stays_of_a_hanging_ollama(stub: Stub) -> None:
         assert not is_alive(start["runner"])
 
 
+def socket_inodes(pid: int) -> set[str]:
+    """The sockets that a process holds."""
+    links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return {link for link in links if link.startswith("socket:")}
+
+
 def test_the_embedded_engine_ends_with_a_killed_app(tmp_path: Path) -> None:
     """Without an `ollama` the embedded engine answers; it ends by itself when the app is killed."""
     with space(tmp_path) as running:
@@ -72,6 +79,24 @@ def test_the_embedded_engine_ends_with_a_killed_app(tmp_path: Path) -> None:
         (child,) = running.descendants()
         running.process.kill()
         wait_until(lambda: not is_alive(child), "the engine has ended", 10)
+
+
+def test_a_started_ollama_ends_with_a_killed_app(stub: Stub) -> None:
+    """A killed app leaves nothing behind: no `ollama serve`, no runner, no socket; the next start can use the port."""
+    stub.behave("runner", "deaf")
+    with space(stub.folder, OLLAMA_MODEL="guide") as running:
+        running.reaches("ok")
+        (start,) = stub.starts
+        sockets = Path(f"/proc/{start['pid']}/fd")
+        listening = socket_inodes(running.process.pid)
+        assert listening and not listening & socket_inodes(start["pid"]), sockets
+        running.process.kill()
+        running.process.wait()
+        for name in ("pid", "runner"):
+            wait_until(lambda: not is_alive(start[name]), f"the {name} has ended", 10)  # noqa: B023
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("0.0.0.0", running.port))
 
 
 @pytest.mark.needs("root", "unshare")

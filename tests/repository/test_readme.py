@@ -29,7 +29,11 @@ def test_the_table_of_settings_is_the_code() -> None:
         if isinstance(real, float):
             assert parse_duration(told) == real, field.name
         elif told not in ("none", "generated", "automatic", "those installed"):
-            known = {"OLLAMA_MODEL": settings.model, "OLLAMA_NUM_PARALLEL": settings.num_parallel}
+            known = {
+                "OLLAMA_HOST": settings.host,
+                "OLLAMA_MODEL": settings.model,
+                "OLLAMA_NUM_PARALLEL": settings.num_parallel,
+            }
             real = known.get(field.metadata["name"], settings.trusted_proxies if "PROXIES" in told else real)
             real = settings.trusted_proxies if field.name == "given_proxies" else real
             assert told == (real[0] if isinstance(real, tuple) else str(real)), field.name

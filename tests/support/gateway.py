@@ -47,9 +47,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.listening = await loop.create_server(lambda: HttpToolsProtocol(config, self.state, {}), sock=listener)
         self.session = aiohttp.ClientSession(self.url, headers=BEARER)
-        await self.fake.until(lambda: self.space.readiness.status == "ok")
-        if self.space.readiness.owns:
-            await self.space.readiness.loaded(self.settings.model)
+        await self.fake.until(lambda: self.space.hosts.all[0].readiness.status == "ok")
+        if self.space.hosts.all[0].readiness.owns:
+            await self.space.hosts.all[0].readiness.loaded(self.settings.model)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from ollama_backend.auth import Caller
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.conversation import ChatRequest
+from ollama_backend.chat.request import Request
 from ollama_backend.chat.slots import SlotPolicy
 from ollama_backend.settings import load
 from ollama_backend.space import Space, create_app
@@ -20,20 +21,23 @@ class Parts:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self.client, self.readiness = space.client, space.readiness
-        self.line, self.slots, self.answers = space.line, space.slots, space.answers
+        host = space.hosts.all[0]
+        self.client, self.readiness, self.slots = host.client, host.readiness, space.slots[0]
+        self.line, self.answers = space.line, space.answers
 
-    def start(self, chat: ChatRequest, caller: Caller, *, grace: float = 0.0, keeps_deltas: bool = False) -> Answer:
+    async def start(
+        self, chat: ChatRequest, caller: Caller, *, grace: float = 0.0, keeps_deltas: bool = False
+    ) -> Answer:
         """Start an answer for a caller."""
-        with self.space.admission.request("test") as request:
+        with Request(self.space.admission, "test") as request:
             request.identify(caller)
-            return self.answers.start(chat, request, grace=grace, keeps_deltas=keeps_deltas)
+            return await self.answers.start(chat, request, grace=grace, keeps_deltas=keeps_deltas)
 
-    def start_named(self, name: str, chat: ChatRequest, caller: Caller, *, grace: float) -> Answer:
+    async def start_named(self, name: str, chat: ChatRequest, caller: Caller, *, grace: float) -> Answer:
         """Start a named answer for a caller."""
-        with self.space.admission.request("test") as request:
+        with Request(self.space.admission, "test") as request:
             request.identify(caller)
-            return self.answers.start_named(name, chat, request, grace=grace)
+            return await self.answers.start_named(name, chat, request, grace=grace)
 
 
 @asynccontextmanager
@@ -60,8 +64,8 @@ async def parts(
     space = create_app(load(given | settings), page=False, slot_policy=slot_policy)
     space.start()
     try:
-        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
-        await space.readiness.loaded("guide")
+        await until(lambda: space.hosts.status == "ok", "Ollama is ready")
+        await space.hosts.all[0].readiness.loaded("guide")
         yield Parts(space)
     finally:
         await space.close()

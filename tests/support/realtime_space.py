@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app import SOCKET_MESSAGE_BYTES
 from ollama_backend.chat.sessions import Sessions
+from ollama_backend.parsers import HostPlaces
 from ollama_backend.settings import Settings
 from ollama_backend.space import create_app
 from tests.support.fake_ollama import FakeOllama
@@ -34,7 +35,7 @@ class RealtimeSpace:
         **settings: Any,
     ) -> None:
         given: dict[str, Any] = {"named_model": "guide", "keys": (KEY, OTHER_KEY), "rate_limit": None, **settings}
-        self.settings = Settings(host=fake.url, **given)
+        self.settings = Settings(hosts=(HostPlaces(fake.url),), **given)
         self.ping_seconds, self.send_seconds, self.given_sessions = ping_seconds, send_seconds, sessions
         self.holder = socket.socket()
         self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -58,7 +59,7 @@ class RealtimeSpace:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         await self.server.startup([listener])
-        await until(lambda: self.space.readiness.status == "ok", "Ollama is ready")
+        await until(lambda: self.space.hosts.all[0].readiness.status == "ok", "Ollama is ready")
 
     async def stop(self) -> None:
         """Shut down as the app does: the answers and the connections side by side."""

@@ -47,5 +47,5 @@ async def served_app(
     """Serve the app without its page; gives its base URL and the app, once Ollama is seen."""
     space = create_app(settings_for(fake, **more), page=False, heartbeats=heartbeats)
     async with serve(space) as url:
-        await until(lambda: not wait or space.readiness.status == "ok", "Ollama is ready")
+        await until(lambda: not wait or space.hosts.all[0].readiness.status == "ok", "Ollama is ready")
         yield url, space

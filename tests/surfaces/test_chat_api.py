@@ -139,12 +139,12 @@ async def test_an_ollama_that_is_away(fake_ollama: FakeOllama) -> None:
         await fake_ollama.stop()
         status, headers, content = await post(url, {"prompt": "x"})
         assert status == 503 and headers["Retry-After"] and content["error"]
-        await until(lambda: parts.readiness.status != "ok", seconds=5)
+        await until(lambda: parts.hosts.all[0].readiness.status != "ok", seconds=5)
         async with aiohttp.ClientSession() as session, session.get(url + "/health") as answer:
             told = await answer.json()
             assert answer.status == 503 and told["status"] in ("unavailable", "starting") and told["reason"]
         await fake_ollama.start()
-        await until(lambda: parts.readiness.status == "ok", seconds=10)
+        await until(lambda: parts.hosts.all[0].readiness.status == "ok", seconds=10)
         assert (await post(url, {"prompt": "x"}))[0] == 200
 
 
@@ -215,12 +215,12 @@ async def test_the_inbound_key_never_goes_up(fake_ollama: FakeOllama, monkeypatc
     fake_ollama.wedge_after_cancel = True
     async with served_app(fake_ollama) as (url, parts):
         await post(url, {"prompt": "x"})
-        await parts.client.capabilities("guide")
-        await parts.client.running()
-        await parts.client.probe("guide", 1)
-        await parts.client.unload("guide")
+        await parts.hosts.all[0].client.capabilities("guide")
+        await parts.hosts.all[0].client.running()
+        await parts.hosts.all[0].client.probe("guide", 1)
+        await parts.hosts.all[0].client.unload("guide")
         with contextlib.suppress(ModelNotFound):
-            _ = [step async for step in parts.client.pull("guide")]
+            _ = [step async for step in parts.hosts.all[0].client.pull("guide")]
     assert {"/api/chat", "/api/show", "/api/ps", "/api/pull", "/api/version", "/api/tags", "/api/generate"} <= {
         request.path for request in fake_ollama.requests
     }

@@ -102,7 +102,7 @@ async def whole_app(fake: FakeOllama) -> AsyncIterator[tuple[str, Space]]:
     async with serve(space) as url:
         async with aiohttp.ClientSession(url) as session, session.get("/config") as answer:
             assert answer.status == 200
-        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
+        await until(lambda: space.hosts.all[0].readiness.status == "ok", "Ollama is ready")
         yield url, space
         await space.close()
 
@@ -112,9 +112,9 @@ async def leave(surface: str, phase: str) -> float:
     async with FakeOllama(models=[Model("guide", load_seconds=3.0 if phase == "loading" else 0.0)]) as fake:
         fake.script(**PHASES[phase])  # type: ignore[arg-type]
         async with whole_app(fake) as (url, space), aiohttp.ClientSession(url, headers=BEARER) as session:
-            line, readiness = space.line, space.readiness
+            line, readiness = space.line, space.hosts.all[0].readiness
             if phase == "loading":
-                await space.client.unload("guide")
+                await space.hosts.all[0].client.unload("guide")
                 readiness.unloaded("guide")
             first = asyncio.create_task(posts("/chat_api", {"prompt": "Hi"})(session)) if phase == "in line" else None
             if first:

@@ -77,8 +77,8 @@ async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama)
         await fake_ollama.until(lambda: not gateway.space.line.running)
         assert (await figures(gateway))["ollamaspace_requests_total", "/api/chat", "stopped"] == 3
         await fake_ollama.stop()
-        await fake_ollama.until(lambda: gateway.space.readiness.status != "ok", 20)
-        assert (await figures(gateway))["ollamaspace_ready", gateway.space.readiness.status] == 0
+        await fake_ollama.until(lambda: gateway.space.hosts.all[0].readiness.status != "ok", 20)
+        assert (await figures(gateway))["ollamaspace_ready", gateway.space.hosts.all[0].readiness.status] == 0
 
 
 async def test_refusals_are_counted_with_their_reasons(fake_ollama: FakeOllama) -> None:

@@ -1,5 +1,6 @@
 """The programs that are started: command, environment, and the reason for their end in words."""
 
+import os
 import re
 import shutil
 import signal
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ollama_backend.ollama.engine import cpus
+from ollama_backend.ollama.engine import cpus, leftovers
 from ollama_backend.ollama.engine.addresses import address, free_port, is_free
 from ollama_backend.ollama.wire import clean
 from ollama_backend.settings import Settings
@@ -21,6 +22,19 @@ GUIDE = ROOT / "ollama_backend" / "embedded" / "model" / "guide.gguf"
 GUIDE_NAME = "guide"
 GUIDE_SPEED = 60  # tokens per second: unpaced, its answers would be there before a reader sees them stream
 INSTALL = "curl -fsSL https://ollama.com/install.sh | sh"
+
+# Becomes the program, beside a keeper in the same process group: when standard input, a pipe, ends because this app was
+# killed, the keeper ends the group. A killed `ollama serve` would leave its runner behind with all the model's memory.
+KEEPER = """
+exec 3<&0
+(trap "" TERM
+read -r _ <&3
+kill -TERM -$$
+for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 $$ || break; sleep 0.1; done
+kill -KILL -$$) >/dev/null 2>&1 &
+exec "$@" </dev/null 3<&-"""
+
+NOT_RUN = (126, 127)  # the shell's statuses for a program that cannot be executed
 
 # Exit statuses with which the embedded engine has said why in a last plain line (embedded/refusal.py), and those
 # of them that another try cannot mend.
@@ -63,7 +77,7 @@ def passed_environment(settings: Settings, *, hub: bool = False) -> dict[str, st
         allowed = _PASSED.fullmatch(name) and not _SECRET.search(name) and name != "OLLAMA_ORIGINS"
         if allowed or (hub and _HUB.fullmatch(name)):
             passed[name] = value
-    return passed
+    return passed | {leftovers.MARK: leftovers.started_by(os.getpid())}
 
 
 def ollama_program(settings: Settings) -> str | None:
@@ -81,7 +95,8 @@ def ollama(settings: Settings, program: str) -> Launch:
     # Its runner would start a thread for each core of the machine, and they would wait for each other.
     if threads := cpus.allowed(settings.environment):
         environment.setdefault("LLAMA_ARG_THREADS", str(threads))
-    return Launch("ollama", settings.host, (program, "serve"), environment)
+    command = ("/bin/sh", "-c", KEEPER, "keeper", program, "serve")
+    return Launch("ollama", settings.host, command, environment)
 
 
 def embedded(settings: Settings, gguf: str | None) -> Launch:
@@ -137,8 +152,11 @@ def _last_words(launch: Launch, output: Sequence[str]) -> str:
 
 
 def _ending(launch: Launch, status: int) -> Iterator[str]:
-    if status >= 0:
+    if status in NOT_RUN and launch.kind == "ollama":
+        yield "it could not be run"
+    elif status >= 0:
         yield f"it ended with status {status}"
+    if status >= 0:
         return
     name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
     yield f"it was ended by signal {name}"

@@ -10,6 +10,7 @@ from ollama_backend.errors import BackendError
 from ollama_backend.formats import is_loopback, model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import launch as launching
+from ollama_backend.ollama.engine import leftovers
 from ollama_backend.ollama.engine.addresses import answers, listens, may_listen
 from ollama_backend.ollama.engine.child import Child, running
 from ollama_backend.ollama.engine.hang import HangDetector
@@ -94,6 +95,7 @@ class Engine:
         self.changes.notify()
 
     async def _live(self) -> None:
+        leftovers.end_all()
         if self._settings.gguf or not await self._is_served():
             try:
                 await self._keep_running()
@@ -107,7 +109,7 @@ class Engine:
         host = self._settings.host
         while may_listen(host) and not await answers(host):
             if not await listens(host):
-                return False
+                return self._settings.is_one_of_several  # with several hosts nothing is started
             if self.reason != STRANGER:
                 log.warning(STRANGER)
             self._report(STRANGER)

@@ -52,9 +52,14 @@ class Catalogue:
         found = next((model.name for model in self.installed if self._key(model.name) == key), None)
         return name if found == f"{name}:latest" else found
 
-    def sent(self, name: str) -> str:
-        """Return the name under which an unlisted model is requested."""
-        return _without_cloud(name) if self._in_cloud else name
+    def usable(self, name: str, *, is_default: bool = True) -> str | None:
+        """Return the name under which a model can be used, None where it cannot.
+
+        The cloud serves more models than it lists, so the default one is taken for usable there.
+        """
+        if found := self.find(name):
+            return found
+        return _without_cloud(name) if self._in_cloud and self.known and is_default else None
 
     def offered(self, default: str) -> tuple[InstalledModel, ...]:
         """Return the installed models that requests may name, with what is known of their capabilities."""

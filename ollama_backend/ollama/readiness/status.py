@@ -22,6 +22,13 @@ class ServerStatus:
     models: tuple[InstalledModel, ...] = ()
 
 
+class HostHealth(msgspec.Struct, omit_defaults=True):
+    """One of several hosts in the body of `GET /health`."""
+
+    status: Status
+    reason: str | None = None
+
+
 class Health(msgspec.Struct, omit_defaults=True):
     """The body of `GET /health`."""
 
@@ -32,6 +39,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     completed: int | None = None
     total: int | None = None
     reason: str | None = None
+    hosts: list[HostHealth] | None = None
 
 
 def health_of(state: ServerStatus, model: str, engine: Literal["ollama", "embedded"]) -> Health:

@@ -10,6 +10,7 @@ from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, Ol
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.client import InstalledModel, OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.readiness.assessment import LISTING, assess
 from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
@@ -23,7 +24,6 @@ CLOUD_SECONDS = 30.0
 LIST_SECONDS = 15.0
 MISSING_SECONDS = 3.0  # somebody may be adding by hand what is missing
 RUNNING_SECONDS = 5.0
-ASKING = "Ollama's models are being listed."
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,15 @@ class Readiness:
     was known of its slots holds any more.
     """
 
-    def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
+    def __init__(
+        self, settings: Settings, client: OllamaClient, engine: Engine, changes: Changes | None = None
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._client = client
         self._state = ServerStatus()
         self._returns = self._seen_epoch = 0
-        self.changes = Changes()
+        self.changes = changes or Changes()
         self._warmed = False
         self._listed_at = self._ran_at = 0.0
         self._pull: Pull | None = None
@@ -75,6 +77,19 @@ class Readiness:
         return self._engine.starts + self._returns
 
     @property
+    def is_up(self) -> bool:
+        """Whether Ollama answers."""
+        return self._presence.there
+
+    def installed(self, model: str) -> str | None:
+        """Return the name under which a model is installed, None where it is not or Ollama is away."""
+        return self._catalogue.usable(model) if self._presence.there else None
+
+    def is_loaded(self, model: str) -> bool:
+        """Tell whether a model is known to be loaded; the cloud loads its models itself."""
+        return self._in_cloud(model) or self._loads.known(model)
+
+    @property
     def owns(self) -> bool:
         """Whether models may be pulled, loaded and freed there."""
         return self._engine.owned
@@ -97,11 +112,9 @@ class Readiness:
         if not self._catalogue.allows(named, self.model):
             raise ModelNotFound(f"The model {named[:100]!r} may not be used here. {self._catalogue.offer(self.model)}")
         if not self._presence.there or not self._catalogue.known:
-            raise OllamaUnavailable(self.reason or ASKING, retry_after=2 if self._engine.starting else 5)
-        if found := self._catalogue.find(named):
-            return found
-        if self._settings.is_cloud and model_name(named) == model_name(self.model):
-            return self._catalogue.sent(named)
+            raise OllamaUnavailable(self.reason or LISTING, retry_after=2 if self._engine.starting else 5)
+        if usable := self._catalogue.usable(named, is_default=model_name(named) == model_name(self.model)):
+            return usable
         raise self._missing(named)
 
     def _missing(self, named: str) -> BackendError:
@@ -231,28 +244,13 @@ class Readiness:
 
     def _judge(self) -> None:
         """Show what is known now."""
+        remedy = self._remedy(self.model)
+        status = assess(self._engine, self._presence, self._catalogue, self._loads, self._pull, self.model, remedy)
         models = self._catalogue.offered(self.model)
-        state = replace(self._judged(), version=self._presence.version, models=models)
+        state = replace(status, version=self._presence.version, models=models)
         if state == self._state:
             return
         if state.status != self._state.status:
             log.info("State: %s", f"{state.status}: {state.reason}" if state.reason else state.status)
         self._state = state
         self.changes.notify()
-
-    def _judged(self) -> ServerStatus:
-        engine, catalogue, pull = self._engine, self._catalogue, self._pull
-        if not self._presence.there:
-            if engine.fetching:
-                return ServerStatus("pulling", engine.reason, "", engine.fetching.completed, engine.fetching.total)
-            reason = engine.reason or self._presence.reason
-            return ServerStatus("starting" if engine.starting else "unavailable", reason)
-        if catalogue.find(self.model) or (self._settings.is_cloud and catalogue.known):
-            loading = f"Loading {self.model}." if self.is_loading(self.model) else ""
-            return ServerStatus("ok", self._loads.failure or loading)
-        if not catalogue.known:
-            return ServerStatus("unavailable" if catalogue.failure else "starting", catalogue.failure or ASKING)
-        if pull and pull.retry_at is None:
-            return ServerStatus("pulling", pull.reason, "", pull.completed, pull.total)
-        missing = f"The model {self.model} is not installed. {self._remedy(self.model)}"
-        return ServerStatus("unavailable", pull.reason if pull else missing)

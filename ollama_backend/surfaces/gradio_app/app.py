@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answers import Answers
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.deferred import DeferredApp
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 class GradioApp:
     """Creates, runs and closes Gradio's part of the app."""
 
-    def __init__(self, settings: Settings, admission: Admission, answers: Answers, readiness: Readiness) -> None:
+    def __init__(self, settings: Settings, admission: Admission, answers: Answers, hosts: Hosts) -> None:
         self._settings = settings
         self._admission = admission
         self._answers = answers
-        self._readiness = readiness
+        self._hosts = hosts
         self._queue: GradioQueue | None = None
         self._deferred = DeferredApp(self._create)
         self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
@@ -72,8 +72,8 @@ class GradioApp:
         from ollama_backend.surfaces.gradio_app.queue import GradioQueue
         from ollama_backend.surfaces.gradio_app.theme import mount_options
 
-        updates = PageUpdates(self._settings, self._admission, self._answers, self._readiness, self._streams)
-        page = create_page(self._settings, self._admission.gate, self._readiness, updates)
+        updates = PageUpdates(self._settings, self._admission, self._answers, self._hosts, self._streams)
+        page = create_page(self._settings, self._admission.gate, self._hosts, updates)
         add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
         self._queue = GradioQueue(page)
         app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(self._settings))

@@ -11,6 +11,7 @@ from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import ChatRequest, checked_request, messages_for
 from ollama_backend.chat.follow import follow
+from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, BadRequest, Unauthorized
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
@@ -33,12 +34,12 @@ def add_endpoint(
     ) -> AsyncGenerator[str, None]:
         """Answer one prompt; yields the text so far, without its thinking."""
         try:
-            with admission.request("gradio", request.headers.get("x-request-id") if request else None) as admitted:
+            with Request(admission, "gradio", request.headers.get("x-request-id") if request else None) as admitted:
                 if request is None:
                     raise Unauthorized("A key is needed, and this call has no headers.")
                 admitted.authenticate(request.headers.raw, request.client.host)
                 chat = checked(prompt, model, system, think, options, settings)
-                answer = answers.start(chat, admitted)
+                answer = await answers.start(chat, admitted)
             gone = streams.gone(request.session_hash or "")
             async with aclosing(follow(answer, live=answers.live, gone=gone, heartbeat=HEARTBEAT_SECONDS)) as readers:
                 content = ""

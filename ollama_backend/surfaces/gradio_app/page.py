@@ -13,7 +13,7 @@ from ollama_backend.auth import Caller, Gate
 from ollama_backend.chat.answer import INTERNAL_ERROR
 from ollama_backend.errors import BackendError, Unauthorized
 from ollama_backend.ollama.client import InstalledModel
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
 from ollama_backend.surfaces.gradio_app.theme import LATEX
@@ -26,9 +26,9 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 EDITED = "(shown) => chat.act('edit', shown)"
 
 
-def create_page(settings: Settings, gate: Gate, readiness: Readiness, updates: PageUpdates) -> gr.ChatInterface:
+def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> gr.ChatInterface:
     """Return the page, to be mounted with `theme.mount_options`."""
-    page = ChatPage(settings, gate, readiness, updates)
+    page = ChatPage(settings, gate, hosts, updates)
     page.state_session_capacity = SESSIONS_KEPT
     return page
 
@@ -50,10 +50,10 @@ class ChatPage(gr.ChatInterface):
     The script in the browser writes every component; the server only tells the news of one answer.
     """
 
-    def __init__(self, settings: Settings, gate: Gate, readiness: Readiness, updates: PageUpdates) -> None:
+    def __init__(self, settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> None:
         self._settings = settings
         self._gate = gate
-        self._readiness = readiness
+        self._hosts = hosts
         self._page_updates = updates
         super().__init__(self._follow, title="Chat", fill_height=True, fill_width=True, analytics_enabled=False)
 
@@ -146,9 +146,9 @@ class ChatPage(gr.ChatInterface):
         except Unauthorized as exc:
             return {"access": "denied", "error": exc.message}
         return {
-            **msgspec.to_builtins(self._readiness.health()),
+            **msgspec.to_builtins(self._hosts.health()),
             "access": self._settings.access,
-            "models": [_described(model) for model in self._readiness.models],
+            "models": [_described(model) for model in self._hosts.models],
             "max_tokens": self._settings.max_tokens,
         }
 

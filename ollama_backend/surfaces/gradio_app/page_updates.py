@@ -11,8 +11,9 @@ from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.follow import follow
+from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, NotFound
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 from ollama_backend.surfaces.gradio_app.turn import AnswerUpdates, Turn, Update, chat_request_of, failure_update
@@ -28,13 +29,13 @@ class PageUpdates:
         settings: Settings,
         admission: Admission,
         answers: Answers,
-        readiness: Readiness,
+        hosts: Hosts,
         streams: EventStreams,
     ) -> None:
         self._settings = settings
         self._admission = admission
         self._answers = answers
-        self._readiness = readiness
+        self._hosts = hosts
         self._streams = streams
         self._replaced: dict[str, asyncio.Event] = {}
 
@@ -75,7 +76,7 @@ class PageUpdates:
         self, turn: Turn, name: str, caller: Caller, session: str, replaced: asyncio.Event
     ) -> AsyncGenerator[Update, None]:
         try:
-            answer = self._answer(turn, name, caller)
+            answer = await self._answer(turn, name, caller)
         except NotFound:
             yield {"id": name, "state": "unknown"}
             return
@@ -85,15 +86,15 @@ class PageUpdates:
         updates, left = AnswerUpdates(name), self._left(session, replaced)
         async with aclosing(follow(answer, live=self._answers.live, gone=left, heartbeat=HEARTBEAT_SECONDS)) as readers:
             async for reader in readers:
-                yield updates.next(reader, self._readiness.reason if answer.state is AnswerState.PREPARING else None)
+                yield updates.next(reader, self._hosts.reason if answer.state is AnswerState.PREPARING else None)
 
-    def _answer(self, turn: Turn, name: str, caller: Caller) -> Answer:
+    async def _answer(self, turn: Turn, name: str, caller: Caller) -> Answer:
         """Return the answer of a turn, started if nobody has. Raises BackendError."""
         if not turn.start:
             return self._answers.find(name, caller.key)
         with contextlib.suppress(NotFound):
             return self._answers.find(name, caller.key)
-        with self._admission.request("page") as request:
+        with Request(self._admission, "page") as request:
             request.identify(caller)
             chat = chat_request_of(turn, self._settings)
-            return self._answers.start_named(name, chat, request, grace=self._settings.resume_seconds)
+            return await self._answers.start_named(name, chat, request, grace=self._settings.resume_seconds)

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
-from ollama_backend.chat.admission import Admission, Request, Work, shutting_down
+from ollama_backend.chat.admission import Admission, Work, shutting_down
+from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, NotFound
-from ollama_backend.ollama.client import OllamaClient
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange, error_body, error_headers, route
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
@@ -38,18 +38,16 @@ class PassThrough:
     def __init__(
         self,
         settings: Settings,
-        client: OllamaClient,
-        readiness: Readiness,
+        hosts: Hosts,
         admission: Admission,
         heartbeats: Heartbeats,
     ) -> None:
         self._settings = settings
-        self._readiness = readiness
         self._admission = admission
         self._heartbeats = heartbeats
-        self._context_limit = ContextLimit(client, in_cloud=settings.is_cloud)
-        self._relay = Relay(client, silence=settings.silence_timeout)
-        self._lists = ModelLists(client, readiness, in_cloud=settings.is_cloud)
+        self._context_limit = ContextLimit(hosts, in_cloud=settings.is_cloud)
+        self._relay = Relay(silence=settings.silence_timeout)
+        self._lists = ModelLists(hosts, in_cloud=settings.is_cloud)
         self._live: set[Response] = set()
         self._routes = self._table()
         self._app = route(self._handle)
@@ -83,7 +81,7 @@ class PassThrough:
     async def _handle(self, exchange: Exchange) -> None:
         surface = exchange.path if exchange.path in self._routes else "passthrough"
         try:
-            with self._admission.request(surface, exchange.request_id, lambda: exchange.status) as request:
+            with Request(self._admission, surface, exchange.request_id, lambda: exchange.status) as request:
                 methods, handle = self._find(exchange.path)
                 exchange.allow(*methods)
                 request.authenticate(exchange.headers, exchange.peer)
@@ -110,7 +108,7 @@ class PassThrough:
     async def _answer(self, exchange: Exchange, request: Request, dialect: Dialect) -> None:
         """Check the request, take it through admission and relay the answer."""
         upstream_request = await self._checked(exchange, request, dialect)
-        request.enter(upstream_request.model, upstream_request.work)
+        await request.enter(upstream_request.model, upstream_request.work)
         response = Response(exchange, dialect, upstream_request, self._heartbeats)
         self._live.add(response)
         try:
@@ -148,8 +146,14 @@ class PassThrough:
         upstream_request: UpstreamRequest,
         response: Response,
     ) -> None:
+        """Relay the answer of the first host that begins one."""
         accept = exchange.header(b"accept").decode("latin-1") or "*/*"
-        async with request.place(lambda *_: None) as slot:
-            await self._context_limit.check(upstream_request.model, upstream_request.num_ctx)
-            response.requested()
-            await self._relay.pass_on(dialect, upstream_request, response, slot, accept)
+        while True:
+            try:
+                async with request.place(lambda *_: None) as place:
+                    await self._context_limit.check(upstream_request.model, upstream_request.num_ctx)
+                    response.requested()
+                    return await self._relay.pass_on(dialect, upstream_request, response, place, accept)
+            except BackendError:
+                if not request.passed_over:
+                    raise

@@ -4,7 +4,7 @@ import time
 
 from ollama_backend.errors import BackendError, BadRequest
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import OllamaClient
+from ollama_backend.ollama.hosts import Hosts
 
 REMEMBERED_SECONDS = 60.0
 
@@ -12,8 +12,8 @@ REMEMBERED_SECONDS = 60.0
 class ContextLimit:
     """The context lengths of loaded models, in tokens, looked up when a request names one."""
 
-    def __init__(self, client: OllamaClient, *, in_cloud: bool) -> None:
-        self._client = client
+    def __init__(self, hosts: Hosts, *, in_cloud: bool) -> None:
+        self._hosts = hosts
         self._in_cloud = in_cloud
         self._known: dict[str, tuple[int, float]] = {}
 
@@ -29,14 +29,20 @@ class ContextLimit:
             )
 
     async def _length(self, key: str) -> int | None:
+        """Return the shortest context with which a model runs on any host."""
         length, until = self._known.get(key, (0, 0.0))
         if until > time.monotonic():
             return length
-        try:
-            running = await self._client.running()
-        except BackendError:
-            return None  # an older Ollama, or none: the request itself will show
         until = time.monotonic() + REMEMBERED_SECONDS
-        lengths = {model_name(name): row.context_length for name, row in running.items()}
-        self._known = {name: (length, until) for name, length in lengths.items() if length}
+        lengths: dict[str, int] = {}
+        for host in self._hosts.up:
+            try:
+                running = await host.client.running()
+            except BackendError:
+                continue  # an older Ollama, or none: the request itself will show
+            for name, row in running.items():
+                if row.context_length:
+                    name = model_name(name)
+                    lengths[name] = min(row.context_length, lengths.get(name, row.context_length))
+        self._known = {name: (length, until) for name, length in lengths.items()}
         return lengths.get(key)

@@ -1,5 +1,6 @@
 """Lists and details of models: passed on without the models that may not be used, and without folders."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,8 +9,7 @@ import msgspec
 
 from ollama_backend.errors import ModelNotFound, OllamaFailed
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import OllamaClient
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.asgi.exchange import Exchange
 from ollama_backend.surfaces.passthrough.requests import named_model, sent_name
@@ -21,38 +21,37 @@ _OTHERS = re.compile(rf"^((?:ADAPTER|DRAFT|PROJECTOR)\s+){_PATH}$", re.MULTILINE
 
 
 class ModelLists:
-    """Answers what needs no slot; never waits in the line."""
+    """Answers what needs no slot, from one host or, for lists, from all of them; never waits in the line."""
 
-    def __init__(self, client: OllamaClient, readiness: Readiness, *, in_cloud: bool) -> None:
-        self._client = client
-        self._readiness = readiness
+    def __init__(self, hosts: Hosts, *, in_cloud: bool) -> None:
+        self._hosts = hosts
         self._in_cloud = in_cloud
 
     async def version(self, exchange: Exchange) -> None:
         """Answer with Ollama's version."""
-        await _send(exchange, *await self._client.get("/api/version"))
+        await _send(exchange, *await self._hosts.up[0].client.get("/api/version"))
 
     async def tags(self, exchange: Exchange) -> None:
         """List the models that may be used."""
-        await self._filtered(exchange, "/api/tags", "models", "name")
+        await self._listed(exchange, "/api/tags", "models", "name")
 
     async def models(self, exchange: Exchange) -> None:
         """List them in OpenAI's shape."""
-        await self._filtered(exchange, "/v1/models", "data", "id")
+        await self._listed(exchange, "/v1/models", "data", "id")
 
     async def running(self, exchange: Exchange) -> None:
         """List those that are loaded; the cloud does not report them."""
         if self._in_cloud:
             await exchange.whole(200, {"models": []})
         else:
-            await self._filtered(exchange, "/api/ps", "models", "name")
+            await self._listed(exchange, "/api/ps", "models", "name", is_union=False)
 
     async def model(self, exchange: Exchange, name: str) -> None:
         """Show one model in OpenAI's shape, from the list: Ollama's own route takes no name with a slash."""
-        installed = model_name(self._readiness.resolve(named_model("/v1/models", {"model": name})))
-        media_type, raw = await self._client.get("/v1/models")
+        resolved = self._hosts.resolve(named_model("/v1/models", {"model": name}))
+        media_type, raw = await self._hosts.with_model(resolved).client.get("/v1/models")
         for row in _rows(raw, "data"):
-            if model_name(str(row.get("id"))) == installed:
+            if model_name(str(row.get("id"))) == model_name(resolved):
                 await _send(exchange, media_type, msgspec.json.encode({**row, "id": name}) + b"\n")
                 return
         raise ModelNotFound(f"The model {name!r} is not installed.")
@@ -60,20 +59,29 @@ class ModelLists:
     async def show(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
         """Show everything of one model but the folders of its files."""
         name = named_model("/api/show", body)
-        sent = sent_name(name, self._readiness.resolve(name))
+        resolved = self._hosts.resolve(name)
+        host = self._hosts.with_model(resolved)
+        sent = sent_name(name, host.readiness.installed(resolved) or resolved)
         request = encode({"model": sent, "verbose": bool(body.get("verbose"))})
-        media_type, raw = await self._client.get("/api/show", request, "POST")
+        media_type, raw = await host.client.get("/api/show", request, "POST")
         shown = _decoded(raw)
         if isinstance(shown.get("modelfile"), str):
             shown["modelfile"] = without_folders(shown["modelfile"], sent)
         await _send(exchange, media_type, msgspec.json.encode(shown))
 
-    async def _filtered(self, exchange: Exchange, path: str, rows: str, name: str) -> None:
-        media_type, raw = await self._client.get(path)
-        allowed = {model_name(model.name) for model in self._readiness.models}
-        listed = _rows(raw, rows)
+    async def _listed(self, exchange: Exchange, path: str, rows: str, name: str, *, is_union: bool = True) -> None:
+        """Answer with the rows of all hosts for allowed models; in a union each model is listed once."""
+        answers = await asyncio.gather(*(host.client.get(path) for host in self._hosts.up), return_exceptions=True)
+        lists = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if not lists:
+            raise next(answer for answer in answers if isinstance(answer, BaseException))
+        media_type, raw = lists[0]
+        allowed = {model_name(model.name) for model in self._hosts.models}
+        listed = [row for _, content in lists for row in _rows(content, rows)]
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
-        if len(kept) < len(listed):
+        if is_union:
+            kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]
+        if len(lists) > 1 or len(kept) < len(listed):
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})
         await _send(exchange, media_type, raw)
 

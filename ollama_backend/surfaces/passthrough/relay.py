@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.http import UpstreamStream
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect
@@ -50,21 +50,20 @@ class Blocks:
 class Relay:
     """Passes requests on. `silence` is the longest silence of Ollama in seconds, 0 for no limit."""
 
-    def __init__(self, client: OllamaClient, *, silence: float) -> None:
-        self._client = client
+    def __init__(self, *, silence: float) -> None:
         self._silence = silence
 
     async def pass_on(
-        self, dialect: Dialect, upstream_request: UpstreamRequest, response: Response, slot: Slot, accept: str
+        self, dialect: Dialect, upstream_request: UpstreamRequest, response: Response, place: Place, accept: str
     ) -> None:
         """Send the request to Ollama and its answer to the caller. Raises a BackendError for every failure."""
         silence = self._longest_silence(upstream_request)
-        body = encode(upstream_request.body)
-        async with self._client.stream(dialect.path, body, accept=accept, silence=silence) as upstream:
+        body = encode(upstream_request.body_for(place.model))
+        async with place.host.client.stream(dialect.path, body, accept=accept, silence=silence) as upstream:
             if upstream.media_type in _STREAMED:
-                await _stream(upstream, dialect, response, slot)
+                await _stream(upstream, dialect, response, place.slot)
             else:
-                await _whole(upstream, response, slot)
+                await _whole(upstream, response, place.slot)
 
     def _longest_silence(self, upstream_request: UpstreamRequest) -> float | None:
         # A whole answer is silent while it is written: a second for each token is slow for any machine.

@@ -53,6 +53,10 @@ class UpstreamRequest:
     num_ctx: float | None = None
     tokens: int = 0
 
+    def body_for(self, installed: str) -> dict[str, Any]:
+        """Return the body for a host on which the model is installed under that name."""
+        return {**self.body, "model": sent_name(self.name, installed)}
+
     @property
     def name(self) -> str:
         """The model as the answer will call it."""

@@ -10,9 +10,10 @@ from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import checked_request, system_message
+from ollama_backend.chat.request import Request
 from ollama_backend.chat.sessions import CloseReason, Session, Sessions
 from ollama_backend.errors import BackendError, BadRequest, Busy
-from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.realtime import messages
 from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket
@@ -34,7 +35,7 @@ class RealtimeContext:
     settings: Settings
     admission: Admission
     answers: Answers
-    readiness: Readiness
+    hosts: Hosts
     sessions: Sessions
 
 
@@ -89,7 +90,7 @@ class Connection:
             self._end((INTERNAL_ERROR_CODE, INTERNAL_ERROR))
 
     def _welcome(self) -> messages.Welcome:
-        session, model = self._session, self._context.readiness.model
+        session, model = self._session, self._context.hosts.model
         return messages.Welcome(
             f"Connected to Ollama Chat with {model}",
             model=model,
@@ -120,7 +121,7 @@ class Connection:
             if session.running:
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
             await self._sent()
-            answer = self._start(message)
+            answer = await self._start(message)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
             following = False
@@ -132,7 +133,7 @@ class Connection:
         if not following:
             self._follow(answer, 0, position)
 
-    def _start(self, message: messages.Chat) -> Answer:
+    async def _start(self, message: messages.Chat) -> Answer:
         settings, session = self._context.settings, self._session
         system = session.system if message.system is None else message.system
         chat = checked_request(
@@ -143,9 +144,9 @@ class Connection:
             max_tokens=settings.max_tokens,
         )
         session.system = system
-        with self._context.admission.request("realtime") as request:
+        with Request(self._context.admission, "realtime") as request:
             request.identify(self._caller)
-            return self._context.answers.start(chat, request, grace=settings.resume_seconds, keeps_deltas=True)
+            return await self._context.answers.start(chat, request, grace=settings.resume_seconds, keeps_deltas=True)
 
     async def _stop(self) -> None:
         is_sent = self._session.running and self._sender is not None

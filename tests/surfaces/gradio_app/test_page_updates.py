@@ -50,7 +50,7 @@ def asked(name: str = NAME, **more: Any) -> dict[str, Any]:
 
 def following(below: Parts, page: Page, **environment: str) -> PageUpdates:
     settings = load({"OLLAMA_API_KEY": KEY, **environment})
-    return PageUpdates(settings, below.space.admission, below.answers, below.readiness, page.streams)
+    return PageUpdates(settings, below.space.admission, below.answers, below.space.hosts, page.streams)
 
 
 @pytest_asyncio.fixture

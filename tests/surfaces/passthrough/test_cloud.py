@@ -105,7 +105,7 @@ async def test_a_stranger_with_another_certificate_gets_no_key(monkeypatch: pyte
     """An unverified server is no Ollama: 503, and it never hears the key."""
     async with in_front_of_the_cloud(monkeypatch, tmp_path) as (fake, gateway):
         monkeypatch.delenv("SSL_CERT_FILE")
-        await gateway.space.client.use(gateway.settings.host)
+        await gateway.space.hosts.all[0].client.use(gateway.settings.host)
         fake.requests.clear()
         assert (await gateway.post("/api/chat", CHAT))[0] == 503
         assert not fake.requests

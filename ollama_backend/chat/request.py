@@ -1,0 +1,206 @@
+"""The way of one request through admission, from its arrival to its record."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ollama_backend.auth import Caller, Headers
+from ollama_backend.chat.admission import Admission, Work, new_request_id
+from ollama_backend.chat.answer_state import AnswerState
+from ollama_backend.chat.line import Line, Ticket
+from ollama_backend.chat.record import Record
+from ollama_backend.chat.slots import Slot
+from ollama_backend.errors import (
+    BackendError,
+    ClientGone,
+    ModelNotFound,
+    ModelNotReady,
+    OllamaFailed,
+    OllamaTimeout,
+    OllamaUnavailable,
+)
+from ollama_backend.ollama.hosts import Host
+
+Report = Callable[[AnswerState, int], None]
+
+# What may be different on another host.
+HOST_FAILURES = (OllamaUnavailable, OllamaFailed, OllamaTimeout, ModelNotFound)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place on a host: the name of the model there, and the slot, to which the progress of the answer is reported."""
+
+    host: Host
+    model: str
+    slot: Slot
+
+
+class Request:
+    """One request that has just arrived at a surface; `status` returns its HTTP status at the end.
+
+    As a context manager it records how the request ended, unless an answer does that later (`outlives_surface`).
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        surface: str,
+        request_id: str | None = None,
+        status: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._admission = admission
+        self._status = status
+        self._ticket: Ticket | None = None
+        self._line: Line | None = None
+        self._counted = self._closed = False
+        self._work = Work.GENERATE
+        self._tried: set[int] = set()
+        self.passed_over = False
+        self.record = Record(request_id or new_request_id(), surface)
+        self.caller = Caller("", "")
+        self.outlives_surface = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None) -> None:
+        if not self.outlives_surface:
+            self.close(outcome_of(exc), exc)
+
+    @property
+    def model(self) -> str:
+        """The installed name of the model, once it is known."""
+        return self.record.model
+
+    @property
+    def position(self) -> int:
+        """The position in the line, from 1; 0 where the request does not wait."""
+        return self._ticket.position if self._ticket else 0
+
+    def authenticate(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
+        """Return the caller. Raises Unauthorized without a valid key, unless `keyless` callers may pass."""
+        return self.identify(self._admission.gate.caller(headers, peer, keyless=keyless))
+
+    def identify(self, caller: Caller) -> Caller:
+        """Take a caller whose key was checked before."""
+        self.caller = caller
+        self.record.caller = caller.fingerprint
+        return caller
+
+    async def count(self) -> None:
+        """Count this request against the caller's rate, once. Raises RateLimited and ShuttingDown."""
+        self._admission.refuse_when_closing()
+        if not self._counted:
+            self._counted = True
+            await self._admission.rate.count(self.caller)
+
+    def resolve(self, model: str | None) -> str:
+        """Return the installed name of a model. Raises ModelNotFound, ModelNotReady or OllamaUnavailable."""
+        self.record.model = self._admission.hosts.resolve(model)
+        return self.model
+
+    async def enter(self, model: str | None, work: Work = Work.GENERATE, conversation: str = "") -> None:
+        """Take a place in the line. Raises what `resolve` and `count` raise, and LineFull.
+
+        Requests of one `conversation` go to the same host where possible.
+        """
+        self._admission.refuse_when_closing()
+        self.resolve(model)
+        if work is not Work.EMBED:
+            await self.count()
+        self._work = work
+        self._line = self._admission.line_for(work)
+        self._ticket = self._line.enter(self.caller, self.model, conversation)
+
+    async def enter_when_ready(self, model: str | None, report: Report, conversation: str = "") -> None:
+        """Take a place in the line once the model can be used: wait for a pull, and for an Ollama that is away."""
+        changes = self._admission.hosts.changes
+        while True:
+            seen = changes.version
+            try:
+                return await self.enter(model, conversation=conversation)
+            except (ModelNotReady, OllamaUnavailable):
+                report(AnswerState.PREPARING, 0)
+            await changes.wait(since=seen)
+
+    @asynccontextmanager
+    async def place(self, report: Report) -> AsyncIterator[Place]:
+        """Wait in the line, for the model and for a slot of it, and hold them; give them back at the end.
+
+        `report` is called with the state and the position. When a host fails before the first token and there are
+        others, `passed_over` becomes true with the exception, and the next `place` is on another host.
+        """
+        self.passed_over = False
+        ticket = self._entered()
+        try:
+            number = await ticket.turn(lambda position: report(AnswerState.WAITING, position))
+            self.record.waited = self.record.age
+            host = self._admission.hosts.all[number]
+            place = Place(host, host.readiness.installed(self.model) or self.model, Slot())
+            async with self._held(place, report):
+                report(AnswerState.READING, 0)
+                yield place
+            host.readiness.used(place.model)
+            host.worked()
+            self._admission.hosts.served(ticket.conversation, host)
+        except BackendError as exc:
+            self._host_failed(host, place.slot, exc)
+            raise
+        finally:
+            if not self.passed_over:
+                ticket.leave()
+
+    def _entered(self) -> Ticket:
+        if self._ticket is None:
+            raise RuntimeError("enter() has not been called")
+        return self._ticket
+
+    def _host_failed(self, host: Host, slot: Slot, exc: BackendError) -> None:
+        """Look at a host that has failed, and pass it over where the caller has seen nothing of it yet."""
+        if isinstance(exc, OllamaUnavailable):
+            host.readiness.suspect()
+        self._tried.add(host.number)
+        others = len(self._admission.hosts) - len(self._tried)
+        if isinstance(exc, HOST_FAILURES) and not slot.started and others > 0 and self._line:
+            host.failed()
+            self.passed_over = True
+            self._line.send_back(self._entered())
+
+    @asynccontextmanager
+    async def _held(self, place: Place, report: Report) -> AsyncIterator[None]:
+        if self._work is Work.EMBED:
+            yield
+            return
+        report(AnswerState.LOADING, 0)
+        await place.host.readiness.loaded(place.model)
+        if self._work is Work.LOAD:
+            place.slot.finished = True
+            yield
+            return
+        report(AnswerState.WAITING, 0)
+        async with self._admission.slots[place.host.number].hold(place.model, place.slot):
+            yield
+
+    def close(self, outcome: str, exc: BaseException | None = None) -> None:
+        """Leave the line and record the outcome, with the error that ended the request. Only the first call counts."""
+        if self._ticket:
+            self._ticket.leave()
+        if not self._closed:
+            self._closed = True
+            self.record.outcome = outcome
+            self.record.status = self._status() or (exc.status if isinstance(exc, BackendError) else None)
+            self.record.total = self.record.age
+            self._admission.finish(self.record)
+
+
+def outcome_of(exc: BaseException | None) -> str:
+    """Return what to record for an exception: the code of an error of ours, `stopped` for a departure."""
+    if exc is None:
+        return "done"
+    if isinstance(exc, BackendError):
+        return exc.code
+    is_departure = isinstance(exc, ClientGone) or not isinstance(exc, Exception)
+    return "stopped" if is_departure else BackendError.code

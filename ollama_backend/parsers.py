@@ -1,0 +1,127 @@
+"""Parsers of the settings' values; what they raise completes the sentence "NAME: VALUE …"."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import limits
+
+from ollama_backend.formats import parse_duration, parse_host
+
+_HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
+
+
+def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
+    """Return a parser of a whole number."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
+            raise ValueError(f"is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def one_of(**meanings: Any) -> Callable[[str], Any]:
+    """Return a parser of one of several words."""
+
+    def parse(text: str) -> Any:
+        if text.lower() not in meanings:
+            raise ValueError(f"is none of {', '.join(meanings)}")
+        return meanings[text.lower()]
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Parse a duration, in seconds. Raises ValueError."""
+    try:
+        return max(0.0, parse_duration(text))
+    except ValueError:
+        raise ValueError("is not a duration; write it as 90s, 5m or 1h30m") from None
+
+
+@dataclass(frozen=True)
+class HostPlaces:
+    """One entry of `OLLAMA_HOST`: a base URL, and how many answers it generates at once (None: as elsewhere)."""
+
+    url: str
+    places: int | None = None
+
+
+def hosts(text: str) -> tuple[HostPlaces, ...]:
+    """Parse a comma-separated list of hosts, each with its places. Raises ValueError."""
+    entries = [host(part.strip()) for part in text.split(",") if part.strip()]
+    urls = [entry.url for entry in entries]
+    if len(set(urls)) < len(urls):
+        raise ValueError("names one address twice; add its places together, as host:port=4")
+    return tuple(entries)
+
+
+def host(text: str) -> HostPlaces:
+    """Parse one host. Raises ValueError."""
+    address, found, places = text.rpartition("=")
+    if found and not (places.isdigit() and 1 <= int(places) <= 1000):
+        raise ValueError("has a number of places that is not from 1 to 1000; write it as host:port=4")
+    try:
+        return HostPlaces(parse_host(address if found else text), int(places) if found else None)
+    except ValueError as exc:
+        raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
+
+
+def text_list(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def keys(text: str) -> tuple[str, ...]:
+    """Parse keys. Raises ValueError."""
+    keys = text_list(text)
+    if not keys or not all(key.isascii() and key.isprintable() for key in keys):
+        raise ValueError("must be printable ASCII, several keys separated by commas")
+    return keys
+
+
+def secret(text: str) -> str:
+    """Parse a secret. Raises ValueError."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("must be printable ASCII")
+    return text
+
+
+def models(text: str) -> tuple[str, ...]:
+    """Parse names of models."""
+    return tuple(dict.fromkeys(text_list(text)))
+
+
+def rate(text: str) -> str | None:
+    """Parse a rate, None for `off`. Raises ValueError."""
+    if text.lower() == "off":
+        return None
+    try:
+        limits.parse(text)
+    except ValueError:
+        raise ValueError("is not a rate; write it as 60/minute, or off") from None
+    return text
+
+
+def frame_ancestors(text: str) -> str:
+    """Parse origins for the content security policy. Raises ValueError."""
+    if re.search(r"[;,\x00-\x1f\x7f]", text) or not text.isascii():
+        raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
+    return text
+
+
+def gguf(text: str) -> str:
+    """Parse the path of a GGUF file, or its address on the Hugging Face Hub. Raises ValueError."""
+    if text.startswith("hf://"):
+        if not _HUB_FILE.fullmatch(text):
+            raise ValueError("does not name a file; write it as hf://owner/repository/file.gguf")
+        return text
+    if not Path(text).expanduser().is_file():
+        raise ValueError(
+            "is no file that can be read; give the path of a GGUF file, or hf://owner/repository/file.gguf"
+        )
+    return str(Path(text).expanduser().resolve())

@@ -31,7 +31,7 @@ const row = (id, parent, role, text, more = {}) => ({
 const MESSAGES = [
   row('q0', null, 'user', 'Question <b>\u2028 # not a title', {
     images: ['p1', 'lost'],
-    files: [{ name: 'a.txt', kind: 'text', text: 'file text' }],
+    files: [{ name: 'a.txt', kind: 'whole', text: 'file text', tokens: 3 }],
   }),
   row('a1', 'q0', 'assistant', 'First answer', {
     model: 'qwen3:4b',

@@ -67,7 +67,7 @@ test('every key that the page asks for is there', () => {
   const files = readdirSync(BROWSER, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.name.endsWith('.js'),
   );
-  const sources = files.map((entry) => readFileSync(`${entry.path}/${entry.name}`, 'utf8'));
+  const sources = files.map((entry) => readFileSync(`${entry.parentPath ?? entry.path}/${entry.name}`, 'utf8'));
   const asked = sources.flatMap((source) =>
     [...source.matchAll(/(?:\bt\(\s*|\bkey: )'([a-z]+(?:\.\w+)+)'/g)].map(([, key]) => key),
   );

@@ -18,7 +18,7 @@ const ENDS = [/\n{2,}/g, /\n/g, /[.!?。！？؟।]+[\s"'”’)\]]*/g, /\s+/g]
  */
 
 /**
- * @param {import('./read.js').ReadFile} file
+ * @param {Pick<import('./read.js').ReadFile, 'name' | 'text' | 'pages' | 'delimiter'>} file
  * @returns {Chunk[]}
  */
 export function chunksOf(file) {

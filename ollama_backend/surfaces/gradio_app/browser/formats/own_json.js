@@ -1,7 +1,19 @@
 // Conversations as JSON of our own: everything, with alternatives, pictures and settings.
 
 import { linked } from './linking.js';
-import { compact, isObject, lineOf, listOf, optionsOf, picturesOf, statsOf, textOf, thinkOf, timeOf } from './shape.js';
+import {
+  compact,
+  filesOf,
+  isObject,
+  lineOf,
+  listOf,
+  optionsOf,
+  picturesOf,
+  statsOf,
+  textOf,
+  thinkOf,
+  timeOf,
+} from './shape.js';
 
 export const FORMAT = 'ollamaspace-conversations';
 export const VERSION = 2;
@@ -108,13 +120,7 @@ function foundIn(row, place, before, hasIds, now) {
     model: lineOf(row.model),
     at: timeOf(row.at, now),
     images: picturesOf(row.images),
-    files: listOf(row.files)
-      .filter(isObject)
-      .map((file) => ({
-        name: lineOf(file.name) || 'file',
-        kind: lineOf(file.kind) || 'text',
-        text: textOf(file.text),
-      })),
+    files: filesOf(row.files),
     stats: statsOf(row.stats),
     end: /** @type {import('./shape.js').Found['end']} */ (end),
     error: lineOf(row.error, 500),

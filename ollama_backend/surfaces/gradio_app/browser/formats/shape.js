@@ -22,7 +22,7 @@
  * @property {string} [model]
  * @property {number} [at]
  * @property {string[]} [images] data URLs
- * @property {{name: string, kind: string, text: string}[]} [files]
+ * @property {import('../files/plan.js').StoredFile[]} [files]
  * @property {Record<string, number | string>} [stats]
  * @property {'done' | 'stopped' | 'interrupted' | 'failed'} [end]
  * @property {string} [error]
@@ -42,6 +42,7 @@ const TITLE = 60;
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
 const PICTURE_LENGTH = 12_000_000;
 const MOST_PICTURES = 8;
+const MOST_FILES = 10;
 const OPTIONS = ['temperature', 'top_p', 'top_k', 'min_p', 'repeat_penalty', 'num_predict', 'seed'];
 const LEVELS = ['low', 'medium', 'high', 'max'];
 
@@ -117,6 +118,28 @@ export function statsOf(value) {
     ? /** @type {Record<string, number | string>} */ (Object.fromEntries(entries.slice(0, 20)))
     : undefined;
 }
+
+const FILE_KINDS = /** @type {const} */ (['whole', 'beginning', 'pages', 'passages']);
+
+/** @param {unknown} value @returns {import('../files/plan.js').StoredFile[]} files as messages keep them */
+export const filesOf = (value) =>
+  listOf(value)
+    .filter(isObject)
+    .slice(0, MOST_FILES)
+    .map((file) => {
+      const kind = FILE_KINDS.find((known) => known === file.kind) ?? 'whole';
+      const pages = listOf(file.pages).map(textOf);
+      const isForPassages = kind === 'passages';
+      return compact({
+        name: lineOf(file.name) || 'file',
+        kind,
+        text: textOf(file.text),
+        tokens: Number.isFinite(file.tokens) ? /** @type {number} */ (file.tokens) : 0,
+        note: lineOf(file.note),
+        pages: isForPassages ? pages : [],
+        delimiter: isForPassages ? textOf(file.delimiter).slice(0, 1) : '',
+      });
+    });
 
 /** An object without the values that say nothing. @template {object} T @param {T} object @returns {T} */
 export function compact(object) {

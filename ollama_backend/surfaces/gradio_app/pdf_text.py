@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -56,20 +57,21 @@ class PdfText:
         self._reading: set[asyncio.Task[PdfAnswer]] = set()
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Read one PDF, which is the whole body."""
+        """Read one PDF, which is the whole body. Raises LineFull while others wait."""
         exchange.allow("POST")
         caller = self._admission.gate.caller(exchange.headers, exchange.peer, keyless=self._is_open)
         self._admission.refuse_when_closing()
-        pdf = await exchange.body(PDF_BYTES if caller.key else OPEN_PDF_BYTES)
-        task = asyncio.create_task(self._read_in_turn(pdf, caller))
-        self._reading.add(task)
-        try:
-            with exchange.on_departure(task.cancel):
+        with self._place(caller):
+            pdf = await exchange.body(PDF_BYTES if caller.key else OPEN_PDF_BYTES)
+            task = asyncio.create_task(self._read_in_turn(pdf))
+            self._reading.add(task)
+            try:
+                with exchange.on_departure(task.cancel):
+                    await asyncio.wait({task})
+            finally:
+                task.cancel()
                 await asyncio.wait({task})
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            self._reading.discard(task)
+                self._reading.discard(task)
         if not task.cancelled():
             await _send(exchange, task.result())
 
@@ -80,15 +82,19 @@ class PdfText:
         if self._reading:
             await asyncio.wait(self._reading)
 
-    async def _read_in_turn(self, pdf: bytes, caller: Caller) -> PdfAnswer:
+    @contextmanager
+    def _place(self, caller: Caller) -> Iterator[None]:
         if self._waiting.total() >= MAX_WAITING or self._waiting[caller] >= MAX_WAITING_OF_ONE:
             raise LineFull("Other PDFs are being read. Try again in a moment.", retry_after=10)
         self._waiting[caller] += 1
         try:
-            async with self._one_at_a_time:
-                return await _read(pdf, self._seconds)
+            yield
         finally:
-            self._waiting -= Counter({caller: 1})
+            self._waiting -= Counter({caller: 1})  # drops the caller at zero
+
+    async def _read_in_turn(self, pdf: bytes) -> PdfAnswer:
+        async with self._one_at_a_time:
+            return await _read(pdf, self._seconds)
 
 
 async def _send(exchange: Exchange, answer: PdfAnswer) -> None:

@@ -163,6 +163,13 @@ test('large files are read in time that grows with them, and others run meanwhil
     text: 'x',
   }));
   const flat = Array.from({ length: 20_000 }, (_, i) => ({ id: `${i}`, parent: null, role: 'user', text: 'x', at: 5 }));
+  const oneRole = Array.from({ length: 20_000 }, (_, i) => ({
+    id: `${i}`,
+    parent: i ? `${i - 1}` : null,
+    role: 'user',
+    text: 'ten letters',
+    images: ['data:image/png;base64,AAAA'],
+  }));
   const hostile = [
     '\ue200'.repeat(300_000),
     '【1†'.repeat(100_000),
@@ -179,6 +186,7 @@ test('large files are read in time that grows with them, and others run meanwhil
   const report = await read([
     { messages: chain },
     { messages: flat },
+    { messages: oneRole },
     ...many,
     ...hostile.map(gptNodes),
     ...hostile.map((content) => ({ chat: { messages: [{ role: 'assistant', content }] } })),

@@ -1,6 +1,9 @@
 // Puts messages that a file holds into a sound tree: no circles, no strangers, roles that alternate.
 
-import { compact, titleOf } from './shape.js';
+import { compact, MOST_FILES, MOST_PICTURES, titleOf } from './shape.js';
+
+/** Characters that merging may copy in one conversation. */
+const MERGED_CHARACTERS = 20_000_000;
 
 /**
  * @typedef {import('./shape.js').Found} Found
@@ -108,13 +111,15 @@ function withoutEmpty(ordered) {
 }
 
 /**
- * Two messages of one role in a row become one, on every branch. So do the steps of an answer that used tools.
+ * Two messages of one role in a row become one, on every branch. So do the steps of an answer that used tools. Where
+ * that would copy too much, the second becomes an alternative to the first.
  *
  * @param {Found[]} ordered
  */
 function merged(ordered) {
   const byId = new Map(ordered.map((message) => [message.id, message]));
   const [absorbed, needed] = [new Set(), new Set()];
+  let room = MERGED_CHARACTERS;
   for (const message of ordered) {
     /** @type {Found | undefined} */
     const parent = message.parent === null ? undefined : byId.get(message.parent);
@@ -123,12 +128,14 @@ function merged(ordered) {
       needed.add(parent);
       continue;
     }
+    message.parent = parent.parent;
+    room -= parent.text.length + (parent.thinking?.length ?? 0);
+    if (room < 0) continue;
     absorbed.add(parent);
     message.text = [parent.text, message.text].filter(Boolean).join('\n\n');
     message.thinking = [parent.thinking, message.thinking].filter(Boolean).join('\n\n');
-    message.images = [...(parent.images ?? []), ...(message.images ?? [])];
-    message.files = [...(parent.files ?? []), ...(message.files ?? [])];
-    message.parent = parent.parent;
+    message.images = [...(parent.images ?? []), ...(message.images ?? [])].slice(0, MOST_PICTURES);
+    message.files = [...(parent.files ?? []), ...(message.files ?? [])].slice(0, MOST_FILES);
   }
   return ordered.filter((message) => !absorbed.has(message) || needed.has(message));
 }

@@ -41,8 +41,8 @@
 const TITLE = 60;
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
 const PICTURE_LENGTH = 12_000_000;
-const MOST_PICTURES = 8;
-const MOST_FILES = 10;
+export const MOST_PICTURES = 8;
+export const MOST_FILES = 10;
 const OPTIONS = ['temperature', 'top_p', 'top_k', 'min_p', 'repeat_penalty', 'num_predict', 'seed'];
 const LEVELS = ['low', 'medium', 'high', 'max'];
 

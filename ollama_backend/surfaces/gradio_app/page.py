@@ -12,8 +12,8 @@ from gradio.events import api
 from ollama_backend.auth import Caller, Gate
 from ollama_backend.chat.answer import INTERNAL_ERROR
 from ollama_backend.errors import BackendError, Unauthorized
-from ollama_backend.ollama.client import InstalledModel
 from ollama_backend.ollama.hosts import Hosts
+from ollama_backend.ollama.upstream import InstalledModel
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
 from ollama_backend.surfaces.gradio_app.theme import LATEX

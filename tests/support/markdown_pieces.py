@@ -5,7 +5,8 @@ MARKS = [
     " ", "\n", "\n\n", "\n    ", "- ", "1. ", "> ", "# ", "```\n", "~~~\n", "`", "**", "*", "_", "~~", "$", "$$", "\\(",
     "\\)", "\n\\[\n", "\n\\]\n", "\\", "|", "\n|-|-|\n", "| ", "[", "]", "![", "<b>", "</b>", "<details>", "</details>",
     "<summary>", "</summary>", "<br>", "<ul>", "<li>", "</ul>", "<img src=x>", "<!--", "-->", "<div>", "\n---\n", "\t",
-    "\n===\n", "\u2028", "مرحبا", "🙂", "&amp;", "- [ ] ", "\\begin{align}", "\\end{align}", "</p>", "<td>", "\n+ ",
+    "\n===\n", "\u2028", "مرحبا", "🙂", "）**是", "是**「", "**是", "。",
+    "&amp;", "- [ ] ", "\\begin{align}", "\\end{align}", "</p>", "<td>", "\n+ ",
 ]  # fmt: skip
 # Those that take words for something else: an address, a label, an attribute, the name of a language.
 DEFINITIONS = [

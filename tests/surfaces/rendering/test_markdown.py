@@ -149,6 +149,24 @@ def test_details_that_do_not_pair_are_text(source: str) -> None:
     assert "".join(re.findall(r"</?details>", source)) == "".join(re.findall(r"</?details>", text_of(html)))
 
 
+CJK = {
+    "**注意：**请保存。": "<strong>注意：</strong>请保存。",
+    "这是**「重点」**内容": "这是<strong>「重点」</strong>内容",
+    '**"단어"**는 **API(f)**가': '<strong>"단어"</strong>는 <strong>API(f)</strong>가',
+    "**`npm`**を ***はい！***と": '<strong><code dir="ltr">npm</code></strong>を <em><strong>はい！</strong></em>と',
+    "**甲（$y$）**乙": '<strong>甲（<span class="formula" data-display="0" dir="ltr">y</span>）</strong>乙',
+    "`）**是` \\**是 a)**b": '<code dir="ltr">）**是</code> **是 a)**b',
+    "2*（3）*是": "2*（3）*是",
+}
+
+
+@pytest.mark.parametrize(("source", "html"), CJK.items())
+def test_emphasis_without_blanks_between_words(source: str, html: str) -> None:
+    """In Chinese, Japanese and Korean strong emphasis may end behind punctuation, and begin before it."""
+    assert render(source) == [p(html)]
+    assert render(f"|a|\n|-|\n|{source}|")[0].count(html) == 1
+
+
 ADDRESSES = {
     "https://a.b/c_d_e?x=1&y=2": "https://a.b/c_d_e?x=1&y=2",
     "(see https://en.wikipedia.org/wiki/A_(b)).": "https://en.wikipedia.org/wiki/A_(b)",

@@ -203,7 +203,7 @@ def test_deep_and_long_text_ends(source: str) -> None:
         deepest = max(deepest, depth)
     assert deepest < 120 and depth == 0 and len(html) < 100 * len(source)
     renderer = StreamRenderer()
-    step = len(source) // 8 + 1
+    step = len(source) // 3 + 1
     sent = 0
     for start in range(0, len(source), step):
         update = renderer.feed(source[start : start + step])

@@ -149,7 +149,7 @@ LONG = {
 def test_the_cost_is_linear(piece: str) -> None:
     """What a page receives for an answer of twice the length is about twice as much, also where it is one block."""
     start = "| a | b |\n|--|--|\n" if piece.startswith("|") else ""
-    one, two = (start + piece * (count * SHORT // len(piece)) for count in (8, 16))
+    one, two = (start + piece * (count * SHORT // len(piece)) for count in (6, 12))
     single, double = stream(one, [40]), stream(two, [40])
     assert double.received < 2.4 * single.received and double.finished == render(two)
     assert single.received < 25 * len("".join(single.finished))

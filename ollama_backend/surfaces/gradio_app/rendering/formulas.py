@@ -10,9 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pyromark.event import Event, Range
-
-from .formula_marks import Mark, formula_marks, text_places
+from .formula_marks import Mark, TextPlace, formula_marks
 
 # A control character: no part of a link's destination, neither space nor punctuation beside `*` and `_`.
 FILLER = b"\x01"
@@ -44,12 +42,11 @@ class Formula(NamedTuple):
     open: bool = False
 
 
-def find_formulas(source: bytes, events: Iterable[tuple[Event, Range]], *, final: bool) -> list[Formula]:
-    """Return the formulas in order, given the events of a parse of the same source.
+def find_formulas(source: bytes, places: list[TextPlace], holes: list[int], *, final: bool) -> list[Formula]:
+    """Return the formulas in order, given where text is and where code spans begin (`text_places`).
 
     Unless `final`, a formula that is opened and not yet closed reaches to the end of the source.
     """
-    places, holes = text_places(events)
     return _Search(source, formula_marks(source, places), holes, final).formulas()
 
 

@@ -41,15 +41,25 @@ class _Piece:
 
 
 class HtmlWriter:
-    """Follows the events without recursion; containers nested deeper than `DEEPEST` are shown as their source."""
+    """Follows the events without recursion; containers nested deeper than `DEEPEST` are shown as their source.
+
+    The parser got filler in place of the formulas, and other letters at the offsets in `replaced`.
+    """
 
     def __init__(
-        self, source: bytes, formulas: list[Formula], references: References, write_code: CodeWriter, *, final: bool
+        self,
+        source: bytes,
+        formulas: list[Formula],
+        replaced: list[int],
+        references: References,
+        write_code: CodeWriter,
+        *,
+        final: bool,
     ) -> None:
         self._source, self._references, self._write_code, self._final = source, references, write_code, final
         self._out: list[str] = []
         self._directions = Directions(self._out, source.decode())
-        self._inline = InlineWriter(self._out, self._directions, references, source, formulas)
+        self._inline = InlineWriter(self._out, self._directions, references, source, formulas, replaced)
         self._html = HtmlBlocks(self._out, self._inline, source)
         self._table = TableWriter(self._out, self._inline, self._directions, source)
         self._pieces: list[_Piece] = []

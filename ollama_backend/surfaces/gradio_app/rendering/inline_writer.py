@@ -1,5 +1,6 @@
 """Writes what stands inside of a paragraph, a heading or a cell: text, emphasis, code, links, images, formulas."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -37,9 +38,10 @@ class InlineWriter:
         references: References,
         source: bytes,
         formulas: list[Formula],
+        replaced: list[int],
     ) -> None:
         self._out, self._directions, self._references = out, directions, references
-        self._source, self._formulas = source, formulas
+        self._source, self._formulas, self._replaced = source, formulas, replaced
         self._next_formula = 0
         self.written: list[Formula] = []
         self.in_cell = False
@@ -49,8 +51,12 @@ class InlineWriter:
         self._image: Image | None = None
 
     def text(self, text: str, start: int, end: int) -> None:
-        """Write text that stands between two offsets of the source, and the formulas in it."""
-        masked = False
+        """Write text that stands between two offsets of the source, and the formulas in it.
+
+        Where the parser got another letter than the source has, the source counts.
+        """
+        index = bisect_left(self._replaced, start)
+        masked = index < len(self._replaced) and self._replaced[index] < end
         for formula in self._formulas_before(end):
             if formula.start >= start:
                 self._append(self._source[start : formula.start].decode())

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pyromark import Options, events_with_range, reference_definitions
 from pyromark.event import Event, Range
 
+from .cjk_emphasis import UNSPACED_EMPHASIS, letters_beside_emphasis, with_punctuation
+from .formula_marks import text_places
 from .formulas import OPENING, Formula, find_formulas, masked
 from .highlight import Highlighter
 from .html_writer import Block, CodeWriter, HtmlWriter
@@ -70,12 +72,15 @@ def render_tail(source: bytes, references: References, write_code: CodeWriter) -
 def _render(source: bytes, references: References, write_code: CodeWriter, *, final: bool) -> tuple[list[Block], bytes]:
     """Return the blocks, and the source as it was parsed."""
     formulas: list[Formula] = []
-    if OPENING.search(source):
-        formulas = find_formulas(source, _events(source, references), final=final)
+    letters: list[int] = []
+    if OPENING.search(source) or UNSPACED_EMPHASIS.search(source.decode()):
+        places, holes = text_places(_events(source, references))
+        formulas = find_formulas(source, places, holes, final=final)
+        letters = letters_beside_emphasis(masked(source, formulas), places)
     before = references.copy()
     while True:
-        parsed = masked(source, formulas)
-        writer = HtmlWriter(source, formulas, references, write_code, final=final)
+        parsed = with_punctuation(masked(source, formulas), letters)
+        writer = HtmlWriter(source, formulas, letters, references, write_code, final=final)
         blocks = writer.write(_events(parsed, references))
         if len(writer.formulas_written) == len(formulas):
             break

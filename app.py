@@ -9,6 +9,7 @@ This file reads the settings, composes the app and runs it:
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -22,6 +23,7 @@ from ollama_backend.settings import Settings, SettingsError, load_from_process
 
 HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
+MOST_FILES = 65536
 PING_SECONDS = 20.0  # a peer that does not answer for so long is dead; proxies cut what is silent for a minute
 SOCKET_MESSAGE_BYTES = 4 * 2**20  # above the largest message that gets an error in words, so that the socket survives
 
@@ -42,6 +44,16 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: Any = None) -> None:
         """Close the app and the connections side by side."""
         await asyncio.gather(self._space.close(), super().shutdown(sockets))
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have: each connection is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def announce(settings: Settings) -> None:
@@ -69,19 +81,20 @@ def main() -> int:
         return 2
     # Imported after the keys were taken out of the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
+    from ollama_backend.surfaces.asgi.connections import ConnectionLimits, protocols
 
+    raise_file_limit()
     space = create_app(settings)
     config = uvicorn.Config(
         space,
         host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
         port=settings.port,
         loop="uvloop",
-        http="httptools",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        ws="websockets-sansio",
+        **protocols(ConnectionLimits(per_address=0 if settings.trusted_proxies else ConnectionLimits.per_address)),
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,

@@ -1,1 +1,3 @@
-"""What stands behind the page: keys, the line, the answers and the way to Ollama."""
+"""A chat page and a key-protected API for models served by Ollama."""
+
+VERSION = "0.2.0"

@@ -2,11 +2,18 @@
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ollama_backend.errors import Unauthorized
+import limits
+
+from ollama_backend.errors import BackendError, RateLimited, Unauthorized
+
+WRONG_KEYS = limits.parse("10/minute")
+WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
+NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -86,21 +93,37 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     return hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]
 
 
+def network(address: str) -> str:
+    """Return the part of an address that one customer of a provider has: all of IPv4, the first 64 bits of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 class Gate:
-    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`."""
+    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`.
+
+    After WRONG_KEYS from one address further wrong keys get RateLimited instead of Unauthorized. Valid keys from the
+    same address always pass: it may be shared.
+    """
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
         self._keys = keys
         self._trusted_proxies = trusted_proxies
+        self._wrong_keys = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
 
     def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
-        """Return the caller. Raises Unauthorized without a valid key, unless `keyless` ones may pass."""
+        """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` ones may pass."""
         presented = presented_keys(headers)
+        address = client_address(headers, peer, self._trusted_proxies)
         key = self._keys.check(presented)
         if key is None and not keyless:
-            raise Unauthorized(
-                "The key is wrong. Send the one that this server's owner gave you."
-                if presented
-                else "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
-            )
-        return Caller(key or "", client_address(headers, peer, self._trusted_proxies))
+            raise self._refusal(address) if presented else Unauthorized(NO_KEY)
+        return Caller(key or "", address)
+
+    def _refusal(self, address: str) -> BackendError:
+        if self._wrong_keys.hit(WRONG_KEYS, network(address)):
+            return Unauthorized(WRONG_KEY)
+        return RateLimited("Too many wrong keys came from this address. Wait a minute.", retry_after=60)

@@ -7,8 +7,10 @@
     ├─ NotFound                  404  not_found
     │  └─ ModelNotFound          404  model_not_found
     ├─ MethodNotAllowed          405  method_not_allowed
+    ├─ RequestTimeout            408  request_timeout
     ├─ Busy                      409  busy
     ├─ TooLarge                  413  too_large
+    ├─ UnsupportedCoding         415  unsupported_coding
     ├─ RateLimited               429  rate_limited
     ├─ OllamaFailed              502  ollama_failed
     │  └─ CloudKeyRefused        502  cloud_key_refused
@@ -80,6 +82,12 @@ class MethodNotAllowed(BackendError):
         self.allow = allow
 
 
+class RequestTimeout(BackendError):
+    """The request came too slowly."""
+
+    status, code = 408, "request_timeout"
+
+
 class Busy(BackendError):
     """The session is writing another answer."""
 
@@ -90,6 +98,12 @@ class TooLarge(BackendError):
     """The body is larger than the route takes."""
 
     status, code = 413, "too_large"
+
+
+class UnsupportedCoding(BackendError):
+    """The body has a content coding that this server does not understand."""
+
+    status, code = 415, "unsupported_coding"
 
 
 class RateLimited(BackendError):
@@ -144,6 +158,14 @@ class OllamaTimeout(BackendError):
     """Ollama was silent for longer than it may be."""
 
     status, code = 504, "ollama_timeout"
+
+
+def kinds() -> list[type[BackendError]]:
+    """Return every kind of error, each after the one that it is a kind of."""
+    found: list[type[BackendError]] = [BackendError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
 
 
 class ClientGone(Exception):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import limits
 
@@ -69,6 +70,16 @@ def host(text: str) -> HostPlaces:
         return HostPlaces(parse_host(address if found else text), int(places) if found else None)
     except ValueError as exc:
         raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
+
+
+def upstream(text: str) -> str:
+    """Parse the base URL of an OpenAI-compatible server. Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is not a base URL; write it as https://host/v1")
+    if parts.username or parts.password:
+        raise ValueError("holds a user name; the key belongs into CHAT_UPSTREAM_KEY")
+    return text.rstrip("/")
 
 
 def text_list(text: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ollama_backend.formats import is_cloud, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
-SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY")
+SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY", "CHAT_UPSTREAM_KEY")
 
 
 class SettingsError(Exception):
@@ -44,6 +44,8 @@ class Settings:
     given_parallel: int | None = setting("OLLAMA_NUM_PARALLEL", parsers.whole(1, 1000), None)
     load_timeout: float = setting("OLLAMA_LOAD_TIMEOUT", parsers.seconds, 300.0)
     origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
+    upstream: str | None = setting("CHAT_UPSTREAM", parsers.upstream, None)
+    upstream_key: str | None = setting("CHAT_UPSTREAM_KEY", parsers.secret, None, secret=True)
     owns: bool | None = setting("CHAT_OWNS_OLLAMA", parsers.one_of(yes=True, no=False), None)
     access: Literal["key", "open"] = setting("CHAT_ACCESS", parsers.one_of(key="key", open="open"), "key")
     models: tuple[str, ...] = setting("CHAT_MODELS", parsers.models, ())
@@ -74,6 +76,8 @@ class Settings:
     @property
     def host_places(self) -> list[tuple[str, int]]:
         """The base URL and the places of every host."""
+        if self.upstream:
+            return [(self.upstream, self.num_parallel)]
         hosts = self.hosts[:1] if self.gguf else self.hosts
         return [(host.url, host.places or self.num_parallel) for host in hosts]
 
@@ -83,13 +87,13 @@ class Settings:
 
     @property
     def model(self) -> str:
-        """The model when a request names none and no embedded engine runs."""
+        """The model when a request names none, unless the engine decides it."""
         return self.named_model or (CLOUD_MODEL if self.is_cloud else LOCAL_MODEL)
 
     @property
     def num_parallel(self) -> int:
         """Answers generated at the same time."""
-        return self.given_parallel or (8 if self.is_cloud else 1)
+        return self.given_parallel or (32 if self.upstream else 8 if self.is_cloud else 1)
 
     @property
     def trusted_proxies(self) -> int:
@@ -99,7 +103,7 @@ class Settings:
     @property
     def is_cloud(self) -> bool:
         """Whether Ollama's own cloud is used."""
-        return self.gguf is None and is_cloud(self.host)
+        return self.gguf is None and self.upstream is None and is_cloud(self.host)
 
     @property
     def public_url(self) -> str:
@@ -144,8 +148,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.is_cloud and settings.host.startswith("http://"):
         yield "OLLAMA_HOST: it would send the cloud key in the clear. Write it as https://ollama.com."
+    if settings.upstream and settings.gguf:
+        yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can generate. Remove one."
+    if settings.upstream_key and not settings.upstream:
+        yield "CHAT_UPSTREAM_KEY: there is no CHAT_UPSTREAM to send it to. Set both, or neither."
     allowed = [model_name(name) for name in settings.models]
-    if allowed and not settings.gguf and model_name(settings.model) not in allowed:
+    decided_later = settings.gguf or (settings.upstream and not settings.named_model)
+    if allowed and not decided_later and model_name(settings.model) not in allowed:
         yield (
             f"CHAT_MODELS: the default model {settings.model!r} is not among them. Add it, or set OLLAMA_MODEL to one "
             "of them."

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ollama_backend import VERSION
 from ollama_backend.auth import Gate, Keys
 from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answers import Answers
@@ -23,6 +24,7 @@ from ollama_backend.surfaces.asgi.exchange import Exchange, route
 from ollama_backend.surfaces.asgi.guard import SOCKET, Guard
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from ollama_backend.surfaces.chat_api import ChatApi
+from ollama_backend.surfaces.description import Description
 from ollama_backend.surfaces.gradio_app.app import GradioApp
 from ollama_backend.surfaces.gradio_app.pdf_text import PdfText
 from ollama_backend.surfaces.landing import redirect_to_page
@@ -105,6 +107,7 @@ class Space:
             "/chat_api": route(chat_api),
             "/health": route(metrics.health),
             "/metrics": route(metrics.metrics),
+            "/openapi.json": route(Description(VERSION, passthrough.routes)),
             "/chat": route(redirect_to_page),
             SOCKET: Realtime(context, send_seconds=send_seconds),
         }

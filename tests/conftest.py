@@ -2,20 +2,35 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
 
 NOT_RUN = pytest.StashKey[list[str]]()
+# Where tests/run puts files that tests read and that are not in the repository.
+FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker by which a test names the programs that it drives; `root` stands for being root."""
-    config.addinivalue_line("markers", "needs(*programs): programs that the test drives, or `root`")
+    """Know the marker by which a test names what it needs; keep what Hypothesis writes out of the repository."""
+    config.addinivalue_line("markers", "needs(*names): programs, files that tests/run fetches, or `root`")
     config.stash[NOT_RUN] = []
+    hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
+    config.add_cleanup(hypothesis_home.cleanup)
+    set_hypothesis_home_dir(hypothesis_home.name)
+
+
+def is_lacking(name: str) -> bool:
+    """Whether a program or a file is missing, or `root` is not the user."""
+    if name == "root":
+        return os.geteuid() != 0
+    return shutil.which(name) is None and not (FETCHED / name).is_file()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     can_run = []
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
-        lacking = {name for name in needed if (os.geteuid() != 0 if name == "root" else shutil.which(name) is None)}
+        lacking = {name for name in needed if is_lacking(name)}
         if lacking:
             config.stash[NOT_RUN].append(f"{item.nodeid} (needs {', '.join(sorted(lacking))})")
         else:

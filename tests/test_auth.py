@@ -5,7 +5,7 @@ import hmac
 import pytest
 
 from ollama_backend.auth import Caller, Gate, Keys, client_address, presented_keys
-from ollama_backend.errors import Unauthorized
+from ollama_backend.errors import BackendError, RateLimited, Unauthorized
 
 BEARER = (b"Authorization", b"Bearer k1")
 
@@ -65,3 +65,23 @@ def test_the_address_behind_proxies(forwarded: list[str], proxies: int, address:
     """Only as many entries from the right are believed as proxies stand in front."""
     headers = [(b"X-Forwarded-For", line.encode()) for line in forwarded]
     assert client_address(headers, "peer", proxies) == address
+
+
+def test_wrong_keys_are_slowed_per_address_and_valid_ones_never() -> None:
+    """A handful a minute is answered with 401, the rest with 429; other addresses and valid keys are not affected."""
+    gate = Gate(Keys(["right"]), 0)
+
+    def outcome(key: str, address: str) -> type[Exception] | None:
+        try:
+            gate.caller([(b"x-api-key", key.encode())], address)
+        except BackendError as exc:
+            return type(exc)
+        return None
+
+    for address, neighbour in (("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8:0:1::1")):
+        outcomes = [outcome(f"guess {n}", address) for n in range(1000)]
+        assert outcomes.count(Unauthorized) == 10 and outcomes.count(RateLimited) == 990
+        assert outcome("right", address) is None and outcome("wrong", neighbour) is Unauthorized
+    assert outcome("wrong", "2001:db8::ffff") is RateLimited
+    with pytest.raises(Unauthorized, match="A key is needed"):
+        gate.caller([], "10.0.0.1")

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, OllamaTimeout
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.upstream import Upstream
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -100,7 +100,7 @@ class Slots:
     """
 
     def __init__(
-        self, client: OllamaClient, readiness: Readiness, per_model: int, policy: SlotPolicy | None = None
+        self, client: Upstream, readiness: Readiness, per_model: int, policy: SlotPolicy | None = None
     ) -> None:
         self._policy = policy or SlotPolicy()
         self._client = client

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
@@ -12,7 +11,8 @@ import ollama
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.http import AWAY, END_SECONDS, REQUEST_SECONDS, SLOW, HttpClient, UpstreamStream
+from ollama_backend.ollama.http import AWAY, END_SECONDS, REQUEST_SECONDS, SLOW, HttpClient
+from ollama_backend.ollama.upstream import InstalledModel, ResponseStream, Upstream
 from ollama_backend.ollama.wire import (
     CUT_OFF,
     NOT_ITS_PROTOCOL,
@@ -29,17 +29,7 @@ PULL_SECONDS = 600.0  # a pull is silent while it checks the digest of a large l
 UNLOAD_POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledModel:
-    """A model that Ollama has; `size` is in bytes, `capabilities` as `/api/show` names them."""
-
-    name: str
-    size: int
-    capabilities: tuple[str, ...] = ()
-    parameter_size: str = ""
-
-
-class OllamaClient:
+class OllamaClient(Upstream):
     """Talks to one Ollama. The key that callers present is never sent; a cloud key only over https.
 
     Every method raises a BackendError: OllamaUnavailable when nothing answers, OllamaTimeout when it is too slow,
@@ -89,7 +79,8 @@ class OllamaClient:
             yield
         except ollama.ResponseError as exc:
             status = exc.status_code if exc.status_code > 0 else 200
-            raise failure(status, exc.error, cloud=self._http.sends_key) from exc
+            key_variable = "OLLAMA_CLOUD_API_KEY" if self._http.sends_key else ""
+            raise failure(status, exc.error, key_variable=key_variable) from exc
         except httpx.TimeoutException as exc:
             raise OllamaTimeout(SLOW) from exc
         except httpx.RemoteProtocolError as exc:
@@ -171,7 +162,7 @@ class OllamaClient:
     @asynccontextmanager
     async def stream(
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
-    ) -> AsyncIterator[UpstreamStream]:
+    ) -> AsyncIterator[ResponseStream]:
         """Post a body and give the response once its head is there. Leaving closes the connection at once.
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).

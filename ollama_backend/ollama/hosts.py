@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotReady, OllamaUnavailable
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import InstalledModel, OllamaClient
+from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.openai_api.openai_client import OpenAIClient
 from ollama_backend.ollama.readiness.status import Health, HostHealth, Status
 from ollama_backend.ollama.readiness.watcher import Readiness
+from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
@@ -26,7 +28,7 @@ class Host:
     def __init__(self, number: int, settings: Settings, places: int, changes: Changes) -> None:
         self.number = number
         self.places = places
-        self.client = OllamaClient(settings.host, settings.cloud_key)
+        self.client = _client(settings)
         self.engine = Engine(settings, self.client)
         self.readiness = Readiness(settings, self.client, self.engine, changes)
         self._rest = 0.0
@@ -50,6 +52,12 @@ class Host:
     def worked(self) -> None:
         """Note that a request has succeeded here."""
         self._rest = self._rests_until = 0.0
+
+
+def _client(settings: Settings) -> Upstream:
+    if settings.upstream:
+        return OpenAIClient(settings.upstream, settings.upstream_key)
+    return OllamaClient(settings.host, settings.cloud_key)
 
 
 class Hosts:

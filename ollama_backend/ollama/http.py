@@ -10,6 +10,7 @@ import aiohttp
 import certifi
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.ollama.upstream import ResponseStream
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure
 
 AWAY = "Ollama does not answer. Try again in a moment."
@@ -22,7 +23,7 @@ PIECE_BYTES = 2**20
 WHOLE_BYTES = 64 * 2**20
 
 
-class UpstreamStream:
+class UpstreamStream(ResponseStream):
     """A response of Ollama's while its body arrives.
 
     Reading raises OllamaTimeout after `silence` seconds without a byte (None: no limit), and a BackendError for every
@@ -114,15 +115,24 @@ def translated_http() -> Iterator[None]:
 
 
 class HttpClient:
-    """Sends requests to one base URL; `bearer` is a key that goes only over https.
+    """Sends requests to one base URL, with `bearer` as its key (`only_tls`: over https alone),
+    which the owner sets as `key_variable`.
 
     Every method raises a BackendError: OllamaUnavailable when nothing answers, OllamaTimeout when it is too slow,
     OllamaFailed and its kin for statuses other than 200 and for what is not HTTP.
     """
 
-    def __init__(self, host: str, bearer: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        bearer: str | None = None,
+        *,
+        key_variable: str = "OLLAMA_CLOUD_API_KEY",
+        only_tls: bool = True,
+    ) -> None:
+        self._key_variable = key_variable
         self.host = host
-        self.sends_key = bearer is not None and host.startswith("https://")
+        self.sends_key = bearer is not None and (host.startswith("https://") or not only_tls)
         self.headers = {"Authorization": f"Bearer {bearer}"} if self.sends_key else {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -199,4 +209,5 @@ class HttpClient:
 
     def _failure(self, response: aiohttp.ClientResponse, body: bytes) -> BackendError:
         wait = response.headers.get("Retry-After")
-        return failure(response.status, body, retry_after=wait, cloud=self.sends_key)
+        key_variable = self._key_variable if self.sends_key else ""
+        return failure(response.status, body, retry_after=wait, key_variable=key_variable)

@@ -173,16 +173,19 @@ def clean(words: str) -> str:
     return re.sub(r"\s+", " ", words).strip()[:500]
 
 
-def failure(status: int, body: bytes | str, *, retry_after: str | None = None, cloud: bool = False) -> BackendError:
-    """Return the error that Ollama's answer means to a caller (server/routes.go; facts by recording)."""
+def failure(status: int, body: bytes | str, *, retry_after: str | None = None, key_variable: str = "") -> BackendError:
+    """Return the error that Ollama's answer means to a caller (server/routes.go; facts by recording).
+
+    `key_variable` is the setting with the key that this server had sent, empty where it sent none.
+    """
     raw = error_words(body)
     if raw.lstrip().startswith("<") or (status == 200 and not raw):
         return OllamaFailed(NOT_ITS_PROTOCOL)
     words = clean(raw)
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
-    if status in (401, 403) and cloud:
+    if status in (401, 403) and key_variable:
         return CloudKeyRefused(
-            "The remote Ollama refused this server's own key. Its owner must set OLLAMA_CLOUD_API_KEY to a valid one."
+            f"The remote server refused this server's own key. Its owner must set {key_variable} to a valid one."
         )
     if status == 429:
         return RateLimited(

@@ -41,9 +41,8 @@ def test_the_table_of_settings_is_the_code() -> None:
 
 def test_the_table_of_statuses_is_the_tree_of_errors() -> None:
     """Every status that is told exists, and every failure of a request is told."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BackendError)]
     told = {int(status) for status in rows("| status | when |") if status.isdigit()}
-    assert told == {kind.status for kind in kinds} - {403, 405, 409, 500}
+    assert told - {431} == {kind.status for kind in errors.kinds()} - {403, 405, 409, 500}
 
 
 def test_the_example_names_real_settings() -> None:

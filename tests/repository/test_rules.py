@@ -24,6 +24,7 @@ PLANTED_IMPORTS = {
     "The embedded engine imports nothing of ours": ("embedded/__main__.py", "import ollama_backend.settings"),
     "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import fetch"),
     "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
+    "Rendering knows neither Gradio nor the app": ("surfaces/gradio_app/rendering/links.py", "import gradio"),
     "Only ollama/client.py and ollama/http.py talk to Ollama": ("chat/slots.py", "import aiohttp"),
 }
 PLANTED_CALLS = {
@@ -75,10 +76,9 @@ def test_environment_and_programs_have_one_owner(copy: Path, name: str) -> None:
 
 def test_the_tree_of_errors_is_drawn() -> None:
     """The docstring of `errors` draws every error with its status and code, and nothing else."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BackendError)]
     assert errors.__doc__
     drawn = {line.split()[-3]: line.split()[-2:] for line in errors.__doc__.splitlines() if line.startswith("    ")}
-    assert drawn == {kind.__name__: [str(kind.status), kind.code] for kind in kinds}
+    assert drawn == {kind.__name__: [str(kind.status), kind.code] for kind in errors.kinds()}
 
 
 def test_rooms_stay_small() -> None:

@@ -37,7 +37,7 @@ async def url(ollama: FakeOllama) -> AsyncIterator[str]:
     async with serve(space) as url:
         async with aiohttp.ClientSession(url) as session, session.get("/config") as answer:
             assert answer.status == 200
-        await until(lambda: space.readiness.status == "ok", "Ollama is ready")
+        await until(lambda: space.hosts.all[0].readiness.status == "ok", "Ollama is ready")
         yield url
         await space.close()
 

@@ -15,7 +15,7 @@ from ollama_backend.ollama.engine.addresses import address, free_port, is_free
 from ollama_backend.ollama.wire import clean
 from ollama_backend.settings import Settings
 
-Kind = Literal["ollama", "embedded"]
+Kind = Literal["ollama", "embedded", "openai"]
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = ROOT / "ollama_backend" / "embedded" / "model" / "guide.gguf"

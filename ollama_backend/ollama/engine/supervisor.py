@@ -8,7 +8,6 @@ from contextlib import suppress
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError
 from ollama_backend.formats import is_loopback, model_name
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine import launch as launching
 from ollama_backend.ollama.engine import leftovers
 from ollama_backend.ollama.engine.addresses import answers, listens, may_listen
@@ -18,6 +17,7 @@ from ollama_backend.ollama.engine.hub_file import HubFile
 from ollama_backend.ollama.engine.launch import GUIDE_NAME, INSTALL, LASTING, ROOT, Kind, Launch
 from ollama_backend.ollama.engine.restart_policy import RestartPolicy, Restarts, TooManyDeaths
 from ollama_backend.ollama.progress import Progress, duration_words
+from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.settings import Settings
 
 STRANGER = (
@@ -41,7 +41,7 @@ class Engine:
     to answer. `changes` notifies of every change of these.
     """
 
-    def __init__(self, settings: Settings, client: OllamaClient, policy: RestartPolicy | None = None) -> None:
+    def __init__(self, settings: Settings, client: Upstream, policy: RestartPolicy | None = None) -> None:
         self._policy = policy or RestartPolicy()
         self._settings = settings
         self._client = client
@@ -62,8 +62,8 @@ class Engine:
     @property
     def owned(self) -> bool:
         """Whether models may be pulled, loaded and freed there."""
-        if self._settings.owns is not None:
-            return self._settings.owns
+        if self._settings.owns is not None or self._settings.upstream:
+            return bool(self._settings.owns) and not self._settings.upstream
         return self.started or is_loopback(self._client.host)
 
     @property
@@ -96,6 +96,9 @@ class Engine:
 
     async def _live(self) -> None:
         leftovers.end_all()
+        if self._settings.upstream:
+            await self._use_another("openai")
+            await asyncio.Event().wait()
         if self._settings.gguf or not await self._is_served():
             try:
                 await self._keep_running()
@@ -116,13 +119,13 @@ class Engine:
             await asyncio.sleep(1)
         return True
 
-    async def _use_another(self) -> None:
-        """Talk to the Ollama that OLLAMA_HOST names, which somebody else runs."""
-        self.kind, self.model, self.started = "ollama", None, False
+    async def _use_another(self, kind: Kind = "ollama") -> None:
+        """Talk to a server that somebody else runs, where the settings say."""
+        self.kind, self.model, self.started = kind, None, False
         if self._moved:
             await self._client.use(self._settings.host)
         self.settled = True
-        log.info("Using the Ollama at %s", self._settings.host)
+        log.info("Using the server at %s", self._client.host)
         self._report("")
 
     async def _wait_for_another(self, why: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ollama_backend.errors import BackendError
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import InstalledModel, OllamaClient
+from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 SHOWN_NAMES = 8
@@ -25,7 +25,7 @@ class Catalogue:
     """What `/api/tags` lists; `known` once it did, `failure` why it did not the last time. `notify` is called when
     more has become known of the models."""
 
-    def __init__(self, settings: Settings, client: OllamaClient, notify: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, client: Upstream, notify: Callable[[], None]) -> None:
         self._client = client
         self._notify = notify
         self._in_cloud = settings.is_cloud

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from ollama_backend.errors import BackendError, OllamaTimeout
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.progress import duration_words
+from ollama_backend.ollama.upstream import Upstream
 
 BELIEF_SECONDS = 15.0  # how long a model that was seen loaded counts as loaded; /api/ps is polled three times as often
 
@@ -23,7 +23,7 @@ class Loads:
     `seconds` is the longest wait for a load (0: no limit); `failure` is why the last one failed, in words.
     """
 
-    def __init__(self, client: OllamaClient, seconds: float, notify: Callable[[], None]) -> None:
+    def __init__(self, client: Upstream, seconds: float, notify: Callable[[], None]) -> None:
         self._client = client
         self._seconds = seconds
         self._notify = notify

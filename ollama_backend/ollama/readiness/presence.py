@@ -4,13 +4,15 @@ import logging
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.formats import is_loopback
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.settings import Settings
 
 GONE_OURS = "Ollama does not answer. It is started again when it stays silent."
 GONE_HERE = "Ollama does not answer. Start it again with `ollama serve`; that is noticed within a second."
 GONE_ELSEWHERE = "The Ollama that OLLAMA_HOST names does not answer. It is polled every second."
+
+GONE_UPSTREAM = "The server that CHAT_UPSTREAM names does not answer. It is polled every second."
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +20,7 @@ log = logging.getLogger(__name__)
 class Presence:
     """`there` tells whether it answers, `version` is its own, `reason` why it is away, in words."""
 
-    def __init__(self, settings: Settings, client: OllamaClient, engine: Engine) -> None:
+    def __init__(self, settings: Settings, client: Upstream, engine: Engine) -> None:
         self._settings = settings
         self._client = client
         self._engine = engine
@@ -62,4 +64,6 @@ class Presence:
         elif self._engine.started:
             self.reason = GONE_OURS
         else:
-            self.reason = GONE_HERE if is_loopback(self._client.host) else GONE_ELSEWHERE
+            gone_elsewhere = GONE_UPSTREAM if self._settings.upstream else GONE_ELSEWHERE
+            is_ours = is_loopback(self._client.host) and not self._settings.upstream
+            self.reason = GONE_HERE if is_ours else gone_elsewhere

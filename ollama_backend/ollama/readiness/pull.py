@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from ollama_backend.errors import BackendError, ModelNotFound, OllamaFailed
-from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.progress import Progress, duration_words
+from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.wire import CUT_OFF
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
@@ -44,7 +44,7 @@ class Pull:
     has no such model.
     """
 
-    def __init__(self, client: OllamaClient, model: str, notify: Callable[[], None]) -> None:
+    def __init__(self, client: Upstream, model: str, notify: Callable[[], None]) -> None:
         self._client = client
         self._notify = notify
         self._reported_at = self._logged_at = 0.0

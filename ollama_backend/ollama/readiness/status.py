@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from ollama_backend.ollama.client import InstalledModel
+from ollama_backend.ollama.upstream import InstalledModel
 
 Status = Literal["starting", "pulling", "ok", "unavailable"]
 
@@ -34,7 +34,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 
     status: Status
     model: str
-    engine: Literal["ollama", "embedded"]
+    engine: Literal["ollama", "embedded", "openai"]
     version: str = ""
     completed: int | None = None
     total: int | None = None
@@ -42,7 +42,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     hosts: list[HostHealth] | None = None
 
 
-def health_of(state: ServerStatus, model: str, engine: Literal["ollama", "embedded"]) -> Health:
+def health_of(state: ServerStatus, model: str, engine: Literal["ollama", "embedded", "openai"]) -> Health:
     """Return what a program may know: the version, and the reason where something is wrong."""
     health = Health(state.status, model, engine, state.version)
     if state.status == "pulling":

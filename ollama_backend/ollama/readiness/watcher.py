@@ -8,7 +8,6 @@ from dataclasses import replace
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, OllamaUnavailable
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.client import InstalledModel, OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.readiness.assessment import LISTING, assess
 from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
@@ -16,6 +15,7 @@ from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
 from ollama_backend.ollama.readiness.pull import Pull
 from ollama_backend.ollama.readiness.status import Health, ServerStatus, Status, health_of
+from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 CALM_SECONDS = 3.0
@@ -35,9 +35,7 @@ class Readiness:
     was known of its slots holds any more.
     """
 
-    def __init__(
-        self, settings: Settings, client: OllamaClient, engine: Engine, changes: Changes | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, client: Upstream, engine: Engine, changes: Changes | None = None) -> None:
         self._settings = settings
         self._engine = engine
         self._client = client
@@ -127,7 +125,7 @@ class Readiness:
         return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
 
     def _remedy(self, model: str) -> str:
-        add = "" if self._engine.kind == "embedded" else f"`ollama pull {model}` where Ollama runs adds it. "
+        add = "" if self._engine.kind != "ollama" else f"`ollama pull {model}` where Ollama runs adds it. "
         return add + self._catalogue.offer(self.model)
 
     async def loaded(self, model: str) -> None:
@@ -172,10 +170,11 @@ class Readiness:
     def _pause(self) -> float:
         if self.status != "ok":
             return AWAY_SECONDS if self._engine.starting else 2 * AWAY_SECONDS
-        return CLOUD_SECONDS if self._settings.is_cloud else CALM_SECONDS
+        return CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
 
     def _in_cloud(self, model: str) -> bool:
-        return self._settings.is_cloud or is_cloud_model(model)
+        """Tell whether a model is loaded where nobody can wait for it."""
+        return self._settings.is_cloud or not self._client.loads or is_cloud_model(model)
 
     async def _look(self) -> None:
         """Ask what is due."""
@@ -203,16 +202,20 @@ class Readiness:
         if now - self._listed_at >= (LIST_SECONDS if self.status == "ok" else MISSING_SECONDS):
             self._listed_at = now
             await self._catalogue.look()
-            self._meet_the_embedded()
+            self._learn_default()
         if self._loads.any and now - self._ran_at >= RUNNING_SECONDS:
             self._ran_at = now
             await self._loads.look()
 
-    def _meet_the_embedded(self) -> None:
-        """Take the embedded engine of another process, found where OLLAMA_HOST points, for what it is."""
-        if self._presence.version.endswith("-embedded") and not self._engine.started and self._catalogue.installed:
-            self._engine.kind = "embedded"
-            self._engine.model = self._catalogue.installed[0].name.removesuffix(":latest")
+    def _learn_default(self) -> None:
+        """Take the first model for the default where the server decides: an OpenAI-compatible one, for which none is
+        named, or the embedded engine of another process, found where OLLAMA_HOST points."""
+        engine, installed = self._engine, self._catalogue.installed
+        if self._presence.version.endswith("-embedded") and not engine.started:
+            engine.kind = "embedded"
+        decides = engine.kind == "openai" and not self._settings.named_model
+        if installed and (decides or (engine.kind == "embedded" and not engine.started)):
+            engine.model = installed[0].name.removesuffix(":latest")
 
     async def _look_after(self) -> None:
         """Where Ollama is owned: pull the default model when it is missing, load it once when it is there."""

@@ -5,7 +5,7 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.auth import Gate
-from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, Unauthorized
+from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, RateLimited, Unauthorized
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 
@@ -60,7 +60,7 @@ class AllowList:
             return BODY_BYTES
         try:
             key = self._gate.caller(exchange.headers, exchange.peer, keyless=self._is_open).key
-        except Unauthorized:
+        except (Unauthorized, RateLimited):
             return BODY_BYTES
         return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
 

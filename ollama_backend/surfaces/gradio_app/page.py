@@ -11,9 +11,9 @@ from gradio.events import api
 
 from ollama_backend.auth import Caller, Gate
 from ollama_backend.chat.answer import INTERNAL_ERROR
-from ollama_backend.errors import BackendError, Unauthorized
-from ollama_backend.ollama.client import InstalledModel
+from ollama_backend.errors import BackendError, RateLimited, Unauthorized
 from ollama_backend.ollama.hosts import Hosts
+from ollama_backend.ollama.upstream import InstalledModel
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
 from ollama_backend.surfaces.gradio_app.theme import LATEX
@@ -143,7 +143,7 @@ class ChatPage(gr.ChatInterface):
         """Tell a page what it may know: without a valid key nothing but that one is needed."""
         try:
             self._caller(request)
-        except Unauthorized as exc:
+        except (Unauthorized, RateLimited) as exc:
             return {"access": "denied", "error": exc.message}
         return {
             **msgspec.to_builtins(self._hosts.health()),

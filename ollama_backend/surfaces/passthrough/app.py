@@ -66,6 +66,11 @@ class PassThrough:
             routes[dialect.path] = ("POST",), self._handler(dialect)
         return routes
 
+    @property
+    def routes(self) -> dict[str, tuple[str, ...]]:
+        """The paths that are passed through, each with its methods."""
+        return {path: methods for path, (methods, _) in self._routes.items()}
+
     def _handler(self, dialect: Dialect) -> RouteHandler:
         return lambda exchange, request: self._answer(exchange, request, dialect)
 

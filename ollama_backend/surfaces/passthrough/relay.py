@@ -6,7 +6,7 @@ from contextlib import aclosing
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.http import UpstreamStream
+from ollama_backend.ollama.upstream import ResponseStream
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect
 from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
@@ -58,7 +58,7 @@ class Relay:
     ) -> None:
         """Send the request to Ollama and its answer to the caller. Raises a BackendError for every failure."""
         silence = self._longest_silence(upstream_request)
-        body = encode(upstream_request.body_for(place.model))
+        body = encode(upstream_request.body_for(place.model, exact=place.host.client.exact_names))
         async with place.host.client.stream(dialect.path, body, accept=accept, silence=silence) as upstream:
             if upstream.media_type in _STREAMED:
                 await _stream(upstream, dialect, response, place.slot)
@@ -71,7 +71,7 @@ class Relay:
         return self._silence + while_writing if self._silence else None
 
 
-async def _stream(upstream: UpstreamStream, dialect: Dialect, response: Response, slot: Slot) -> None:
+async def _stream(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
     async with aclosing(_blocks(upstream, dialect.boundary)) as blocks:
         async for block in blocks:
             slot.progress(finished=slot.finished)
@@ -87,7 +87,7 @@ async def _stream(upstream: UpstreamStream, dialect: Dialect, response: Response
         raise OllamaFailed(CUT_OFF)
 
 
-async def _whole(upstream: UpstreamStream, response: Response, slot: Slot) -> None:
+async def _whole(upstream: ResponseStream, response: Response, slot: Slot) -> None:
     if upstream.media_type != "application/json":
         raise OllamaFailed(NOT_ITS_PROTOCOL)
     body = await upstream.read()
@@ -96,7 +96,7 @@ async def _whole(upstream: UpstreamStream, response: Response, slot: Slot) -> No
     await response.whole(upstream.content_type, body)
 
 
-async def _blocks(upstream: UpstreamStream, boundary: bytes) -> AsyncGenerator[bytes, None]:
+async def _blocks(upstream: ResponseStream, boundary: bytes) -> AsyncGenerator[bytes, None]:
     """Yield a stream in whole lines or events; what has no end at the very end is given one."""
     blocks = Blocks(boundary)
     async with aclosing(upstream.parts()) as parts:

@@ -53,9 +53,9 @@ class UpstreamRequest:
     num_ctx: float | None = None
     tokens: int = 0
 
-    def body_for(self, installed: str) -> dict[str, Any]:
-        """Return the body for a host on which the model is installed under that name."""
-        return {**self.body, "model": sent_name(self.name, installed)}
+    def body_for(self, installed: str, *, exact: bool) -> dict[str, Any]:
+        """Return the body for a host on which the model has the name `installed`, used exactly so or as requested."""
+        return {**self.body, "model": installed if exact else sent_name(self.name, installed)}
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
-from ollama_backend.errors import BadRequest, Unauthorized, Unavailable
+from ollama_backend.errors import BadRequest, RateLimited, Unauthorized, Unavailable
 from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
 from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, offered_keys
 
@@ -40,7 +40,7 @@ class Realtime:
             caller = self._context.admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
             name = session_name(socket.parameter("session"))
             session = self._context.sessions.open(caller.key, name)
-        except Unauthorized as exc:
+        except (Unauthorized, RateLimited) as exc:
             await socket.close(NO_KEY, exc.message)
         except BadRequest as exc:
             await socket.close(BAD_SESSION, exc.message)

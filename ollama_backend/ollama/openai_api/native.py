@@ -1,0 +1,166 @@
+"""The answers of Ollama's own routes, made from those of OpenAI's API."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from ollama_backend.errors import BadRequest
+from ollama_backend.ollama.http import HttpClient
+from ollama_backend.ollama.upstream import InstalledModel, ResponseStream
+from ollama_backend.ollama.wire import COUNTS, Chunk, decode, timestamp
+
+JSON = b"application/json"
+NDJSON = b"application/x-ndjson"
+
+
+def tags(models: Sequence[InstalledModel]) -> tuple[bytes, bytes]:
+    """Return the answer of `/api/tags`."""
+    rows = [
+        {"name": model.name, "model": model.name, "modified_at": timestamp(), "size": 0, "digest": "", "details": {}}
+        for model in models
+    ]
+    return JSON, msgspec.json.encode({"models": rows})
+
+
+def shown_model(model: str, capabilities: Sequence[str]) -> tuple[bytes, bytes]:
+    """Return the answer of `/api/show`."""
+    shown = {"modelfile": f"FROM {model}", "details": {}, "model_info": {}, "capabilities": list(capabilities)}
+    return JSON, msgspec.json.encode(shown)
+
+
+class Embedding(msgspec.Struct):
+    """One vector."""
+
+    embedding: list[float]
+
+
+class EmbeddingUsage(msgspec.Struct):
+    """The tokens of the input."""
+
+    prompt_tokens: int = 0
+
+
+class EmbeddingList(msgspec.Struct):
+    """The answer of `/embeddings`."""
+
+    data: list[Embedding] = []
+    usage: EmbeddingUsage = msgspec.field(default_factory=EmbeddingUsage)
+
+
+async def embeddings(http: HttpClient, path: str, request: Mapping[str, Any]) -> bytes:
+    """Return the answer of `/api/embed` or `/api/embeddings`. Raises BackendError."""
+    text = request.get("input") if path == "/api/embed" else request.get("prompt")
+    body: dict[str, Any] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
+    if request.get("dimensions"):
+        body["dimensions"] = request["dimensions"]
+    _, raw = await http.whole("POST", "/embeddings", msgspec.json.encode(body), seconds=None)
+    listed = decode(raw, EmbeddingList)
+    vectors = [row.embedding for row in listed.data]
+    if path == "/api/embeddings":
+        return msgspec.json.encode({"embedding": vectors[0] if vectors else []})
+    answer = {"model": request["model"], "embeddings": vectors, "prompt_eval_count": listed.usage.prompt_tokens}
+    return msgspec.json.encode(answer)
+
+
+class NativeStream(ResponseStream):
+    """A response of one of Ollama's routes, made here."""
+
+    def __init__(self, content_type: bytes, parts: AsyncGenerator[bytes, None]) -> None:
+        self._content_type = content_type
+        self._parts = parts
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Return the response with a whole body."""
+        return cls(JSON, _single(body))
+
+    @staticmethod
+    def chat_body(path: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the chat that a request to `/api/chat` or `/api/generate` asks for. Raises BadRequest."""
+        if path == "/api/chat":
+            return request
+        for name in ("raw", "suffix", "context", "template"):
+            if request.get(name):
+                raise BadRequest(f"{name!r} is not possible with the server behind this one. Use /api/chat.")
+        system = [{"role": "system", "content": request["system"]}] if request.get("system") else []
+        prompt = {"role": "user", "content": request.get("prompt") or "", "images": request.get("images")}
+        return {**request, "messages": [*system, prompt]}
+
+    @classmethod
+    async def of_chunks(cls, path: str, request: Mapping[str, Any], chunks: AsyncGenerator[Chunk, None]) -> Self:
+        """Return the response that carries chunks, once the first is there, as lines or summed up."""
+        first = await anext(chunks)
+        lines = _lines(path, first, chunks)
+        if request.get("stream") is False:
+            return cls.of(await _summed(path, lines))
+        return cls(NDJSON, _encoded(lines))
+
+    @property
+    def media_type(self) -> str:
+        """The content type."""
+        return self._content_type.decode()
+
+    @property
+    def content_type(self) -> bytes:
+        """The content type as it is sent on."""
+        return self._content_type
+
+    def finish(self) -> None:
+        """Note that the answer is complete: the chunks end by themselves."""
+
+    def parts(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body."""
+        return self._parts
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        return b"".join([part async for part in self._parts])
+
+
+async def _single(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
+async def _lines(path: str, first: Chunk, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[dict[str, Any], None]:
+    yield _line(path, first)
+    async for chunk in chunks:
+        yield _line(path, chunk)
+
+
+def _line(path: str, chunk: Chunk) -> dict[str, Any]:
+    """Return a chunk as the route writes it."""
+    line: dict[str, Any] = {"model": chunk.model, "created_at": chunk.created_at, "done": chunk.done}
+    message: dict[str, Any] = {"role": "assistant", "content": chunk.message.content}
+    message |= {"thinking": chunk.message.thinking} if chunk.message.thinking else {}
+    message |= {"tool_calls": chunk.message.tool_calls} if chunk.message.tool_calls else {}
+    if path == "/api/chat":
+        line["message"] = message
+    else:
+        line |= {"response": message.pop("content")} | {name: message[name] for name in message if name != "role"}
+    if chunk.done:
+        line["done_reason"] = chunk.done_reason
+        line |= {name: getattr(chunk, name) for name in COUNTS if getattr(chunk, name) is not None}
+    return line
+
+
+async def _encoded(lines: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+    async for line in lines:
+        yield msgspec.json.encode(line) + b"\n"
+
+
+async def _summed(path: str, lines: AsyncIterator[dict[str, Any]]) -> bytes:
+    """Return the lines of an answer as one object."""
+    texts = {"content": "", "thinking": ""}
+    calls: list[Any] = []
+    last: dict[str, Any] = {}
+    async for line in lines:
+        last = line
+        message = line.get("message") or {"content": line.get("response", ""), **line}
+        texts["content"] += message.get("content") or ""
+        texts["thinking"] += message.get("thinking") or ""
+        calls += message.get("tool_calls") or []
+    more = ({"thinking": texts["thinking"]} if texts["thinking"] else {}) | ({"tool_calls": calls} if calls else {})
+    if path == "/api/chat":
+        return msgspec.json.encode({**last, "message": {"role": "assistant", "content": texts["content"], **more}})
+    return msgspec.json.encode({**last, "response": texts["content"], **more})

@@ -1,0 +1,136 @@
+"""The client of a server with OpenAI's API: its own routes as they are, Ollama's translated."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, ClassVar
+
+import msgspec
+
+from ollama_backend.errors import ModelNotFound, NotFound
+from ollama_backend.ollama.http import HttpClient
+from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
+from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
+from ollama_backend.ollama.openai_api.translation import chat_completion
+from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, Upstream
+from ollama_backend.ollama.wire import Chunk, decode
+
+# Nothing in OpenAI's API tells what a model can do; requests for what it cannot do get the server's own words.
+CAPABILITIES = ("completion", "tools", "vision", "thinking")
+
+
+class ListedModel(msgspec.Struct):
+    """One model in `/models`."""
+
+    id: str
+
+
+class ModelList(msgspec.Struct):
+    """The answer of `/models`."""
+
+    data: list[ListedModel] = []
+
+
+class OpenAIClient(Upstream):
+    """Talks to one server with OpenAI's API, such as vLLM, SGLang, llama.cpp, LM Studio or a router.
+
+    `host` is its base URL with the version, as OpenAI's SDKs take it (`https://host/v1`).
+    """
+
+    exact_names: ClassVar[bool] = True
+    loads: ClassVar[bool] = False
+
+    def __init__(self, host: str, key: str | None) -> None:
+        self._key = key
+        self._http = HttpClient(host, key, key_variable="CHAT_UPSTREAM_KEY", only_tls=False)
+
+    @property
+    def host(self) -> str:
+        """The base URL."""
+        return self._http.host
+
+    async def use(self, host: str) -> None:
+        """Talk to another host from now on."""
+        await self.close()
+        self._http = HttpClient(host, self._key, key_variable="CHAT_UPSTREAM_KEY", only_tls=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close()
+
+    async def version(self, seconds: float = 2.0) -> str:
+        """Return an empty version: OpenAI's API has none. Raises OllamaUnavailable where nothing answers."""
+        await self._http.whole("GET", "/models", seconds=seconds)
+        return ""
+
+    async def models(self) -> list[InstalledModel]:
+        """Return the models of the server, in its order."""
+        _, body = await self._http.whole("GET", "/models")
+        return [InstalledModel(row.id, 0, CAPABILITIES) for row in decode(body, ModelList).data]
+
+    async def capabilities(self, model: str) -> tuple[str, ...]:
+        """Return what a model may be able to do."""
+        return CAPABILITIES
+
+    async def running(self) -> Mapping[str, RunningModel]:
+        """Return nothing: the server does not report which models are loaded."""
+        return {}
+
+    async def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
+        """Raise ModelNotFound: models are not pulled there."""
+        raise ModelNotFound(f"The server does not have the model {model!r}.")
+        yield  # a generator, as the callers expect
+
+    async def load(self, model: str, seconds: float | None) -> None:
+        """Return: the server loads its models itself."""
+
+    async def unload(self, model: str) -> None:
+        """Return: the server unloads its models itself."""
+
+    async def probe(self, model: str, seconds: float) -> None:
+        """Return: this kind of server loses no slots."""
+
+    async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
+        """Return the content type and the body of a short answer of one of Ollama's routes."""
+        if path.startswith("/v1/"):
+            return await self._http.whole(method, path.removeprefix("/v1"), body)
+        if path == "/api/tags":
+            return tags(await self.models())
+        if path == "/api/show" and body is not None:
+            return shown_model(msgspec.json.decode(body)["model"], CAPABILITIES)
+        if path == "/api/ps":
+            return b"application/json", b'{"models":[]}'
+        if path == "/api/version":
+            await self.version()
+            return b"application/json", b'{"version":"0.0.0-openai"}'
+        raise NotFound("This server has no such route.")
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
+    ) -> AsyncIterator[ResponseStream]:
+        """Post a body to one of OpenAI's routes as it is, or to one of Ollama's, translated."""
+        if path.startswith("/v1/"):
+            async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as upstream:
+                yield upstream
+            return
+        request: dict[str, Any] = msgspec.json.decode(body)
+        if path in ("/api/embed", "/api/embeddings"):
+            yield NativeStream.of(await embeddings(self._http, path, request))
+            return
+        async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
+            yield await NativeStream.of_chunks(path, request, chunks)
+
+    async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
+        """Stream a body of Ollama's `/api/chat`; the last chunk has `done`."""
+        translator = ChunkTranslator(str(body["model"]))
+        encoded = msgspec.json.encode(chat_completion(body))
+        async with (
+            self._http.stream("/chat/completions", encoded, accept="text/event-stream", silence=silence) as upstream,
+            aclosing(events(upstream.parts())) as stream,
+        ):
+            async for event in stream:
+                for chunk in translator.chunks(event):
+                    yield chunk
+            upstream.finish()
+        for chunk in translator.end():
+            yield chunk

@@ -1,0 +1,43 @@
+"""Colours of code, light and dark, with a contrast of at least 4.5 on their backgrounds (WCAG 2.2, 1.4.3)."""
+
+from pygments.token import (
+    STANDARD_TYPES,
+    Comment,
+    Generic,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    String,
+    _TokenType,
+)
+
+LIGHT_BACKGROUND = "#f6f8fa"
+DARK_BACKGROUND = "#161d27"
+
+# Each colour: its name, in the light and in the dark theme, and the kinds of words that have it.
+COLOURS: dict[str, tuple[str, str, tuple[_TokenType, ...]]] = {
+    "comment": ("#57606a", "#9aa4b0", (Comment, Generic.Output)),
+    "keyword": ("#b3202b", "#ff8f87", (Keyword, Operator.Word, Comment.Preproc, Name.Decorator, Generic.Prompt)),
+    "string": ("#0a3069", "#a5d6ff", (String, Generic.Heading, Generic.Subheading)),
+    "escape": ("#8a3a00", "#ffb77c", (String.Escape, String.Interpol, Name.Variable, Name.Entity)),
+    "number": ("#0550ae", "#8ac7ff", (Number, Keyword.Constant, Name.Constant, Name.Attribute, Name.Builtin)),
+    "function": ("#6a3bb5", "#d6b4ff", (Name.Function, Name.Class, Name.Exception, Keyword.Type)),
+    "inserted": ("#116329", "#7ee787", (Generic.Inserted, Name.Tag)),
+    "deleted": ("#9a1c26", "#ffa198", (Generic.Deleted,)),
+}
+COLOURED = frozenset(kind for _, _, kinds in COLOURS.values() for kind in kinds)
+
+
+def highlight_css(*, scope: str = ".code", dark: str = ".dark") -> str:
+    """Return the style sheet for code inside of `scope`; `dark` selects an ancestor in the dark theme."""
+    light_values = "".join(f"--code-{name}:{light};" for name, (light, _, _) in COLOURS.items())
+    dark_values = "".join(f"--code-{name}:{shade};" for name, (_, shade, _) in COLOURS.items())
+    rules = [
+        f"{scope}{{--code-background:{LIGHT_BACKGROUND};{light_values}}}",
+        f"{dark} {scope}{{--code-background:{DARK_BACKGROUND};{dark_values}}}",
+    ]
+    for name, (_, _, kinds) in COLOURS.items():
+        selectors = ",".join(f"{scope} .{STANDARD_TYPES[kind]}" for kind in kinds)
+        rules.append(f"{selectors}{{color:var(--code-{name})}}")
+    return "\n".join(rules) + "\n"

@@ -1,0 +1,121 @@
+"""Markdown as safe HTML.
+
+CommonMark with tables, task lists, footnotes, strikethrough (`~~`), bare addresses and formulas. On purpose different:
+raw HTML is shown as text but for what `raw_html` and `html_blocks` name, images become links, links lead to http, https
+and mailto only, and cells that a table's header has no column for are kept. A single line break stays one, which CSS
+shows or not; nothing else is added to or taken from the text.
+"""
+
+import re
+from collections.abc import Iterator
+
+from pyromark import Options, events_with_range, reference_definitions
+from pyromark.event import Event, Range
+
+from .cjk_emphasis import UNSPACED_EMPHASIS, letters_beside_emphasis, with_punctuation
+from .formula_marks import text_places
+from .formulas import OPENING, Formula, find_formulas, masked
+from .highlight import Highlighter
+from .html_writer import Block, CodeWriter, HtmlWriter
+from .links import linked
+from .references import References
+from .sanitize import sanitize
+
+_OPTIONS = Options.ENABLE_TABLES | Options.ENABLE_FOOTNOTES | Options.ENABLE_STRIKETHROUGH | Options.ENABLE_TASKLISTS
+_LINE_ENDING = re.compile(r"\r\n?")
+_UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+
+
+def render(source: str, prefix: str = "message") -> list[str]:
+    """Return the HTML of each top-level block. `prefix` begins the ids of footnotes, and is unique in the page.
+
+    Raises ValueError for a prefix that is not made of letters, digits and hyphens.
+    """
+    return [
+        block.html for block in render_part(normalized(source).encode(), new_references(prefix), Highlighter().block)
+    ]
+
+
+def render_typed(source: str) -> str:
+    """Return text as HTML as it was typed: with its line breaks, and links around addresses."""
+    return sanitize(f'<p class="raw" dir="auto">{linked(normalized(source))}</p>')
+
+
+def normalized(source: str) -> str:
+    """Return text with line feeds for all line endings; what HTML cannot carry becomes U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", _LINE_ENDING.sub("\n", source))
+
+
+def new_references(prefix: str) -> References:
+    """Return references for a text of which nothing is known."""
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError("A prefix begins with a letter and has only letters, digits and hyphens.")
+    return References(prefix)
+
+
+def render_part(source: bytes, references: References, write_code: CodeWriter) -> list[Block]:
+    """Return the blocks of normalized text, and keep in the references what it defines."""
+    blocks, parsed = _render(source, references, write_code, final=True)
+    text = parsed.decode()
+    if b"]:" in parsed:
+        references.learn(reference_definitions(text, options=_OPTIONS), _footnotes(parsed, references))
+    references.expect(text)
+    return blocks
+
+
+def render_tail(source: bytes, references: References, write_code: CodeWriter) -> list[Block]:
+    """Return the blocks of normalized text whose end has not been written yet: what is open is closed for display."""
+    return _render(source, references.copy(), write_code, final=False)[0]
+
+
+def _render(source: bytes, references: References, write_code: CodeWriter, *, final: bool) -> tuple[list[Block], bytes]:
+    """Return the blocks, and the source as it was parsed."""
+    formulas: list[Formula] = []
+    letters: list[int] = []
+    if OPENING.search(source) or UNSPACED_EMPHASIS.search(source.decode()):
+        places, holes = text_places(_events(source, references))
+        formulas = find_formulas(source, places, holes, final=final)
+        letters = letters_beside_emphasis(masked(source, formulas), places)
+    before = references.copy()
+    while True:
+        parsed = with_punctuation(masked(source, formulas), letters)
+        writer = HtmlWriter(source, formulas, letters, references, write_code, final=final)
+        blocks = writer.write(_events(parsed, references))
+        if len(writer.formulas_written) == len(formulas):
+            break
+        # Masked, one of them stood where no text is written, such as in code. It is better shown as text than lost.
+        formulas = writer.formulas_written
+        references.return_to(before.copy())
+    for block in blocks:
+        block.html = sanitize(block.html)
+    return blocks, parsed
+
+
+def _footnotes(source: bytes, references: References) -> list[str]:
+    """Return the labels of the footnotes that a part of a text defines."""
+    labels = []
+    for event, _ in _events(source, references) if b"[^" in source else ():
+        tag = event["Start"] if not isinstance(event, str) and "Start" in event else ""
+        if not isinstance(tag, str) and "FootnoteDefinition" in tag:
+            labels.append(tag["FootnoteDefinition"])
+    return labels
+
+
+def _events(source: bytes, references: References) -> Iterator[tuple[Event, Range]]:
+    """Parse a part of a text; footnotes that earlier parts define are known to it."""
+    text = source.decode()
+    stubs = "".join(f"[^{label}]:\n\n" for label in references.known_footnotes(text))
+    # The thematic break keeps an indented first block out of the last note.
+    stubs += "***\n\n" if stubs else ""
+    events = events_with_range(
+        stubs + text, options=_OPTIONS, merge_text=False, broken_link_callback=references.resolve
+    )
+    return _shifted(events, len(stubs.encode())) if stubs else events
+
+
+def _shifted(events: Iterator[tuple[Event, Range]], offset: int) -> Iterator[tuple[Event, Range]]:
+    """Leave out the events before an offset, and count the others from there."""
+    for event, span in events:
+        if span["start"] >= offset:
+            yield event, {"start": span["start"] - offset, "end": span["end"] - offset}

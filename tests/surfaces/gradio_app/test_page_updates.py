@@ -31,6 +31,9 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.Event().wait()
 
 
+OPEN: set["asyncio.Task[None]"] = set()  # a task that nobody holds may be collected
+
+
 class Page:
     """A page with an open event stream, until it leaves."""
 
@@ -39,6 +42,8 @@ class Page:
         scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data"}
         scope["query_string"] = f"session_hash={session}".encode()  # type: ignore[assignment]
         self.stream = asyncio.create_task(self.streams(scope, endless, endless))  # type: ignore[arg-type]
+        OPEN.add(self.stream)
+        self.stream.add_done_callback(OPEN.discard)
 
     def leave(self) -> None:
         self.stream.cancel()

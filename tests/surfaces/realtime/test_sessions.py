@@ -1,12 +1,16 @@
 """Realtime sessions: every message of the protocol, over real sockets."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from tests.support.fake_ollama import Delta, FakeOllama
-from tests.support.realtime_space import RealtimeSpace, seqs, text
+from tests.support.realtime_space import KEY, RealtimeSpace, seqs, text
+
+BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 @pytest_asyncio.fixture
@@ -170,6 +174,25 @@ async def test_model_thinking_and_options_are_passed_on(fake_ollama: FakeOllama)
         assert not text(messages, "thinking")
     body = fake_ollama.generations[-1].ask.body
     assert (body["think"], body["options"]) == (False, {"temperature": 0.5, "num_predict": 7})
+
+
+async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """The half becomes U+FFFD in whatever it stands; separators are escaped, so that a message is one line."""
+    fake_ollama.script(deltas=[Delta("a\u2028b\u2029c\x85d")])
+    async with space.talk() as talk:
+        await talk.ws.send(r'{"type":"chat","content":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}')
+        raw = [await talk.ws.recv() for _ in range(3)]
+    assert r'"a\u2028b\u2029c\u0085d"' in str(raw[1]) and json.loads(raw[1])["content"] == "a\u2028b\u2029c\x85d"
+    asked = fake_ollama.generations[-1]
+    assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
+    assert asked.ask.options["stop"] == ["\ufffd"]
+
+
+async def test_slashes_too_many_in_the_address(space: RealtimeSpace) -> None:
+    """A base URL that ends in a slash leads to the same route."""
+    for path in ("//ws", "/ws/", "//ws//"):
+        async with connect(f"ws://127.0.0.1:{space.port}{path}?key=", additional_headers=BEARER, proxy=None) as socket:
+            assert json.loads(await socket.recv())["type"] == "welcome"
 
 
 async def test_without_a_session_a_new_one_is_made(space: RealtimeSpace) -> None:

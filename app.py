@@ -69,7 +69,9 @@ def main() -> int:
         return 2
     # Imported after the keys were taken out of the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
+    from ollama_backend.surfaces.asgi.exchange import UnfinishedFilter
 
+    logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
     space = create_app(settings)
     config = uvicorn.Config(
         space,

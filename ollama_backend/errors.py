@@ -9,6 +9,7 @@
     ├─ MethodNotAllowed          405  method_not_allowed
     ├─ Busy                      409  busy
     ├─ TooLarge                  413  too_large
+    ├─ UnsupportedCoding         415  unsupported_coding
     ├─ RateLimited               429  rate_limited
     ├─ OllamaFailed              502  ollama_failed
     │  └─ CloudKeyRefused        502  cloud_key_refused
@@ -90,6 +91,12 @@ class TooLarge(BackendError):
     """The body is larger than the route takes."""
 
     status, code = 413, "too_large"
+
+
+class UnsupportedCoding(BackendError):
+    """The body came in a content coding that is not understood."""
+
+    status, code = 415, "unsupported_coding"
 
 
 class RateLimited(BackendError):

@@ -26,7 +26,7 @@ from ollama_backend.surfaces.asgi.guard import SOCKET, Guard
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from ollama_backend.surfaces.chat_api import ChatApi
 from ollama_backend.surfaces.gradio_app.app import GradioApp
-from ollama_backend.surfaces.landing import redirect_to_page
+from ollama_backend.surfaces.landing import Landing, redirect_to_page, unversioned_routes
 from ollama_backend.surfaces.metrics import Metrics, RequestCounters
 from ollama_backend.surfaces.passthrough.app import PREFIXES, PassThrough
 from ollama_backend.surfaces.realtime.app import SEND_SECONDS, Realtime
@@ -109,6 +109,7 @@ class Space:
             "/metrics": route(metrics.metrics),
             "/chat": route(redirect_to_page),
             SOCKET: Realtime(context, send_seconds=send_seconds),
+            **unversioned_routes(),
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
@@ -116,6 +117,7 @@ class Space:
             rest = self.page = GradioApp(settings, self.admission, self.answers, self.readiness)
             stack.push_async_callback(self.page.close)
         stack.callback(self.admission.close)
+        exact["/"] = Landing(rest)
         return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

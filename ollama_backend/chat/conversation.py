@@ -57,6 +57,8 @@ def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[st
         if name in RELOADING:
             raise BadRequest(f"The option {name!r} would load the model anew for everyone. Leave it out.")
         _check_type(name, value)
+    if isinstance(checked.get("stop"), str):
+        checked["stop"] = [checked["stop"]]  # all that Ollama takes (api/types.go, FromMap)
     checked["num_predict"] = clamp_tokens(checked.get("num_predict"), max_tokens)
     return checked
 

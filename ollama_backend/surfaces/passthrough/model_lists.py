@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ollama_backend.errors import ModelNotFound, OllamaFailed
+from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.readiness.watcher import Readiness
@@ -67,6 +67,14 @@ class ModelLists:
         if isinstance(shown.get("modelfile"), str):
             shown["modelfile"] = without_folders(shown["modelfile"], sent)
         await _send(exchange, media_type, msgspec.json.encode(shown))
+
+    async def count_tokens(self, exchange: Exchange, body: dict[str, Any]) -> None:
+        """Count the tokens of a request in Anthropic's dialect, where the engine does. Raises NotFound elsewhere."""
+        try:
+            media_type, raw = await self._client.get(exchange.path, encode(body), "POST")
+        except ModelNotFound as exc:
+            raise NotFound("The engine here does not count tokens. Estimate them: about four bytes are one.") from exc
+        await _send(exchange, media_type, raw)
 
     async def _filtered(self, exchange: Exchange, path: str, rows: str, name: str) -> None:
         media_type, raw = await self._client.get(path)

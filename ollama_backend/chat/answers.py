@@ -9,6 +9,7 @@ from ollama_backend.chat.admission import Request
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.chat.conversation import ChatRequest
+from ollama_backend.chat.thinking_habits import ThinkingHabits
 from ollama_backend.errors import NotFound
 from ollama_backend.ollama.client import OllamaClient
 
@@ -25,6 +26,7 @@ class Answers:
 
     def __init__(self, client: OllamaClient, *, silence: float) -> None:
         self._client = client
+        self._habits = ThinkingHabits(client)
         self._silence = silence or None
         self._named: dict[str, Answer] = {}
         self._live: set[Answer] = set()
@@ -92,6 +94,7 @@ class Answers:
         for answer in ending:
             answer.stop("shutdown")
         await asyncio.gather(*(answer.wait_closed() for answer in ending))
+        await self._habits.close()
 
     def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
         """Stop a named answer; one that does not exist needs no stopping."""
@@ -104,14 +107,21 @@ class Answers:
         await self._write(answer, request, chat)
 
     async def _write(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
-        answer.model = request.model
+        answer.model = model = request.model
+        self._habits.ask(model)
+        splitter = None
         async with (
             request.place(answer.move) as slot,
-            aclosing(self._client.chat(chat.body(request.model), self._silence)) as chunks,
+            aclosing(self._client.chat(chat.body(model), self._silence)) as chunks,
         ):
-            async for chunk in chunks:
-                slot.progress(finished=chunk.done)
-                answer.add(chunk)
+            try:
+                async for chunk in chunks:
+                    slot.progress(finished=chunk.done)
+                    if splitter is None:  # not asked for earlier: whoever holds a slot must use it at once
+                        splitter = answer.splitter = await self._habits.splitter(model, chat.think)
+                    answer.add(chunk)
+            finally:
+                self._habits.learn(model, chat.think, answer)
 
     def _forget_old(self) -> None:
         """Keep finished answers within their number, bytes and age."""

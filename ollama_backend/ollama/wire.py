@@ -76,6 +76,14 @@ class Tags(msgspec.Struct):
     models: list[Tag] | None = None
 
 
+class Shown(msgspec.Struct):
+    """What `/api/show` says of a model."""
+
+    template: str | None = None
+    modelfile: str | None = None
+    capabilities: list[str] | None = None
+
+
 class Version(msgspec.Struct):
     """The answer of `/api/version`."""
 

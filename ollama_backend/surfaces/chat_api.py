@@ -25,7 +25,7 @@ class ChatBody(msgspec.Struct):
     prompt: str | None = None
     model: str | None = None
     system: str | None = None
-    think: bool | None = None
+    think: Any = None
     options: dict[str, Any] | None = None
     stream: bool | None = None
 

@@ -109,6 +109,39 @@ async def test_lines_hold_no_line_separator(fake_ollama: FakeOllama) -> None:
         assert (await post(url, {"prompt": "x"}))[2][-1]["error"].startswith("Ollama failed: no")
 
 
+async def test_thinking_as_text(fake_ollama: FakeOllama) -> None:
+    """A leading block is thinking, in lines and in one object; the word in code stays."""
+    cases: list[tuple[list[str], str, str]] = [
+        (["<thi", "nk>plan", "</think>", "\n\nHello"], "plan", "Hello"),
+        (["plan</think>Hello"], "plan", "Hello"),
+        (["<think></think>Hello"], "", "Hello"),
+        (["<think>never closed"], "never closed", ""),
+        (["Use `<think>` in ", "code, not `</think>`"], "", "Use `<think>` in code, not `</think>`"),
+    ]
+    async with served_app(fake_ollama) as (url, _):
+        for content, thinking, response in cases:
+            fake_ollama.script(content=content, thinking="")
+            _, _, lines = await post(url, {"prompt": "x"})
+            assert "".join(line.get("thinking", "") for line in lines) == thinking
+            assert "".join(line["response"] for line in lines) == response
+            _, _, whole = await post(url, {"prompt": "x", "stream": False})
+            assert (whole.get("thinking", ""), whole["response"]) == (thinking, response)
+
+
+async def test_levels_of_thinking(fake_ollama: FakeOllama) -> None:
+    """Those that Ollama takes reach it; everything else is refused in Ollama's words."""
+    async with served_app(fake_ollama) as (url, _):
+        for think in ("low", "medium", "high", "max", True, False):
+            assert (await post(url, {"prompt": "x", "think": think}))[0] == 200
+            assert fake_ollama.generations[-1].ask.body["think"] == think
+        async with aiohttp.ClientSession(fake_ollama.url) as session:
+            for think in ("loud", "", "Low", 1, [], {}):
+                status, _, told = await post(url, {"prompt": "x", "think": think})
+                body = {"model": "guide", "messages": [], "think": think}
+                async with session.post("/api/chat", json=body) as answer:
+                    assert (status, told) == (answer.status, await answer.json())
+
+
 async def test_compressed_and_other_codings(fake_ollama: FakeOllama) -> None:
     """Unpacked within the limit; a coding that is not understood is 415."""
     body = json.dumps({"prompt": "x", "stream": False}).encode()

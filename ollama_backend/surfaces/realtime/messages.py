@@ -23,7 +23,7 @@ class Chat(msgspec.Struct, tag="chat"):
     content: str
     model: str | None = None
     system: str | None = None
-    think: bool | None = None
+    think: Any = None
     options: dict[str, Any] | None = None
     answer: Name | None = None
 

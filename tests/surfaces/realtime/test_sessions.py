@@ -1,6 +1,7 @@
 """Realtime sessions: every message of the protocol, over real sockets."""
 
 import json
+import math
 import time
 from collections.abc import AsyncIterator
 
@@ -174,6 +175,39 @@ async def test_model_thinking_and_options_are_passed_on(fake_ollama: FakeOllama)
         assert not text(messages, "thinking")
     body = fake_ollama.generations[-1].ask.body
     assert (body["think"], body["options"]) == (False, {"temperature": 0.5, "num_predict": 7})
+
+
+async def test_a_history_alternates(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """A question that was stopped before its first word joins the next one, and one that failed is left out."""
+    fake_ollama.script(first_delay=math.inf, times=1)
+    async with space.talk() as talk:
+        await talk.send("chat", content="One")
+        await talk.take("ack")
+        await fake_ollama.until(lambda: fake_ollama.generations)
+        await talk.send("stop")
+        await talk.take("stopped")
+        fake_ollama.script(content="2", thinking="", times=1)
+        await talk.ask("Two")
+        fake_ollama.script(status=500, error="no luck", times=1)
+        await talk.ask("Three")
+        await talk.ask("Four")
+    assert fake_ollama.generations[-1].messages == [
+        {"role": "user", "content": "One\n\nTwo"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "Four"},
+    ]
+
+
+async def test_thinking_as_text(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """It comes as thinking and is not sent up again; levels reach Ollama."""
+    fake_ollama.script(content=["<thi", "nk>plan</th", "ink>", "\n\nHello"], thinking="")
+    async with space.talk() as talk:
+        messages = await talk.ask(think="low")
+        assert (text(messages, "thinking"), text(messages)) == ("plan", "Hello")
+        await talk.ask("And?")
+        assert (await talk.ask("x", think="loud"))[-1]["message"].startswith('invalid think value: "loud" (must be')
+    assert fake_ollama.generations[0].ask.body["think"] == "low"
+    assert [message["content"] for message in fake_ollama.generations[1].messages or []] == ["Hello", "Hello", "And?"]
 
 
 async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:

@@ -27,7 +27,7 @@ def mend_surrogates(raw: bytes) -> bytes:
     A text that was cut between two UTF-16 units holds one, as an escape or as three bytes. Everything else stays as it
     is, bytes that are no UTF-8 included.
     """
-    if _RAW_SURROGATE.search(raw):
+    if b"\xed" in raw and _RAW_SURROGATE.search(raw):
         raw = _joined(raw)
     # An escaped backslash before a `u` only looks like the beginning of an escape: then every escape is looked at.
     if (b"\\ud" in raw or b"\\uD" in raw) and (b"\\\\u" in raw or _ESCAPED_LONE.search(raw)):

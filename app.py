@@ -82,7 +82,9 @@ def main() -> int:
     # Imported after the keys were taken out of the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
     from ollama_backend.surfaces.asgi.connections import ConnectionLimits, protocols
+    from ollama_backend.surfaces.asgi.exchange import UnfinishedFilter
 
+    logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
     raise_file_limit()
     space = create_app(settings)
     config = uvicorn.Config(

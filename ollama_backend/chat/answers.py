@@ -9,6 +9,7 @@ from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.chat.request import Request
+from ollama_backend.chat.thinking_habits import ThinkingHabits
 from ollama_backend.errors import BackendError, NotFound
 
 KEPT_ANSWERS = 1000
@@ -23,6 +24,7 @@ class Answers:
     """
 
     def __init__(self, *, silence: float) -> None:
+        self._habits = ThinkingHabits()
         self._silence = silence or None
         self._named: dict[str, Answer] = {}
         self._live: set[Answer] = set()
@@ -94,6 +96,7 @@ class Answers:
         for answer in ending:
             answer.stop("shutdown")
         await asyncio.gather(*(answer.wait_closed() for answer in ending))
+        await self._habits.close()
 
     def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
         """Stop a named answer; one that does not exist needs no stopping."""
@@ -114,12 +117,20 @@ class Answers:
                     raise
 
     async def _write_once(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
+        splitter = None
         async with request.place(answer.move) as place:
             answer.model = request.model
-            async with aclosing(place.host.client.chat(chat.body(place.model), self._silence)) as chunks:
-                async for chunk in chunks:
-                    place.slot.progress(finished=chunk.done)
-                    answer.add(chunk)
+            client, model = place.host.client, place.model
+            self._habits.ask(client, model)
+            try:
+                async with aclosing(client.chat(chat.body(model), self._silence)) as chunks:
+                    async for chunk in chunks:
+                        place.slot.progress(finished=chunk.done)
+                        if splitter is None:  # not asked for earlier: whoever holds a slot must use it at once
+                            splitter = answer.splitter = await self._habits.splitter(client, model, chat.think)
+                        answer.add(chunk)
+            finally:
+                self._habits.learn(model, chat.think, answer)
 
     def _forget_old(self) -> None:
         """Keep finished answers within their number, bytes and age."""

@@ -17,6 +17,7 @@ from ollama_backend.ollama.wire import (
     CUT_OFF,
     NOT_ITS_PROTOCOL,
     Chunk,
+    Shown,
     Version,
     decode,
     decode_chunk,
@@ -107,9 +108,12 @@ class OllamaClient(Upstream):
 
     async def capabilities(self, model: str) -> tuple[str, ...]:
         """Return what a model can do, such as `completion`, `thinking`, `vision`, `tools`."""
-        with self._translated():
-            shown = await self._asks().show(model)
-        return tuple(shown.capabilities or ())
+        return tuple((await self.shown(model)).capabilities or ())
+
+    async def shown(self, model: str) -> Shown:
+        """Return the template, the Modelfile and the capabilities of a model."""
+        _, body = await self._http.whole("POST", "/api/show", msgspec.json.encode({"model": model}))
+        return decode(body, Shown)
 
     async def running(self) -> dict[str, ollama.ProcessResponse.Model]:
         """Return the loaded models by name, each with `expires_at` and `context_length`."""

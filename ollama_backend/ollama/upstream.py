@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from ollama_backend.ollama.wire import Chunk
+from ollama_backend.ollama.wire import Chunk, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,10 @@ class Upstream(ABC):
     @abstractmethod
     async def capabilities(self, model: str) -> tuple[str, ...]:
         """Return what a model can do, such as `completion`, `thinking`, `vision`, `tools`."""
+
+    @abstractmethod
+    async def shown(self, model: str) -> Shown:
+        """Return what the server shows of a model. Raises NotFound where it shows nothing."""
 
     @abstractmethod
     async def running(self) -> Mapping[str, RunningModel]:

@@ -65,10 +65,11 @@ def test_everything_runs_as_the_user(container: Container) -> None:
 
 
 def test_the_page_is_there(container: Container) -> None:
-    """GET and HEAD of / answer 200, as a Space's health probe asks."""
-    status, page = container.ask("/")
+    """GET and HEAD of / answer 200, as a Space's health probe asks, and a browser gets the page."""
+    status, page = container.ask("/", Accept="text/html")
     assert status == 200 and "<html" in page
-    assert container.ask("/", "HEAD") == (200, "")
+    assert container.ask("/", "HEAD", Accept="text/html") == (200, "")
+    assert container.ask("/") == (200, "Ollama is running") and container.ask("/", "HEAD") == (200, "")
 
 
 def test_the_api_answers_with_the_key_alone(container: Container) -> None:

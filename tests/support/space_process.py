@@ -27,9 +27,10 @@ class Space:
     port: int
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Ask; 0 is the status while nothing answers."""
+        """Ask as a browser does; 0 is the status while nothing answers."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept": "text/html, */*"})
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as exc:
             return exc.code, exc.read()

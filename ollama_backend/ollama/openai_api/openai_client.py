@@ -12,7 +12,7 @@ from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
 from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, Upstream
-from ollama_backend.ollama.wire import Chunk, decode
+from ollama_backend.ollama.wire import Chunk, Shown, decode
 
 # Nothing in OpenAI's API tells what a model can do; requests for what it cannot do get the server's own words.
 CAPABILITIES = ("completion", "tools", "vision", "thinking")
@@ -70,6 +70,10 @@ class OpenAIClient(Upstream):
     async def capabilities(self, model: str) -> tuple[str, ...]:
         """Return what a model may be able to do."""
         return CAPABILITIES
+
+    async def shown(self, model: str) -> Shown:
+        """Raise NotFound: OpenAI's API shows nothing of a model."""
+        raise NotFound("The server shows no details of its models.")
 
     async def running(self) -> Mapping[str, RunningModel]:
         """Return nothing: the server does not report which models are loaded."""

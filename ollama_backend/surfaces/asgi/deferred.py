@@ -13,6 +13,8 @@ from ollama_backend.errors import BackendError
 
 log = logging.getLogger(__name__)
 
+_CREATING = threading.Lock()  # what Gradio is building is a state of the whole process
+
 
 class DeferredApp:
     """An ASGI app that `create` returns after some seconds, in a thread; it is served from then on."""
@@ -24,9 +26,13 @@ class DeferredApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on as soon as the app exists. Raises BackendError where it could not be created."""
+        await (await self.created())(scope, receive, send)
+
+    async def created(self) -> FastAPI:
+        """Return the app as soon as it exists. Raises BackendError where it could not be created."""
         if self._app is None:
             raise RuntimeError("start() has not been called")
-        await (await asyncio.shield(self._app))(scope, receive, send)
+        return await asyncio.shield(self._app)
 
     def start(self) -> None:
         """Create the app and run it until `close()`."""
@@ -46,7 +52,8 @@ class DeferredApp:
 
         def run() -> None:
             try:
-                app = asyncio.run(_in_a_loop(self._create))
+                with _CREATING:
+                    app = asyncio.run(_in_a_loop(self._create))
             except BaseException as exc:
                 _settle(loop, creation.set_exception, exc)
                 return

@@ -16,6 +16,7 @@ from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.deferred import DeferredApp
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
+from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class GradioApp:
         self._queue: GradioQueue | None = None
         self._deferred = DeferredApp(self._create)
         self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
-        self._app = AllowList(self._streams, settings, admission.gate)
+        self._bodies = EventBodies(lambda: self._queue.functions if self._queue else {})
+        self._app = AllowList(self._streams, settings, admission.gate, self._checked_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -55,6 +57,10 @@ class GradioApp:
         if self._queue:
             self._queue.close()
         await self._deferred.close()
+
+    async def _checked_body(self, path: str, body: bytes) -> bytes:
+        await self._deferred.created()
+        return self._bodies.checked(path, body)
 
     def _session_of(self, event_id: str) -> str:
         return self._queue.session_of(event_id) if self._queue else event_id

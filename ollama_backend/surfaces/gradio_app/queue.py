@@ -1,5 +1,6 @@
 """Gradio's queue, set up for many slow streams instead of a few quick functions."""
 
+from gradio.block_function import BlockFunction
 from gradio.blocks import Blocks
 
 EVENTS_AT_ONCE = 2000
@@ -27,10 +28,17 @@ class GradioQueue:
         """Tell whether there is a stream to be read for a session."""
         return session in self._queue.pending_messages_per_session
 
+    @property
+    def functions(self) -> dict[int, BlockFunction]:
+        """Gradio's functions by their numbers."""
+        return self.blocks.fns
+
     def session_of(self, event_id: str) -> str:
         """Return the session that an event belongs to; without one of its own it is the event's id."""
-        event = self._queue.event_ids_to_events.get(event_id)
-        return event.session_hash if event else event_id
+        if event := self._queue.event_ids_to_events.get(event_id):
+            return event.session_hash
+        pending = self._queue.pending_event_ids_session.items()  # holds those that are finished and not yet read
+        return next((session for session, events in pending if event_id in events), event_id)
 
     def close(self) -> None:
         """End Gradio's event streams, so that the server need not wait for them."""

@@ -13,8 +13,8 @@ from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
 
 TAIL_BYTES = 8192
 AHEAD_BYTES = 16 * 2**20  # what a slow caller has not taken yet; more than an answer of the most tokens has
-_TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)":(\d+)')
-_PROMPT_TOKENS = re.compile(rb'"(?:prompt_eval_count|prompt_tokens|input_tokens)":(\d+)')
+_TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)"\s*:\s*(\d+)')
+_PROMPT_TOKENS = re.compile(rb'"(?:prompt_eval_count|prompt_tokens|input_tokens)"\s*:\s*(\d+)')
 
 
 class Response:
@@ -151,12 +151,17 @@ class Response:
         await self._exchange.send(body, more=False)
 
     async def fail(self, exc: BackendError) -> None:
-        """Report a failure in a stream that has begun; raise it where none has."""
+        """Report a failure in an answer that has begun; raise it where none has.
+
+        A stream ends with it. A whole answer has no place for it beside the answer, so its body is broken off.
+        """
         if not self._exchange.began:
             raise exc
         await self._flush()
-        late = self._dialect.error(exc, self._last) if self._request.streams else self._dialect.whole_error(exc)
-        await self._exchange.send(late, more=False)
+        if self._request.streams:
+            await self._exchange.send(self._dialect.error(exc, self._last), more=False)
+        else:
+            await self._exchange.break_off(self._dialect.whole_error(exc))
 
     async def _begin(self, media_type: bytes) -> None:
         if not self._exchange.began:

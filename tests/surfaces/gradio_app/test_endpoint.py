@@ -57,6 +57,16 @@ async def test_predict_gives_the_whole_answer_without_its_thinking(fake_ollama: 
     assert body["think"] is True and body["options"]["seed"] == 3
 
 
+async def test_thinking_as_text_does_not_come_back(fake_ollama: FakeOllama) -> None:
+    """A leading block, opened by the model or by its template, is no part of the answer; levels reach Ollama."""
+    async with endpoint(fake_ollama) as (url, _):
+        page = await in_thread(lambda: client(url))
+        for content in (["<thi", "nk>plan", "</think>", "\n\nHello"], ["pl", "an</thi", "nk>Hello"]):
+            fake_ollama.script(content=content, thinking="", token_delay=0.15)
+            assert await in_thread(lambda: page.predict("Hi", api_name="/chat_api", think="low")) == "Hello"
+            assert fake_ollama.generations[-1].ask.body["think"] == "low"
+
+
 async def test_submit_streams_the_text_so_far(fake_ollama: FakeOllama) -> None:
     """Updates grow to the whole text, the first at once, then at most ten a second."""
     fake_ollama.script(content=["word "] * 60, token_delay=0.02, thinking="")

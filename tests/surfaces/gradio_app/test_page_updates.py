@@ -83,7 +83,6 @@ async def told(
         asked(drop="../x"),
         asked(messages=[{"role": "system", "content": "x"}]),
         asked(messages=[{"role": "user", "content": 1}]),
-        asked(think="much"),
         asked(secret=1),
     ],
 )
@@ -104,6 +103,41 @@ def test_what_is_asked_of_the_model() -> None:
         chat_request_of(read_turn(asked(options={"num_ctx": 8})), settings)
     with pytest.raises(BadRequest):
         chat_request_of(read_turn(asked(messages=[])), settings)
+
+
+def test_the_history_of_a_page_alternates() -> None:
+    """A question that was stopped joins the next with its pictures; thinking and empty answers do not go up again."""
+    settings = load({"OLLAMA_API_KEY": KEY})
+    said = [
+        ("assistant", "Welcome."), ("user", "One"), ("assistant", ""), ("user", "Two"),
+        ("assistant", "<think>x</think>2"), ("user", "Three"), ("user", "Four"),
+    ]  # fmt: skip
+    messages: list[dict[str, Any]] = [{"role": role, "content": content} for role, content in said]
+    messages[5]["images"] = ["a"]
+    messages[6]["images"] = ["b"]
+    assert chat_request_of(read_turn(asked(messages=messages)), settings).messages == [
+        {"role": "user", "content": "One\n\nTwo"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "Three\n\nFour", "images": ["a", "b"]},
+    ]
+
+
+def test_levels_of_thinking() -> None:
+    """Those that Ollama takes; everything else is refused in Ollama's words."""
+    settings = load({"OLLAMA_API_KEY": KEY})
+    for think in (None, True, False, "low", "medium", "high", "max"):
+        assert chat_request_of(read_turn(asked(think=think)), settings).think == think
+    for think, words in (("much", 'invalid think value: "much" \\(must be "high"'), (3, "must be a boolean or string")):
+        with pytest.raises(BadRequest, match=words):
+            chat_request_of(read_turn(asked(think=think)), settings)
+
+
+async def test_thinking_as_text_is_put_right(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Each update has the whole state, so what first looked like the answer becomes thinking."""
+    fake_ollama.script(content=["the ", "plan", "</think>", "\n\nHello"], token_delay=0.15)
+    news = await told(following(below, Page()), asked(think=False))
+    assert any(one["content"].startswith("the ") for one in news)
+    assert (news[-1]["thinking"], news[-1]["content"]) == ("the plan", "Hello")
 
 
 async def test_news_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:

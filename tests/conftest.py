@@ -1,48 +1,106 @@
-"""Fixtures that several rooms share, and the honest list of what could not be run here."""
+"""How the tests are run: rooms, groups, what a test needs of the machine; and the fixtures that rooms share."""
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.support.fake_ollama import FakeOllama
 
-NOT_RUN = pytest.StashKey[list[str]]()
+HERE = Path(__file__).parent
+# Rooms whose tests start programs unless they are marked `in_process`.
+PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
+# Rooms of which only one test runs at a time, the longest first: each uses all the CPU that it gets.
+SERIAL_ROOMS = ("browser", "image", "embedded", "clients")
+STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+
+
+def room(item: pytest.Item) -> str:
+    """The folder of tests/ in which a test stands."""
+    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+
+
+def shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that its module sets up once: its tests then run in one process."""
+    fixtures = getattr(item, "fixturenames", ())
+    manager = item.session._fixturemanager
+    found = (definition for name in fixtures for definition in manager.getfixturedefs(name, item) or ())
+    return any(
+        definition.scope == "module" and definition.baseid == item.nodeid.partition("::")[0] for definition in found
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker by which a test names the programs that it drives; `root` stands for being root."""
-    config.addinivalue_line("markers", "needs(*programs): programs that the test drives, or `root`")
-    config.stash[NOT_RUN] = []
+    """Name the markers."""
+    for line in (
+        "needs(*programs): programs that the test starts, or `root`; without them it is skipped",
+        "processes: the test starts child processes, as all of some rooms do; `tests/run fast` leaves it out",
+        "in_process: the test starts none, unlike the others of its room",
+        "alone: the test has a tight time limit, so it runs after the others with nothing beside it",
+    ):
+        config.addinivalue_line("markers", line)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot run here, and remember it."""
-    can_run = []
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its room and by what it needs, and put the longest rooms first."""
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
+        if needed or (room(item) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
+            item.add_marker("processes")
         lacking = {name for name in needed if (os.geteuid() != 0 if name == "root" else shutil.which(name) is None)}
         if lacking:
-            config.stash[NOT_RUN].append(f"{item.nodeid} (needs {', '.join(sorted(lacking))})")
-        else:
-            can_run.append(item)
-    config.hook.pytest_deselected(items=[item for item in items if item not in can_run])
-    items[:] = can_run
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name what was not run."""
-    for line in config.stash[NOT_RUN]:
-        terminalreporter.write_line(f"NOT RUN {line}", yellow=True)
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
+        if room(item) in SERIAL_ROOMS:
+            item.add_marker(pytest.mark.xdist_group(room(item)))
+        elif shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    order = {name: place for place, name in enumerate(SERIAL_ROOMS)}
+    items.sort(key=lambda item: order.get(room(item), len(order)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With CI set, a test that could not run is a failure."""
-    if session.config.stash[NOT_RUN] and os.environ.get("CI"):
+    """With CI set, a skipped test is a failure: it would hide that something was not tested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and os.environ.get("CI"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class ProcessGuard:
+    """Refuses child processes of tests that are not marked as starting any, so that `fast` stays fast."""
+
+    def __init__(self) -> None:
+        self.item: pytest.Item | None = None
+
+    def __call__(self, event: str, _: object) -> None:
+        if event in STARTING and self.item and not self.item.get_closest_marker("processes"):
+            raise RuntimeError(f"{self.item.nodeid} starts a program: mark it with @pytest.mark.processes")
+
+
+GUARD = ProcessGuard()
+sys.addaudithook(GUARD)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let the guard know which test runs, once no earlier test's page is still being created.
+
+    Gradio numbers the components of all pages of a process in one place: two that are created at once are both broken.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "deferred-app":
+            thread.join()
+    GUARD.item = item
+    try:
+        return (yield)
+    finally:
+        GUARD.item = None
 
 
 @pytest_asyncio.fixture

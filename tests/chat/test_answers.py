@@ -90,7 +90,7 @@ async def test_a_failure_keeps_what_was_written(
 ) -> None:
     """Every way in which a stream can fail ends the answer as failed, with its text and a reason in words."""
     fake_ollama.script(content=["a ", "b ", "c ", "d "], thinking="", times=1, **script)  # type: ignore[arg-type]
-    async with parts(fake_ollama, silence=0.3) as p:
+    async with parts(fake_ollama, silence=1.0 if kind is OllamaTimeout else 60) as p:
         answer = await p.start(ASK, ANNE)
         await ending(answer)
         assert answer.state is AnswerState.FAILED and isinstance(answer.error, kind)

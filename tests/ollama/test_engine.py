@@ -23,6 +23,8 @@ from tests.support.ports import free_port
 from tests.support.stub_ollama import Stub, is_alive, stub_ollama, write_ollama
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.processes
+
 HASTY = RestartPolicy(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, poll=0.2)
 
 

@@ -18,6 +18,8 @@ from playwright.sync_api import sync_playwright
 from tests.support.browser.space import ARGS, CHROMIUM
 from tests.support.fake_ollama import FakeOllama
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 KEY = "the-callers-key"

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -34,7 +34,10 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
 class Page:
     """A page with an open event stream, until it leaves."""
 
+    opened: ClassVar[list["Page"]] = []  # an event loop alone does not keep a task alive
+
     def __init__(self, session: str = "s") -> None:
+        self.opened.append(self)
         self.streams = EventStreams(endless)
         scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data"}
         scope["query_string"] = f"session_hash={session}".encode()  # type: ignore[assignment]
@@ -58,6 +61,8 @@ async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
     """Everything below the doors, with two places."""
     async with parts(fake_ollama, places=2) as made:
         yield made
+    while Page.opened:
+        Page.opened.pop().leave()
 
 
 async def told(

@@ -20,6 +20,8 @@ from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fake_ollama import Delta, FakeOllama
 from tests.support.realtime_space import KEY, RealtimeSpace, Talk
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[3]
 LONG = [f"word {number}, " for number in range(300)]
 

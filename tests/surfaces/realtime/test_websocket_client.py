@@ -239,6 +239,7 @@ async def program(*arguments: str, key: str = KEY) -> asyncio.subprocess.Process
     )  # fmt: skip
 
 
+@pytest.mark.processes
 async def test_the_command_line(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """One question prints one answer; without one, line after line is answered; a failure is told, with status 1."""
     url = f"ws://127.0.0.1:{space.port}/ws"
@@ -254,6 +255,7 @@ async def test_the_command_line(fake_ollama: FakeOllama, space: RealtimeSpace) -
     assert (out, wrong.returncode, b"key" in err) == (b"", 1, True)
 
 
+@pytest.mark.processes
 async def test_ctrl_c_stops_an_answer(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """It ends the answer, not the program: the next line is answered."""
     fake_ollama.script(thinking="", content=LONG, token_delay=0.02, times=1)

@@ -131,7 +131,7 @@ async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Pa
 
 async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, below: Parts) -> None:
     """Following another makes the earlier follower leave at once; its answer goes on."""
-    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    fake_ollama.script(token_delay=0.02, content=["w "] * 40)
     follow = following(below, Page())
     first = asyncio.create_task(told(follow, asked()))
     await fake_ollama.until(lambda: fake_ollama.generations)

@@ -44,6 +44,7 @@ async def product(fake: FakeOllama) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         await program.wait()
 
 
+@pytest.mark.alone
 async def test_the_whole_product(fake_ollama: FakeOllama) -> None:
     """It serves sessions as soon as it listens, through cuts, and closes them with 1012 when it is ended."""
     fake_ollama.script(content=LONG, token_delay=0.002)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.support.fake_ollama import Delta, FakeOllama
@@ -88,6 +89,7 @@ async def test_clear_stops_a_running_answer(fake_ollama: FakeOllama, space: Real
         assert (again.welcome["history"], again.welcome["seq"]) == (0, 0)
 
 
+@pytest.mark.alone
 async def test_stop_ends_an_answer_at_once_and_keeps_what_was_written(
     fake_ollama: FakeOllama, space: RealtimeSpace
 ) -> None:

@@ -119,6 +119,7 @@ async def test_restarts_and_cuts_between_questions(fake_ollama: FakeOllama, spac
             await space.start()
 
 
+@pytest.mark.alone
 async def test_stop(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """The answer ends at once with what was written, and the session is free."""
     fake_ollama.script(content=LONG, token_delay=0.02, times=1)

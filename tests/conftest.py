@@ -5,34 +5,17 @@ import shutil
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.support.fake_ollama import FakeOllama
+from tests.support.scheduling import SERIAL_ROOMS, RoomScheduling, room
 
-HERE = Path(__file__).parent
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
-# Rooms of which only one test runs at a time, the longest first: each uses all the CPU that it gets.
-SERIAL_ROOMS = ("browser", "image", "embedded", "clients")
 STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
-
-
-def room(item: pytest.Item) -> str:
-    """The folder of tests/ in which a test stands."""
-    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
-
-
-def shares_a_fixture(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture that its module sets up once: its tests then run in one process."""
-    fixtures = getattr(item, "fixturenames", ())
-    manager = item.session._fixturemanager
-    found = (definition for name in fixtures for definition in manager.getfixturedefs(name, item) or ())
-    return any(
-        definition.scope == "module" and definition.baseid == item.nodeid.partition("::")[0] for definition in found
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,22 +29,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
+    """Keep rooms together where several processes run the tests."""
+    return RoomScheduling(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its room and by what it needs, and put the longest rooms first."""
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
-        if needed or (room(item) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
+        if needed or (room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
             item.add_marker("processes")
         lacking = {name for name in needed if (os.geteuid() != 0 if name == "root" else shutil.which(name) is None)}
         if lacking:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
-        if room(item) in SERIAL_ROOMS:
-            item.add_marker(pytest.mark.xdist_group(room(item)))
-        elif shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     order = {name: place for place, name in enumerate(SERIAL_ROOMS)}
-    items.sort(key=lambda item: order.get(room(item), len(order)))
+    items.sort(key=lambda item: order.get(room(item.path), len(order)))
 
 
 @pytest.hookimpl(trylast=True)

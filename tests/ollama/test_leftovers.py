@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from ollama_backend.ollama.engine import leftovers
 from tests.support.stub_ollama import is_alive
 from tests.support.waiting import wait_until
@@ -22,6 +24,7 @@ def engine(mark: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+@pytest.mark.processes
 def test_only_engines_of_a_dead_app_are_ended() -> None:
     """An app is dead when its process is gone, or when its id belongs to a later process."""
     mine = leftovers.started_by(os.getpid())

@@ -71,8 +71,8 @@ def test_failures_have_their_kind(status: int, body: str, kind: type[BackendErro
 
 def test_the_clouds_own_refusals() -> None:
     """A refused cloud key is never the caller's 401; a 429 keeps its time to wait."""
-    assert isinstance(failure(401, '{"error":"unauthorized"}', cloud=True), CloudKeyRefused)
-    assert isinstance(failure(403, "", cloud=True), CloudKeyRefused)
+    assert isinstance(failure(401, '{"error":"unauthorized"}', key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
+    assert isinstance(failure(403, "", key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
     assert failure(429, "{}", retry_after="17").retry_after == 17
 
 

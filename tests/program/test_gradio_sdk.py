@@ -128,7 +128,7 @@ def test_a_scheduler_that_is_away_stops_nothing(tmp_path: Path) -> None:
     """When the report cannot be sent, the log says so and the page is there."""
     zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": f"http://127.0.0.1:{free_port()}"}
     with sdk_space(tmp_path, **zero) as space:
-        wait_until(lambda: "ZeroGPU was not told" in (tmp_path / "log").read_text(), "the words in the log")
+        wait_until(lambda: "could not be reported to ZeroGPU" in (tmp_path / "log").read_text(), "the words in the log")
         wait_until(lambda: space.get("/")[0] == 200, "the page")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.measured import measured
 from tests.support.ports import free_port
 from tests.support.space_process import ROOT, Space
 from tests.support.waiting import wait_until
@@ -37,6 +38,7 @@ def sdk_space(home: Path, **more: str) -> Iterator[Space]:
         "GRADIO_NUM_PORTS": "1",
         "GRADIO_THEME": "huggingface",
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
+        **measured(),
         **more,
     }
     with (home / "log").open("w") as log:

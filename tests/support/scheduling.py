@@ -5,8 +5,9 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Rooms of which only one test runs at a time, the longest first: each uses all the CPU that it gets.
-SERIAL_ROOMS = ("browser", "image", "embedded", "clients")
+# Rooms of which only one test runs at a time, the longest first, each with its group: what runs real engines and
+# builds images stays in one process too, since each of them uses all the CPU that it gets.
+SERIAL_ROOMS = {"browser": "browser", "image": "engines", "embedded": "engines", "clients": "clients"}
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -30,5 +31,5 @@ class RoomScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = TESTS.parent / nodeid.partition("::")[0]
         if room(path) in SERIAL_ROOMS:
-            return room(path)
+            return SERIAL_ROOMS[room(path)]
         return str(path) if shares_a_fixture(path) else nodeid

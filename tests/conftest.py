@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.fake_ollama import FakeOllama
-from tests.support.scheduling import SERIAL_ROOMS, RoomScheduling, room
+from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         lacking = {name for name in needed if (os.geteuid() != 0 if name == "root" else shutil.which(name) is None)}
         if lacking:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
-    order = {name: place for place, name in enumerate(SERIAL_ROOMS)}
+    order = {name: place for place, name in enumerate(LONG_ROOMS)}
     items.sort(key=lambda item: order.get(room(item.path), len(order)))
 
 

@@ -13,7 +13,7 @@ from tests.support.image.building import Builder, BuildFailed, Image
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
+pytestmark = [pytest.mark.needs("root", "buildah", "debootstrap"), pytest.mark.timeout(600)]
 
 LIMIT_BYTES = 500 * 10**6
 MODEL = "home/user/.ollama/models/qwen3@4b"

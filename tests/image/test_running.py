@@ -17,7 +17,7 @@ from tests.support.image.running import Container, running
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
+pytestmark = [pytest.mark.needs("root", "buildah", "debootstrap"), pytest.mark.timeout(600)]
 
 KEY = "image-test-key"
 SECRETS = {"OLLAMA_API_KEY": KEY, "HF_TOKEN": "hf_never", "OLLAMA_CLOUD_API_KEY": "cloud-never"}

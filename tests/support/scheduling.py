@@ -5,10 +5,9 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Rooms of which only one test runs at a time, the longest first, each with its group: what runs real engines and
-# builds images stays in one process too, since each of them uses all the CPU that it gets.
-SERIAL_ROOMS = {"browser": "browser", "image": "engines", "embedded": "engines", "clients": "clients"}
 TESTS = Path(__file__).resolve().parents[1]
+# Rooms that begin first, because they last longest.
+LONG_ROOMS = ("image", "browser", "embedded", "clients")
 
 
 def room(path: Path) -> str:
@@ -17,19 +16,22 @@ def room(path: Path) -> str:
 
 
 @cache
-def shares_a_fixture(path: Path) -> bool:
-    """Tell whether a module sets up a fixture once for all of its tests."""
-    return 'scope="module"' in path.read_text()
+def group(path: Path) -> str:
+    """Return the name under which the tests of a module stay together; empty where each goes where there is room.
+
+    Images are built and models run one at a time, since each uses all the CPU that it gets; a page's tests share a
+    browser, others a fixture of their module.
+    """
+    if room(path) in ("image", "embedded"):
+        return "engines"
+    return str(path) if room(path) == "browser" or 'scope="module"' in path.read_text() else ""
 
 
 class RoomScheduling(LoadScopeScheduling):
-    """Gives a serial room, or a module that shares a fixture, to one process, and any other test to the next free one.
+    """Gives each group of tests to one process, and any other test to the next free one.
 
     `--dist loadgroup` would do so by a marker, but in pytest-xdist 3.8 it finds none with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = TESTS.parent / nodeid.partition("::")[0]
-        if room(path) in SERIAL_ROOMS:
-            return SERIAL_ROOMS[room(path)]
-        return str(path) if shares_a_fixture(path) else nodeid
+        return group(TESTS.parent / nodeid.partition("::")[0]) or nodeid

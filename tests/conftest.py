@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -72,8 +72,8 @@ GUARD = ProcessGuard()
 sys.addaudithook(GUARD)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the guard know which test runs, once no earlier test's page is still being created.
 
     Gradio numbers the components of all pages of a process in one place: two that are created at once are both broken.
@@ -82,10 +82,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         if thread.name == "deferred-app":
             thread.join()
     GUARD.item = item
-    try:
-        return (yield)
-    finally:
-        GUARD.item = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Let the guard rest: the last test of a process also ends what other tests have set up."""
+    GUARD.item = None
 
 
 @pytest_asyncio.fixture

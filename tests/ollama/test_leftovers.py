@@ -32,6 +32,7 @@ def is_marked(pid: int) -> bool:
     return any(leftovers.MARK.encode() in Path(f"/proc/{each}/environ").read_bytes() for each in (pid, *children))
 
 
+@pytest.mark.alone  # every app that starts ends what is left behind
 @pytest.mark.processes
 def test_only_engines_of_a_dead_app_are_ended() -> None:
     """An app is dead when its process is gone, or when its id belongs to a later process."""
@@ -44,6 +45,7 @@ def test_only_engines_of_a_dead_app_are_ended() -> None:
         assert is_alive(kept.pid)
 
 
+@pytest.mark.alone
 @pytest.mark.needs("root", "unshare")
 def test_engines_in_a_container_are_left_alone() -> None:
     """The process id in their mark is one of their own PID namespace, where the app is process 1."""

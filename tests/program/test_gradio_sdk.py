@@ -64,8 +64,7 @@ def test_the_embedded_engine_answers_there(tmp_path: Path) -> None:
     with sdk_space(tmp_path, OLLAMA_API_KEY=KEY) as space:
         assert space.reaches("ok")["engine"] == "embedded"
         assert "guide" in ask(space, "Who are you?")
-        status, page = space.get("/")
-        assert status == 200 and b"<html" in page
+        wait_until(lambda: b"<html" in space.get("/")[1], "the page")
         assert "https://user-space.hf.space/" in (tmp_path / "log").read_text()
 
 
@@ -122,7 +121,7 @@ def test_zerogpu_is_told_that_the_app_has_started(tmp_path: Path, scheduler: tup
         wait_until(lambda: posted, "the report")
         assert space.reaches("ok")["engine"] == "embedded"
         assert "guide" in ask(space, "Who are you?")
-        assert space.get("/")[0] == 200
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
     assert posted == ["/startup-report"]
 
 

@@ -1,26 +1,37 @@
-"""Fixtures that several rooms share, and the honest list of what could not be run here."""
+"""How the tests are run: rooms, groups, what a test needs of the machine; and the fixtures that rooms share."""
 
 import os
 import shutil
+import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
+from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
 
-NOT_RUN = pytest.StashKey[list[str]]()
+# Rooms whose tests start programs unless they are marked `in_process`.
+PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
+STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
 # Where tests/run puts files that tests read and that are not in the repository.
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker by which a test names what it needs; keep what Hypothesis writes out of the repository."""
-    config.addinivalue_line("markers", "needs(*names): programs, files that tests/run fetches, or `root`")
-    config.stash[NOT_RUN] = []
+    """Name the markers, and keep what Hypothesis writes out of the repository."""
+    for line in (
+        "needs(*names): programs, files that tests/run fetches, or `root`; without them the test is skipped",
+        "processes: the test starts child processes, as all of some rooms do; `tests/run fast` leaves it out",
+        "in_process: the test starts none, unlike the others of its room",
+        "alone: the test has a tight time limit, so it runs after the others with nothing beside it",
+    ):
+        config.addinivalue_line("markers", line)
     hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
     config.add_cleanup(hypothesis_home.cleanup)
     set_hypothesis_home_dir(hypothesis_home.name)
@@ -33,31 +44,67 @@ def is_lacking(name: str) -> bool:
     return shutil.which(name) is None and not (FETCHED / name).is_file()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot run here, and remember it."""
-    can_run = []
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
+    """Keep rooms together where several processes run the tests."""
+    return RoomScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its room and by what it needs, and put the longest rooms first."""
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
+        if any(not (FETCHED / name).is_file() for name in needed) or (
+            room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")
+        ):
+            item.add_marker("processes")
         lacking = {name for name in needed if is_lacking(name)}
         if lacking:
-            config.stash[NOT_RUN].append(f"{item.nodeid} (needs {', '.join(sorted(lacking))})")
-        else:
-            can_run.append(item)
-    config.hook.pytest_deselected(items=[item for item in items if item not in can_run])
-    items[:] = can_run
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name what was not run."""
-    for line in config.stash[NOT_RUN]:
-        terminalreporter.write_line(f"NOT RUN {line}", yellow=True)
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
+    order = {name: place for place, name in enumerate(LONG_ROOMS)}
+    items.sort(key=lambda item: order.get(room(item.path), len(order)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With CI set, a test that could not run is a failure."""
-    if session.config.stash[NOT_RUN] and os.environ.get("CI"):
+    """With CI set, a skipped test is a failure: it would hide that something was not tested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and os.environ.get("CI"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class ProcessGuard:
+    """Refuses child processes of tests that are not marked as starting any, so that `fast` stays fast."""
+
+    def __init__(self) -> None:
+        self.item: pytest.Item | None = None
+
+    def __call__(self, event: str, _: object) -> None:
+        if event in STARTING and self.item and not self.item.get_closest_marker("processes"):
+            raise RuntimeError(f"{self.item.nodeid} starts a program: mark it with @pytest.mark.processes")
+
+
+GUARD = ProcessGuard()
+sys.addaudithook(GUARD)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the guard know which test runs, once no earlier test's page is still being created.
+
+    Gradio numbers the components of all pages of a process in one place: two that are created at once are both broken.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "deferred-app":
+            thread.join()
+    GUARD.item = item
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Let the guard rest: the last test of a process also ends what other tests have set up."""
+    GUARD.item = None
 
 
 @pytest_asyncio.fixture

@@ -11,6 +11,8 @@ from ollama_backend.embedded.gguf import Gguf, Tensor
 from ollama_backend.embedded.refusal import Exit, Refusal
 from tests.support.embedded_engine import GUIDE
 
+pytestmark = pytest.mark.in_process
+
 GB = 10**9
 
 

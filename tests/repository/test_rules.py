@@ -53,6 +53,7 @@ def lint_imports(folder: Path) -> dict[str, str]:
     return dict(verdicts)
 
 
+@pytest.mark.processes
 def test_the_contracts_are_kept_and_each_catches_a_violation(copy: Path) -> None:
     """The imports of the package keep every contract; with one violation of each planted, each is broken."""
     assert lint_imports(copy) == dict.fromkeys(PLANTED_IMPORTS, "KEPT")
@@ -62,6 +63,7 @@ def test_the_contracts_are_kept_and_each_catches_a_violation(copy: Path) -> None
     assert lint_imports(copy) == dict.fromkeys(PLANTED_IMPORTS, "BROKEN")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", PLANTED_CALLS)
 def test_environment_and_programs_have_one_owner(copy: Path, name: str) -> None:
     """The linter refuses reading the environment and starting programs anywhere but in their own modules."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.measured import measured
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -78,6 +79,7 @@ def space(folder: Path, *prefix: str, **environment: str) -> Iterator[Space]:
         "PORT": str(port),
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
         "OLLAMA_API_KEY": "test-key",
+        **measured(),
         **environment,
     }
     with (folder / "log").open("w") as log:

@@ -1,5 +1,6 @@
 """What is installed on the stand-in, and how Ollama lists it."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,10 @@ TEMPLATE = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_en
 
 @dataclass
 class Model:
-    """One installed model; times in seconds, speeds in tokens per second (None: no time passes)."""
+    """One installed model; times in seconds, speeds in tokens per second (None: no time passes).
+
+    A load lasts `load_seconds`, and then until `load_gate` is set.
+    """
 
     name: str
     capabilities: tuple[str, ...] = ("completion", "tools", "thinking")
@@ -24,6 +28,7 @@ class Model:
     native_template: bool = False
     template: str = TEMPLATE
     load_seconds: float = 0.0
+    load_gate: asyncio.Event | None = None
     load_error: str | None = None
     load_status: int = 500
     slots: int | None = None

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -37,7 +37,10 @@ OPEN: set["asyncio.Task[None]"] = set()  # a task that nobody holds may be colle
 class Page:
     """A page with an open event stream, until it leaves."""
 
+    opened: ClassVar[list["Page"]] = []  # an event loop alone does not keep a task alive
+
     def __init__(self, session: str = "s") -> None:
+        self.opened.append(self)
         self.streams = EventStreams(endless)
         scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data"}
         scope["query_string"] = f"session_hash={session}".encode()  # type: ignore[assignment]
@@ -63,6 +66,8 @@ async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
     """Everything below the doors, with two places."""
     async with parts(fake_ollama, places=2) as made:
         yield made
+    while Page.opened:
+        Page.opened.pop().leave()
 
 
 async def told(
@@ -165,7 +170,7 @@ async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Pa
 
 async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, below: Parts) -> None:
     """Following another makes the earlier follower leave at once; its answer goes on."""
-    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    fake_ollama.script(token_delay=0.02, content=["w "] * 40)
     follow = following(below, Page())
     first = asyncio.create_task(told(follow, asked()))
     await fake_ollama.until(lambda: fake_ollama.generations)

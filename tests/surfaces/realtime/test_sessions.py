@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
@@ -93,6 +94,7 @@ async def test_clear_stops_a_running_answer(fake_ollama: FakeOllama, space: Real
         assert (again.welcome["history"], again.welcome["seq"]) == (0, 0)
 
 
+@pytest.mark.alone
 async def test_stop_ends_an_answer_at_once_and_keeps_what_was_written(
     fake_ollama: FakeOllama, space: RealtimeSpace
 ) -> None:

@@ -11,7 +11,7 @@ import httptools
 from .source import FIRST
 
 MARK = FIRST.encode()
-SECONDS = 120.0
+SECONDS = 30.0
 
 
 class Refused(Exception):
@@ -20,7 +20,7 @@ class Refused(Exception):
 
 @dataclass
 class Taken:
-    """When the first byte of the body, the first token and the end came, in seconds after the request; `size` is in bytes."""
+    """When the first byte of the body, the first token and the end came, in seconds; `size` is in bytes."""
 
     first_byte: float = 0.0
     first_token: float = 0.0
@@ -58,9 +58,9 @@ class Connection(asyncio.Protocol):
         if not taken.first_token and MARK in data:
             taken.first_token = now
         if self._until is not None:
-            self._tail = self._tail[-32:] + data[-200:]
-            if self._until in self._tail:
+            if self._until in self._tail + data:
                 self._finish()
+            self._tail = data[-32:]
 
     def on_body(self, body: bytes) -> None:
         """Note that the head is over, and keep a short body."""

@@ -39,7 +39,7 @@ class Plan:
     is_full: bool
 
 
-QUICK = Plan(rounds=3, block=8, burst_tokens=1000, one_seconds=1, many_seconds=1, paced_rounds=1, is_full=False)
+QUICK = Plan(rounds=3, block=8, burst_tokens=1000, one_seconds=2, many_seconds=1, paced_rounds=1, is_full=False)
 FULL = Plan(rounds=9, block=20, burst_tokens=4000, one_seconds=3, many_seconds=2, paced_rounds=3, is_full=True)
 LENGTHS = (500, 2000, 8000, 32000)
 GROWING = (f"{ENTRANCE}POST /chat_api", f"{ENTRANCE}/api/chat", f"{ENTRANCE}Gradio endpoint", f"{ENTRANCE}page")
@@ -93,7 +93,7 @@ async def measured(on: Stage, plan: Plan, figures: Figures, began: float) -> Non
     peers = [door.name for door in on.doors if "ChatInterface" in door.name or door.name.startswith("plain F")]
     figures.by_length = await measure.growth(on, [*GROWING, *peers], lengths, burst, lambda size: size, 5)
     histories = HISTORIES if plan.is_full else HISTORIES[:4]
-    figures.by_history = await measure.growth(on, [*GROWING[1:2], *GROWING[3:]], histories, after, lambda _: ANSWER, 5)
+    figures.by_history = await measure.growth(on, [*GROWING[1:2], *GROWING[3:]], histories, after, lambda _: 1, 5)
     if plan.is_full:
         say("memory of live answers and visitors", began)
         await measure.live_memory(on, samples, 100)
@@ -127,9 +127,7 @@ def history_of_peers(figures: Figures, plan: Plan) -> None:
             async def ask(on: Stage = on, size: int = size) -> None:
                 await measure.opened(on)
                 name = on.doors[-1].name
-                points = await measure.growth(
-                    on, [name], [size], lambda door, _: door.ask(ANSWER, 0), lambda _: ANSWER, 60
-                )
+                points = await measure.growth(on, [name], [size], lambda door, _: door.ask(ANSWER, 0), lambda _: 1, 60)
                 line.points.update(points[0].points)
 
             uvloop.run(ask())

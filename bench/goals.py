@@ -99,6 +99,6 @@ def goal_table(figures: "Figures") -> str:
     """Return the goals in Markdown."""
     lines = ["| goal | measured | at most | |", "|---|--:|--:|---|"]
     for goal in goals(figures):
-        value = "–" if goal.value is None else f"{goal.value:.3g}"
+        value = "-" if goal.value is None else f"{goal.value:.3g}"
         lines.append(f"| {goal.what} | {value} | {goal.most:.3g} | {goal.verdict} |")
     return "\n".join(lines)

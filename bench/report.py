@@ -13,7 +13,7 @@ from .life import Life
 from .measure import Growth, Samples
 from .processes import ROOT
 
-NONE = "–"
+NONE = "-"
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- bench/run --write: begin -->", "<!-- end -->"
 
@@ -57,10 +57,8 @@ def spread(values: Sequence[float], scale: float, digits: int) -> str:
     """Return a median with the least and the most."""
     if not values:
         return NONE
-    middle = f"{statistics.median(values) * scale:.{digits}f}"
-    return (
-        middle if len(values) < 2 else (f"{middle} ({min(values) * scale:.{digits}f}–{max(values) * scale:.{digits}f})")
-    )
+    shown = [f"{value * scale:.{digits}f}" for value in (statistics.median(values), min(values), max(values))]
+    return shown[0] if len(values) < 2 else f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
 def number(value: float | None, scale: float = 1.0, digits: int = 1) -> str:

@@ -21,7 +21,7 @@ def best(size: int) -> float:
     callers = [Caller(f"key{number % 50}", str(number % 50)) for number in range(size)]
     line.enter(Caller("first", ""))
     tickets = [line.enter(caller) for caller in callers]
-    choices = random.Random(0)  # noqa: S311
+    choices = random.Random(0)
     rounds = []
     for _ in range(5):
         began = time.process_time()

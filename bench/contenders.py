@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 from . import installed
 from .installed import Installed
 from .processes import KEY
@@ -134,7 +136,7 @@ def smg(port: int, source: int, folder: Path) -> Server | Missing:
         return Missing("smg (Rust)", found.why)
     command = (
         str(found.program), "launch", "--worker-urls", f"http://127.0.0.1:{source}", "--host", "127.0.0.1", "--port",
-        str(port), "--prometheus-port", str(port + 1), "--log-level", "error", "--backend", "openai",
+        str(port), "--prometheus-port", str(free_port()), "--log-level", "error",
     )  # fmt: skip
     return Server("smg (Rust)", command, "/health")
 

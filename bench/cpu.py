@@ -1,5 +1,7 @@
 """CPU time and memory of a process with its children."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,15 +17,15 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process with its children, to the nanosecond (clock ticks are too coarse)."""
-    total = 0
+    """Return the CPU time of a process with its children, ended threads included, to the nanosecond.
+
+    The clock of another process is its id in a number (clock_getcpuclockid(3)); /proc counts in ticks of 10 ms.
+    """
+    total = 0.0
     for member in family(pid):
-        for task in Path(f"/proc/{member}/task").glob("*/schedstat"):
-            try:
-                total += int(task.read_text().split()[0])
-            except OSError:
-                continue  # a thread that has just ended
-    return total / 1e9
+        with suppress(OSError):
+            total += time.clock_gettime((~member << 3) | 2)
+    return total
 
 
 def wakeups(pid: int) -> int:

@@ -16,6 +16,7 @@ from .stage import Stage
 
 SPEED = 30
 SHORT = 20  # tokens of a short answer
+ATTEMPTS = 10
 LATE = 1.1  # the slowest of many streams may take so much longer than the source
 
 
@@ -57,13 +58,24 @@ async def spent(stage: Stage, door: Door) -> AsyncIterator[Spent]:
 async def opened(stage: Stage) -> None:
     """Try every door; one that does not answer is missing from then on, with its reason."""
     for door in list(stage.doors):
+        if why := await _why_closed(door):
+            stage.doors.remove(door)
+            stage.missing.append(Missing(door.name, f"it started, but its answer was {why}"[:200]))
+
+
+async def _why_closed(door: Door) -> str:
+    """Ask a few times: some gateways take seconds to look at what is behind them."""
+    why = ""
+    for _ in range(ATTEMPTS):
         try:
             await door.open()
             for _ in range(3):
                 await door.ask(SHORT, 0)
+            return ""
         except (Refused, OSError, TimeoutError, StopIteration, KeyError) as exc:
-            stage.doors.remove(door)
-            stage.missing.append(Missing(door.name, f"it started, but its answer was {exc}"[:200]))
+            why = str(exc)
+            await asyncio.sleep(0.5)
+    return why
 
 
 async def first_bytes(stage: Stage, samples: dict[str, Samples], rounds: int, block: int) -> None:

@@ -107,13 +107,12 @@ def size_table(figures: Figures) -> str:
             number(life.visitor_bytes.get(program), 2**-10, 0),
             NONE if own.capacity is None else f"{'≥ ' * own.capacity_is_bound}{own.capacity}",
             number(life.idle_share.get(program), 100, 2), number(life.idle_wakeups.get(program), 1, 0),
-            number(life.start_seconds.get(program)),
             str(life.requests.get(name, NONE)),
         ))  # fmt: skip
     head = (
         "", "bytes a token", "memory at rest, MiB", "a live answer, KiB", "a visitor, KiB",
         "streams at 30 tokens/s on one core", "idle, % of a core", "idle, wake-ups/s",
-        "start beside the others, s", "requests of a message",
+        "requests of a message",
     )  # fmt: skip
     return table(head, rows)
 

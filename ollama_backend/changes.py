@@ -37,6 +37,9 @@ class Changes:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
+            if seconds is None:
+                await waiter
+                return True
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:

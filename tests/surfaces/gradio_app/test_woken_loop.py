@@ -8,6 +8,12 @@ from ollama_backend.changes import Changes
 from ollama_backend.surfaces.gradio_app.woken_loop import WokenLoop
 
 
+async def turns() -> None:
+    """Let the event loop turn many times."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 async def test_the_loop_runs_only_after_a_change() -> None:
     """Between changes the polling coroutine is not resumed, however often the event loop turns."""
     changes, polls = Changes(), 0
@@ -23,10 +29,7 @@ async def test_the_loop_runs_only_after_a_change() -> None:
 
     driving = asyncio.create_task(drive())
     for expected in (1, 2, 3):
-        while not changes.is_awaited:
-            await asyncio.sleep(0)
-        for _ in range(100):
-            await asyncio.sleep(0)
+        await turns()
         assert polls == expected
         changes.notify()
     driving.cancel()
@@ -48,12 +51,11 @@ async def test_real_waits_and_changes_meanwhile_count() -> None:
         await WokenLoop(poll(), changes)
 
     driving = asyncio.create_task(drive())
-    await asyncio.sleep(0)
+    await turns()
     assert steps == []
     changes.notify()
     opened.set()
-    while not (changes.is_awaited or driving.done()):
-        await asyncio.sleep(0)
+    await turns()
     assert steps == [0, 1]
     changes.notify()
     await driving

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import certifi
@@ -11,7 +12,7 @@ import certifi
 from ollama_backend import VERSION
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.ollama.connection_pool import ConnectionPool
-from ollama_backend.ollama.upstream import ResponseStream
+from ollama_backend.ollama.upstream import ResponseStream, Take
 from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
 
@@ -88,6 +89,35 @@ class UpstreamStream(ResponseStream):
             if not part:
                 return
             yield part
+
+    async def feed(self, take: Take) -> None:
+        """Call `take` with the body as it comes, without a switch of tasks for each part."""
+        refused: BackendError | None = None
+
+        def noting(part: bytes) -> Coroutine[Any, Any, None] | None:
+            nonlocal refused
+            try:
+                room = take(part)
+            except BackendError as exc:
+                refused = exc
+                raise
+            self._waiting_since = None if room else self._loop.time()
+            return self._after(room) if room else None
+
+        self._waiting_since = self._loop.time()
+        try:
+            await self._connection.feed(noting)
+        except BackendError as exc:
+            if exc is refused:
+                raise
+            if not self._finished:
+                raise OllamaTimeout(SILENT) if self._timed_out else exc from exc
+        finally:
+            self._waiting_since = None
+
+    async def _after(self, room: Coroutine[Any, Any, None]) -> None:
+        await room
+        self._waiting_since = self._loop.time()
 
     async def read(self) -> bytes:
         """Return the whole body. Raises OllamaFailed for one over WHOLE_BYTES."""

@@ -1,13 +1,16 @@
 """What generates the answers: an Ollama, or any server with OpenAI's API, behind the same methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from ollama_backend.ollama.wire import Chunk, Shown
+
+# What takes parts of a body; a coroutine that it returns is awaited before the next part.
+Take = Callable[[bytes], Coroutine[Any, Any, None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,16 @@ class ResponseStream(ABC):
     @abstractmethod
     def parts(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes. Raises a BackendError."""
+
+    async def feed(self, take: Take) -> None:
+        """Call `take` with each part of the body as it comes, until its end.
+
+        A coroutine that `take` returns is awaited before the next part. Raises a BackendError, also of `take`.
+        """
+        async with aclosing(self.parts()) as parts:
+            async for part in parts:
+                if room := take(part):
+                    await room
 
     @abstractmethod
     async def read(self) -> bytes:

@@ -1,11 +1,13 @@
 """One connection to a server: a request at a time, and its response as it comes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import httptools
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaUnavailable
+from ollama_backend.ollama.upstream import Take
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
 
 AWAY = "Ollama does not answer. Try again in a moment."
@@ -35,6 +37,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.has_answered = self._has_head = self._complete = self._keeps = self._paused = False
         self._head_bytes = self._waiting_bytes = 0
         self._parts: list[bytes] = []
+        self._take: Take | None = None
+        self._room: Coroutine[Any, Any, None] | None = None
         self._error: BackendError | None = None
 
     @property
@@ -64,6 +68,35 @@ class UpstreamConnection(asyncio.Protocol):
             if self._complete:
                 return b""
             await self._wait()
+        return self._taken()
+
+    async def feed(self, take: Take) -> None:
+        """Call `take` with what comes of the body, at once and without a task in between, until its end.
+
+        A coroutine that `take` returns is awaited before it is called again. Raises a BackendError, also of `take`.
+        """
+        self._take = take
+        try:
+            self._deliver()
+            while self._room or not self._complete or self._error:
+                if self._room:
+                    await self._room
+                    self._room = None
+                    self._deliver()
+                else:
+                    await self._wait()
+        finally:
+            self._take = None
+            if self._room:
+                self._room.close()
+                self._room = None
+
+    def _deliver(self) -> None:
+        """Hand on what has come, unless what came before is still waited for."""
+        if self._take and self._parts and not self._room:
+            self._room = self._take(self._taken())
+
+    def _taken(self) -> bytes:
         parts, self._parts, self._waiting_bytes = self._parts, [], 0
         if self._paused:
             self._paused = False
@@ -109,10 +142,15 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._error = self._error or OllamaFailed(NOT_ITS_PROTOCOL)
             self.abort()
+        try:
+            self._deliver()
+        except BackendError as exc:
+            self._error = exc
         if self._waiting_bytes > AHEAD_BYTES and not self._paused and self.is_open:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        if not self._take or self._room or self._complete or self._error:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the response: well where it ends with its connection (RFC 9112, 6.3), else with an error."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ollama_backend.errors import BackendError, ClientGone
 from ollama_backend.surfaces.asgi.eager import Remainder, run_eagerly
@@ -94,16 +95,28 @@ class Response:
         if not self.finished:
             self.stop(ClientGone())
 
-    async def block(self, block: bytes, media_type: bytes) -> None:
-        """Take whole lines or events, to be passed on as fast as the caller reads."""
+    def block(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None] | None:
+        """Take whole lines or events, to be passed on as fast as the caller reads.
+
+        Returns a coroutine to wait for where a slow caller has left too much.
+        """
         if self._first_at is None:
             self._first_at = self._loop.time()
-        await self._begin(media_type)
         self._before, self._last = self._last, block
         if self._is_writing:
             self._waiting += block
-        elif remainder := run_eagerly(self._exchange.send(block)):
+        elif remainder := run_eagerly(self._begun(block, media_type)):
             self._writer = asyncio.create_task(self._write(remainder))
+        return self._room() if len(self._waiting) > AHEAD_BYTES else None
+
+    def _begun(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None]:
+        return self._exchange.send(block) if self._exchange.began else self._send_first(block, media_type)
+
+    async def _send_first(self, block: bytes, media_type: bytes) -> None:
+        await self._begin(media_type)
+        await self._exchange.send(block)
+
+    async def _room(self) -> None:
         while len(self._waiting) > AHEAD_BYTES and self._is_writing:
             self._taken.clear()
             await self._taken.wait()

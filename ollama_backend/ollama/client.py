@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -12,18 +13,18 @@ import ollama
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.http import AWAY, END_SECONDS, REQUEST_SECONDS, SLOW, HttpClient
-from ollama_backend.ollama.upstream import InstalledModel, ResponseStream, Upstream
+from ollama_backend.ollama.upstream import InstalledModel, ResponseStream, Room, TakeChunk, Upstream
 from ollama_backend.ollama.wire import (
     CUT_OFF,
     NOT_ITS_PROTOCOL,
     Chunk,
+    LineSplitter,
     Shown,
     Version,
     decode,
     decode_chunk,
     decode_tags,
     failure,
-    split_lines,
 )
 
 PULL_SECONDS = 600.0  # a pull is silent while it checks the digest of a large layer
@@ -174,26 +175,38 @@ class OllamaClient(Upstream):
         async with self._http.stream(path, body, accept=accept, silence=silence) as upstream:
             yield upstream
 
-    async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
-        """Stream `/api/chat`; the last chunk has `done`. Closing the generator closes the connection at once.
+    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+        """Post a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
 
         Raises OllamaFailed when the stream ends without `done`.
         """
-        last = None
+        last: Chunk | None = None
+        splitter = LineSplitter()
         encoded = msgspec.json.encode({**body, "stream": True})
-        async with (
-            self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream,
-            aclosing(split_lines(upstream.parts())) as lines,
-        ):
-            async for line in lines:
-                if last is not None:
-                    continue  # read to the very end
-                chunk = decode_chunk(line)
-                if chunk.done:
-                    last = chunk
-                    upstream.finish()
-                else:
-                    yield chunk
+        async with self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream:
+
+            def take_lines(lines: Iterator[bytes]) -> Room | None:
+                nonlocal last
+                for line in lines:
+                    if last is not None:
+                        continue  # read to the very end
+                    chunk = decode_chunk(line)
+                    if chunk.done:
+                        last = chunk
+                        upstream.finish()
+                    elif room := take(chunk):
+                        return partial(take_rest, room, lines)
+                return None
+
+            async def take_rest(room: Room, lines: Iterator[bytes]) -> None:
+                await room()
+                if more := take_lines(lines):
+                    await more()
+
+            await upstream.feed(lambda part: take_lines(iter(splitter.feed(part))))
+            if room := take_lines(iter(splitter.end())):
+                await room()
         if last is None:
             raise OllamaFailed(CUT_OFF)
-        yield last
+        if room := take(last):
+            await room()

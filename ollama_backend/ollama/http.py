@@ -2,9 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import certifi
@@ -12,7 +12,7 @@ import certifi
 from ollama_backend import VERSION
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.ollama.connection_pool import ConnectionPool
-from ollama_backend.ollama.upstream import ResponseStream, Take
+from ollama_backend.ollama.upstream import ResponseStream, Room, Take
 from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
 
@@ -94,7 +94,7 @@ class UpstreamStream(ResponseStream):
         """Call `take` with the body as it comes, without a switch of tasks for each part."""
         refused: BackendError | None = None
 
-        def noting(part: bytes) -> Coroutine[Any, Any, None] | None:
+        def noting(part: bytes) -> Room | None:
             nonlocal refused
             try:
                 room = take(part)
@@ -102,7 +102,7 @@ class UpstreamStream(ResponseStream):
                 refused = exc
                 raise
             self._waiting_since = None if room else self._loop.time()
-            return self._after(room) if room else None
+            return partial(self._after, room) if room else None
 
         self._waiting_since = self._loop.time()
         try:
@@ -115,8 +115,8 @@ class UpstreamStream(ResponseStream):
         finally:
             self._waiting_since = None
 
-    async def _after(self, room: Coroutine[Any, Any, None]) -> None:
-        await room
+    async def _after(self, room: Room) -> None:
+        await room()
         self._waiting_since = self._loop.time()
 
     async def read(self) -> bytes:

@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Protocol
 
 from ollama_backend.ollama.wire import Chunk, Shown
 
-# What takes parts of a body; a coroutine that it returns is awaited before the next part.
-Take = Callable[[bytes], Coroutine[Any, Any, None] | None]
+# What takes parts of a body, or chunks. Where it returns a function, that is called and awaited before the next one.
+Room = Callable[[], Coroutine[Any, Any, None]]
+Take = Callable[[bytes], Room | None]
+TakeChunk = Callable[[Chunk], Room | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class ResponseStream(ABC):
     async def feed(self, take: Take) -> None:
         """Call `take` with each part of the body as it comes, until its end.
 
-        A coroutine that `take` returns is awaited before the next part. Raises a BackendError, also of `take`.
+        A function that `take` returns is awaited before the next part. Raises a BackendError, also of `take`.
         """
         async with aclosing(self.parts()) as parts:
             async for part in parts:
                 if room := take(part):
-                    await room
+                    await room()
 
     @abstractmethod
     async def read(self) -> bytes:
@@ -149,8 +151,9 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
-        """Stream a body of `/api/chat`; the last chunk has `done`. Closing the generator closes the connection.
+    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+        """Stream a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
 
-        Raises OllamaFailed when the stream ends without `done`.
+        A function that `take` returns is awaited before the next chunk. Raises a BackendError, also of `take`;
+        OllamaFailed when the stream ends without `done`.
         """

@@ -1,13 +1,12 @@
 """One connection to a server: a request at a time, and its response as it comes."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import httptools
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaUnavailable
-from ollama_backend.ollama.upstream import Take
+from ollama_backend.ollama.upstream import Room, Take
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
 
 AWAY = "Ollama does not answer. Try again in a moment."
@@ -38,7 +37,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._take: Take | None = None
-        self._room: Coroutine[Any, Any, None] | None = None
+        self._room: Room | None = None
         self._error: BackendError | None = None
 
     @property
@@ -73,23 +72,20 @@ class UpstreamConnection(asyncio.Protocol):
     async def feed(self, take: Take) -> None:
         """Call `take` with what comes of the body, at once and without a task in between, until its end.
 
-        A coroutine that `take` returns is awaited before it is called again. Raises a BackendError, also of `take`.
+        A function that `take` returns is awaited before `take` is called again. Raises a BackendError, also of `take`.
         """
         self._take = take
         try:
             self._deliver()
             while self._room or not self._complete or self._error:
                 if self._room:
-                    await self._room
+                    await self._room()
                     self._room = None
                     self._deliver()
                 else:
                     await self._wait()
         finally:
-            self._take = None
-            if self._room:
-                self._room.close()
-                self._room = None
+            self._take = self._room = None
 
     def _deliver(self) -> None:
         """Hand on what has come, unless what came before is still waited for."""

@@ -127,17 +127,31 @@ def decode_tags(body: bytes) -> Tags:
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield the lines in a stream of bytes, without blank ones. Raises OllamaFailed for an endless line."""
-    rest = b""
+    splitter = LineSplitter()
     async for part in parts:
-        lines = (rest + part).split(b"\n") if rest else part.split(b"\n")
-        rest = lines.pop()
-        if len(rest) > MAX_LINE_BYTES:
+        for line in splitter.feed(part):
+            yield line
+    for line in splitter.end():
+        yield line
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, without blank ones."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, part: bytes) -> list[bytes]:
+        """Return the lines that have ended. Raises OllamaFailed for an endless line."""
+        lines = (self._rest + part).split(b"\n") if self._rest else part.split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > MAX_LINE_BYTES:
             raise OllamaFailed(NOT_ITS_PROTOCOL)
-        for line in lines:
-            if line.strip():
-                yield line
-    if rest.strip():
-        yield rest
+        return [line for line in lines if line.strip()]
+
+    def end(self) -> list[bytes]:
+        """Return what has come after the last line."""
+        return [self._rest] if self._rest.strip() else []
 
 
 def timestamp() -> str:

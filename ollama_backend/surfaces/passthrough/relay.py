@@ -1,13 +1,11 @@
 """The relay: bytes from Ollama to a caller as they come, in whole lines or events, never decoded."""
 
-from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import Any
 
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.upstream import ResponseStream
+from ollama_backend.ollama.upstream import ResponseStream, Room
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
 from ollama_backend.surfaces.passthrough.event_stream import read_object
@@ -89,15 +87,15 @@ async def _stream(
     """Pass on whole lines or events as they come; what has no end at the very end is given one."""
     blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
 
-    def take(part: bytes) -> Coroutine[Any, Any, None] | None:
+    def take(part: bytes) -> Room | None:
         block = blocks.feed(part)
         return pass_on(block) if block else None
 
-    def pass_on(block: bytes) -> Coroutine[Any, Any, None] | None:
+    def pass_on(block: bytes) -> Room | None:
         slot.progress(finished=slot.finished)
         if fault := dialect.fault(block):
-            if fault[0] and (room := response.block(block[: fault[0]], content_type)):
-                room.close()
+            if fault[0]:
+                response.block(block[: fault[0]], content_type)
             raise fault[1]
         if not slot.finished and dialect.ended(block):
             slot.finished = response.finished = True
@@ -105,10 +103,10 @@ async def _stream(
         return response.block(block, content_type)
 
     if begun and (room := take(begun)):
-        await room
+        await room()
     await upstream.feed(take)
     if blocks.rest.strip() and (room := pass_on(blocks.rest + dialect.boundaries[0])):
-        await room
+        await room()
     if not slot.finished:
         raise OllamaFailed(CUT_OFF)
 

@@ -22,6 +22,8 @@ class Changes:
     def notify(self) -> None:
         """Wake all who wait."""
         self.version += 1
+        if not self._waiters:
+            return
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():

@@ -1,30 +1,22 @@
 """Who may ask: Ollama's rules for the `Origin` and `Host` of a request to a server on loopback."""
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
-from ollama_backend.embedded.replies import Whole
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-LOCAL_ORIGINS = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104 - a name that is compared, nothing is bound
-LOCAL_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
+# Ollama's own list of origins (envconfig/config.go).
+ORIGINS = r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0)(:\d+)?|(app|file|tauri|vscode-webview|vscode-file)://.*"
 LOCAL_ENDINGS = (".localhost", ".local", ".internal")
-METHODS = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
-STAINLESS = ["Arch", "Async", "Custom-Poll-Interval", "Helper-Method", "Lang", "Os", "Package-Version", "Poll-Helper"]
-STAINLESS += ["Retry-Count", "Runtime", "Runtime-Version", "Timeout"]
-HEADERS = "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,"
-HEADERS += ",".join(f"X-Stainless-{name}" for name in STAINLESS)
-FORBIDDEN = Whole(b"", 403, "")
 
 
 def origin_allowed(origin: str, host: str) -> bool:
-    """Tell whether a page of this origin may read answers."""
-    if origin in (f"http://{host}", f"https://{host}"):
-        return True
-    split = urlsplit(origin)
-    if split.scheme in ("http", "https"):
-        return split.hostname in LOCAL_ORIGINS
-    return split.scheme in LOCAL_SCHEMES
+    """Tell whether a page of this origin may ask."""
+    return origin in (f"http://{host}", f"https://{host}") or bool(re.fullmatch(ORIGINS, origin))
 
 
 def host_allowed(host: str) -> bool:
@@ -37,10 +29,15 @@ def host_allowed(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_unspecified
 
 
-def preflight(headers: dict[str, str]) -> Whole | None:
-    """Answer a browser's question whether it may ask, if this is one."""
-    if "access-control-request-method" not in headers:
-        return None
-    told = {"Access-Control-Allow-Headers": HEADERS, "Access-Control-Allow-Methods": METHODS}
-    told |= {"Access-Control-Max-Age": "43200", "Vary": "Access-Control-Request-Headers"}
-    return Whole(b"", 204, "", told)
+class Guard:
+    """Answers 403 to whoever may not ask."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        allowed = host_allowed(host) and (origin is None or origin_allowed(origin, host))
+        await (self._app if allowed else Response(status_code=403))(scope, receive, send)

@@ -1,173 +1,284 @@
-"""Ollama's own API, `/api/*`, for one model that is always there."""
+"""Ollama's own API: `/api/chat`, `/api/generate`, the lists of models."""
 
+import base64
+import binascii
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ollama_backend.embedded import bodies
-from ollama_backend.embedded.answers import End, Part, Question, answer
-from ollama_backend.embedded.bodies import dumps
-from ollama_backend.embedded.card import stamp
-from ollama_backend.embedded.faults import Fault
-from ollama_backend.embedded.replies import Lines, Reply, Whole, whole
-from ollama_backend.embedded.service import Service
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-Body = dict[str, Any]
-Said = Callable[[Part], Body]
-NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
-ONE_MODEL = (
-    "this is the embedded engine, which serves one model and cannot fetch, make or remove models: "
-    "install Ollama (https://ollama.com/download), or set CHAT_GGUF to another model file"
-)
+from ollama_backend.embedded.api import options
+from ollama_backend.embedded.api.answer_parts import ChunkReader, Part
+from ollama_backend.embedded.api.responses import NDJSON, json_response, ollama_error, streamed
+from ollama_backend.embedded.api.serving import CHAT, COMPLETIONS, Question, Serving, longest_answer
+from ollama_backend.embedded.errors import NO_IMAGES, RequestError
+from ollama_backend.embedded.llama.sizing import is_tiny
+from ollama_backend.embedded.model_card import ServedModel, stamp
+from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds, read
+
+VERSION = "0.0.0-embedded"
+FOREVER = "2318-01-01T00:00:00Z"
+LEVELS = ("low", "medium", "high", "max")
+
+Words = Callable[[Part], Body]
 
 
-def chat_words(part: Part) -> Body:
-    """Say a part of an answer as `/api/chat` does."""
+class ChatMessage(msgspec.Struct):
+    """One message of a conversation."""
+
+    role: str = ""
+    content: str = ""
+    thinking: str = ""
+    images: list[str] = []
+    tool_calls: list[Body] = []
+    tool_name: str = ""
+    tool_call_id: str = ""
+
+
+class GenerationBody(msgspec.Struct, kw_only=True):
+    """What `/api/chat` and `/api/generate` have in common."""
+
+    model: str = ""
+    stream: bool = True
+    format: Any = None
+    keep_alive: Any = None
+    options: Body = {}
+    think: bool | str | None = None
+    truncate: bool = True
+    shift: bool = True
+    logprobs: bool = False
+    top_logprobs: int = 0
+
+
+class ChatBody(GenerationBody, kw_only=True):
+    """The body of `/api/chat`."""
+
+    messages: list[ChatMessage] = []
+    tools: list[Body] = []
+
+
+class GenerateBody(GenerationBody, kw_only=True):
+    """The body of `/api/generate`."""
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    raw: bool = False
+    context: list[int] = []
+    images: list[str] = []
+
+
+class NamedBody(msgspec.Struct):
+    """A body that names a model."""
+
+    model: str = ""
+    name: str = ""
+
+
+def _chat_words(part: Part) -> Body:
     message = {"role": "assistant", "content": part.content}
-    message |= {key: value for key in ("thinking", "tool_calls") if (value := getattr(part, key))}
-    return {"message": message}
+    return {"message": message | {key: value for key in ("thinking", "tool_calls") if (value := getattr(part, key))}}
 
 
-def generate_words(part: Part) -> Body:
-    """Say a part of an answer as `/api/generate` does."""
+def _generate_words(part: Part) -> Body:
     more = {key: value for key in ("thinking", "tool_calls") if (value := getattr(part, key))}
     return {"response": part.content} | more
 
 
-def _head(body: Body) -> Body:
-    return {"model": body["model"], "created_at": stamp()}
+def _llama_message(model: ServedModel, message: ChatMessage) -> Body:
+    _refuse_images(model, message.images)
+    kept: Body = {"role": message.role, "content": message.content}
+    kept |= {"reasoning_content": message.thinking} if message.thinking else {}
+    kept |= {"name": message.tool_name} if message.tool_name else {}
+    kept |= {"tool_call_id": message.tool_call_id} if message.tool_call_id else {}
+    calls = [_llama_call(number, call) for number, call in enumerate(message.tool_calls)]
+    return kept | ({"tool_calls": calls} if calls else {})
 
 
-def _line(body: Body, piece: Part | End, words: Said) -> Body:
-    if isinstance(piece, End):
-        context = {"context": piece.context} if piece.context else {}
-        ended = {"done": True, "done_reason": piece.reason} | context | piece.counts()
-        return _head(body) | words(Part()) | ended
-    logprobs = {"logprobs": piece.logprobs} if piece.logprobs else {}
-    return _head(body) | words(piece) | {"done": False} | logprobs
+def _llama_call(number: int, call: Body) -> Body:
+    function = call.get("function") or {}
+    arguments = dumps(function.get("arguments") or {}).decode()
+    return {
+        "id": call.get("id") or f"call_{number}",
+        "type": "function",
+        "function": {"name": function.get("name", ""), "arguments": arguments},
+    }
 
 
-async def lines(service: Service, body: Body, question: Question, words: Said) -> AsyncGenerator[Body, None]:
-    """Yield an answer's objects as they are streamed."""
-    async with aclosing(answer(service.runner, question)) as pieces:
+def _refuse_images(model: ServedModel, images: list[str]) -> None:
+    for image in images:
+        try:
+            base64.b64decode(image, validate=True)
+        except binascii.Error as exc:
+            raise RequestError(400, f"An image is not valid base64: {exc}.") from exc
+    if images:
+        raise RequestError(400, NO_IMAGES.format(model.name))
+
+
+def _response_format(wanted: Any) -> Body:
+    if wanted in (None, ""):
+        return {}
+    if wanted == "json":
+        return {"response_format": {"type": "json_object"}}
+    if isinstance(wanted, dict):
+        return {"response_format": {"type": "json_schema", "json_schema": {"schema": wanted}}}
+    raise RequestError(400, f'invalid format {wanted!r}: expected "json" or a JSON Schema object')
+
+
+class OllamaRoutes:
+    """The handlers of `/api/*`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def root(self, request: Request) -> Response:
+        """Say that this is there, as Ollama does."""
+        return Response("Ollama is running", media_type="text/plain")
+
+    async def version(self, request: Request) -> Response:
+        """Answer `/api/version`."""
+        return JSONResponse({"version": VERSION})
+
+    async def tags(self, request: Request) -> Response:
+        """Answer `/api/tags`, the default model first."""
+        return json_response({"models": [model.listed() for model in self._serving.models]})
+
+    async def ps(self, request: Request) -> Response:
+        """Answer `/api/ps`, the model that stays longest first."""
+        entries = []
+        for loaded in self._serving.loaded.running():
+            stays = loaded.expires_in
+            until = FOREVER if stays > 10**9 else stamp((datetime.now(UTC) + timedelta(seconds=stays)).timestamp())
+            entries.append(loaded.model.running(loaded.plan.context, until))
+        return json_response({"models": entries})
+
+    async def show(self, request: Request) -> Response:
+        """Answer `/api/show`."""
+        body = convert(read(await request.body()), NamedBody)
+        return json_response(self._serving.find(body.model or body.name).show())
+
+    async def chat(self, request: Request) -> Response:
+        """Answer `/api/chat`; without messages the model is loaded, or unloaded."""
+        body = convert(read(await request.body()), ChatBody)
+        model = self._serving.find_chat(body.model)
+        asked = self._llama_body(model, body)
+        if not body.messages:
+            return await self._load(model, body, _chat_words)
+        if body.tools:
+            if not model.uses_tools:
+                raise RequestError(400, f"{model.tagged} does not support tools")
+            asked["tools"] = body.tools
+        asked["messages"] = model.with_system([_llama_message(model, message) for message in body.messages])
+        return await self._answer(body, self._question(model, CHAT, asked, body), _chat_words)
+
+    async def generate(self, request: Request) -> Response:
+        """Answer `/api/generate`; without a prompt the model is loaded, or unloaded."""
+        body = convert(read(await request.body()), GenerateBody)
+        model = self._serving.find_chat(body.model)
+        asked = self._llama_body(model, body)
+        if body.suffix:
+            raise RequestError(400, f"{model.tagged} does not support insert")
+        if not body.prompt:
+            return await self._load(model, body, _generate_words)
+        if body.raw:
+            asked["prompt"] = body.prompt
+            return await self._answer(body, self._question(model, COMPLETIONS, asked, body), _generate_words)
+        _refuse_images(model, body.images)
+        system = [{"role": "system", "content": body.system}] if body.system else []
+        user = {"role": "user", "content": body.prompt}
+        asked["messages"] = model.with_system([*system, *_earlier(body.context), user])
+        question = self._question(model, CHAT, asked, body)
+        question.returns_context = True
+        return await self._answer(body, question, _generate_words)
+
+    def _llama_body(self, model: ServedModel, body: GenerationBody) -> Body:
+        """Check what all generations have in common, and return it in llama.cpp's words."""
+        if isinstance(body.think, str) and body.think not in LEVELS:
+            levels = ", ".join(f'"{level}"' for level in LEVELS)
+            raise RequestError(400, f'invalid think value: "{body.think}" (must be {levels}, true, or false)')
+        if body.think and not model.thinks:
+            raise RequestError(400, f'"{model.name}" does not support thinking')
+        if not 0 <= body.top_logprobs <= 20:
+            raise RequestError(400, "top_logprobs must be between 0 and 20")
+        asked = model.sampling | options.for_llama(body.options) | _response_format(body.format)
+        asked["max_tokens"] = longest_answer(model, asked.get("max_tokens"))
+        if body.logprobs:
+            asked |= {"logprobs": True} | ({"top_logprobs": body.top_logprobs} if body.top_logprobs else {})
+        return asked | self._serving.template_options(model, body.think)
+
+    def _question(self, model: ServedModel, path: str, asked: Body, body: GenerationBody) -> Question:
+        keep_alive = keep_alive_seconds(body.keep_alive)
+        return Question(model, path, asked, keep_alive, body.truncate, body.shift)
+
+    async def _load(self, model: ServedModel, body: GenerationBody, words: Words) -> Response:
+        keep_alive = keep_alive_seconds(body.keep_alive)
+        if keep_alive == 0:
+            self._serving.loaded.unload(model)
+        else:
+            async with self._serving.loaded.slot(model, keep_alive):
+                pass
+        reason = {"done": True, "done_reason": "unload" if keep_alive == 0 else "load"}
+        return json_response({"model": body.model, "created_at": stamp()} | words(Part()) | reason)
+
+    async def _answer(self, body: GenerationBody, question: Question, words: Words) -> Response:
+        pieces = self._pieces(question)
+        if body.stream:
+            return await streamed(_lines(body.model, pieces, words), NDJSON, _last_line)
+        whole = Part()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Part):
+                    whole.add(piece)
+                else:
+                    return json_response(_line(body.model, whole, words) | piece)
+        raise RequestError(500, "The answer broke off.")
+
+    async def _pieces(self, question: Question) -> AsyncGenerator[Part | Body, None]:
+        """Yield the parts of an answer, and then how it ended."""
+        reader = ChunkReader()
+        async with aclosing(self._serving.events(question)) as chunks:
+            async for chunk in chunks:
+                for part in reader.parts(chunk):
+                    yield part
+        if calls := reader.tool_calls():
+            yield Part(tool_calls=calls)
+        end: Body = {"done": True, "done_reason": reader.reason}
+        if question.returns_context:
+            end["context"] = _context(question.body["messages"], reader.text)
+        paced = bool(self._serving.pace) and is_tiny(question.model.gguf)
+        yield end | reader.counts(question, paced)
+
+
+def _last_line(error: RequestError) -> bytes:
+    return dumps(ollama_error(error)) + b"\n"
+
+
+def _line(name: str, part: Part, words: Words) -> Body:
+    logprobs = {"logprobs": part.logprobs} if part.logprobs else {}
+    return {"model": name, "created_at": stamp()} | words(part) | {"done": False} | logprobs
+
+
+async def _lines(name: str, pieces: AsyncGenerator[Part | Body, None], words: Words) -> AsyncGenerator[bytes, None]:
+    async with aclosing(pieces):
         async for piece in pieces:
-            silent = isinstance(piece, Part) and not (piece.content or piece.thinking or piece.tool_calls)
-            if not silent or words is generate_words:
-                yield _line(body, piece, words)
+            if not isinstance(piece, Part):
+                yield dumps(_line(name, Part(), words) | piece) + b"\n"
+            elif piece != Part():
+                yield dumps(_line(name, piece, words)) + b"\n"
 
 
-async def total(service: Service, body: Body, question: Question, words: Said) -> Body:
-    """Return a whole answer as one object."""
-    said, last = Part(), None
-    async with aclosing(answer(service.runner, question)) as pieces:
-        async for piece in pieces:
-            if isinstance(piece, End):
-                last = piece
-                break
-            said.thinking += piece.thinking
-            said.content += piece.content
-            said.logprobs += piece.logprobs
-            said.tool_calls += piece.tool_calls
-    if last is None:
-        raise Fault(500, "an error was encountered while running the model: unexpected EOF")
-    logprobs = {"logprobs": said.logprobs} if said.logprobs else {}
-    return _line(body, last, words) | words(said) | logprobs
+def _context(messages: list[Body], answer: str) -> list[int]:
+    """Return what a caller may send back to go on from there: the conversation as bytes, which nobody else reads."""
+    return list(dumps([*messages, {"role": "assistant", "content": answer}]))
 
 
-async def _encoded(objects: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(objects) as source:
-        async for each in source:
-            yield dumps(each) + b"\n"
-
-
-async def _replied(service: Service, body: Body, question: Question, words: Said) -> Reply:
-    if body.get("stream", True):
-        return Lines(_encoded(lines(service, body, question, words)))
-    return whole(await total(service, body, question, words))
-
-
-def _read(service: Service, raw: bytes, shape: bodies.Shape, missing: Fault) -> tuple[Body, bool]:
-    """Read a body, and whether it asks for the model to be freed when it asks for nothing else."""
-    body = bodies.read(raw, shape)
-    bodies.thinking(body.get("think"))
-    keep_alive = bodies.keep_alive_seconds(body.get("keep_alive"))
-    if not body.get("model"):
-        raise missing
-    service.check_name(body["model"])
-    return body, keep_alive == 0
-
-
-async def _load(service: Service, body: Body, free: bool, words: Said) -> Whole:
-    if free:
-        service.runner.free()
-    else:
-        service.checked(body)
-        await service.runner.load()
-    reason = {"done": True, "done_reason": "unload" if free else "load"}
-    return whole(_head(body) | words(Part()) | reason)
-
-
-async def chat(service: Service, raw: bytes) -> Reply:
-    """Answer `/api/chat`; without messages the model is loaded, or freed."""
-    body, free = _read(service, raw, bodies.CHAT, Fault(400, "model is required"))
-    if not body.get("messages"):
-        service.thinking(bodies.thinking(body.get("think")))
-        return await _load(service, body, free, chat_words)
-    return await _replied(service, body, service.question(body, body["messages"]), chat_words)
-
-
-async def generate(service: Service, raw: bytes) -> Reply:
-    """Answer `/api/generate`; without a prompt the model is loaded, or freed."""
-    body, free = _read(service, raw, bodies.GENERATE, Fault(404, "model '' not found"))
-    service.thinking(bodies.thinking(body.get("think")))
-    if body.get("suffix"):
-        raise Fault(400, f"{service.card.long_name} does not support insert")
-    if not body.get("prompt"):
-        return await _load(service, body, free, generate_words)
-    if body.get("raw"):
-        return await _replied(service, body, service.raw_question(body), generate_words)
-    system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
-    user = {"role": "user", "content": body["prompt"], "images": body.get("images", [])}
-    question = service.question(body, [*system, user])
-    question.context = body.get("context", [])
-    question.wants_context = True
-    return await _replied(service, body, question, generate_words)
-
-
-async def show(service: Service, raw: bytes) -> Reply:
-    """Answer `/api/show`."""
-    body = bodies.read(raw, bodies.NAMED)
-    name = body.get("model") or body.get("name")
-    if not name:
-        raise Fault(400, "model is required")
-    if not service.card.is_called(name):
-        raise Fault(404, f"model '{name if ':' in name else name + ':latest'}' not found")
-    return whole(service.card.show(service.own))
-
-
-def _embedding_name(service: Service, raw: bytes, missing: Fault) -> Body:
-    body = bodies.read(raw, bodies.NAMED)
-    if not (name := body.get("model")):
-        raise missing
-    if not service.card.is_called(name):
-        raise Fault(404, f'model "{name}" not found, try pulling it first')
-    return body
-
-
-async def embed(service: Service, raw: bytes) -> Reply:
-    """Answer `/api/embed`: nothing for nothing, else that a chat model makes no embeddings."""
-    body = _embedding_name(service, raw, Fault(404, "model '' not found"))
-    wanted = body.get("input", [])
-    if not isinstance(wanted, str | list):
-        raise Fault(400, "invalid input type")
-    if not wanted:
-        return whole({"model": body["model"], "embeddings": []})
-    raise Fault(501, NO_EMBEDDINGS)
-
-
-async def embeddings(service: Service, raw: bytes) -> Reply:
-    """Answer `/api/embeddings`, the older form."""
-    body = _embedding_name(service, raw, Fault(400, "model is required"))
-    if not body.get("prompt"):
-        return whole({"embedding": []})
-    raise Fault(501, NO_EMBEDDINGS)
+def _earlier(context: list[int]) -> list[Body]:
+    """Return the conversation that a context holds."""
+    try:
+        return msgspec.json.decode(bytes(context), type=list[Body]) if context else []
+    except (ValueError, msgspec.MsgspecError) as exc:
+        raise RequestError(400, "The context does not come from this server: leave it out.") from exc

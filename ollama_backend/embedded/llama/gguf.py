@@ -12,33 +12,19 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ollama_backend.embedded.refusal import Exit, Refusal
+from ollama_backend.embedded.errors import Exit, StartupError
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 
-# ggml type -> (name, values in a block, bytes of a block)
-TENSOR_TYPES = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+# ggml type -> (values in a block, bytes of a block)
+BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36), 10: (256, 84),
+    11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74),
+    18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2),
+    26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
 }  # fmt: skip
 PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One block of weights; `size` in bytes is 0 for a type that this table does not know."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    offset: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -50,21 +36,16 @@ class Gguf:
     modified: float
     digest: str
     metadata: dict[str, Any]
-    tensors: tuple[Tensor, ...]
+    parameters: int
 
     @property
     def architecture(self) -> str:
-        """Name the family, which is also the prefix of the model's own keys."""
+        """The model's family, which is also the prefix of its own keys."""
         return str(self.metadata.get("general.architecture", "unknown"))
 
     @property
-    def parameters(self) -> int:
-        """Count the weights."""
-        return sum(prod(tensor.shape) for tensor in self.tensors)
-
-    @property
     def template(self) -> str:
-        """Return the chat template (Jinja), or nothing."""
+        """The chat template (Jinja), or nothing."""
         return str(self.metadata.get("tokenizer.chat_template", ""))
 
     def number(self, key: str, default: int = 0) -> int:
@@ -74,24 +55,24 @@ class Gguf:
 
 
 class _Cursor:
-    def __init__(self, held: mmap.mmap) -> None:
-        self.held, self.at = held, 0
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self.mapped, self.at = mapped, 0
 
     def scalar(self, form: str) -> Any:
-        (value,) = struct.unpack_from("<" + form, self.held, self.at)
+        (value,) = struct.unpack_from("<" + form, self.mapped, self.at)
         self.at += struct.calcsize("<" + form)
         return value
 
     def skip(self, count: int) -> None:
         self.at += count
-        if self.at > len(self.held):
+        if self.at > len(self.mapped):
             raise struct.error("past the end")
 
     def string(self) -> str:
         length = self.scalar("Q")
         start = self.at
         self.skip(length)
-        return self.held[start : self.at].decode("utf-8", "replace")
+        return self.mapped[start : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int) -> Any:
         if kind == STRING:
@@ -110,42 +91,49 @@ class _Cursor:
                 self.value(kind)
 
 
-def _tensor(cursor: _Cursor) -> Tensor:
+@dataclass(frozen=True)
+class _Part:
+    metadata: dict[str, Any]
+    parameters: int
+    head: bytes
+
+
+def _tensor(cursor: _Cursor) -> tuple[str, int, int]:
+    """Return a tensor's name, number of values, and end in bytes after the head (0 for an unknown type)."""
     name = cursor.string()
-    shape = tuple(cursor.scalar("Q") for _ in range(cursor.scalar("I")))
+    count = prod(cursor.scalar("Q") for _ in range(cursor.scalar("I")))
     kind, offset = cursor.scalar("I"), cursor.scalar("Q")
-    label, values, size = TENSOR_TYPES.get(kind, (f"type {kind}", 1, 0))
-    return Tensor(name, label, shape, offset, prod(shape) // values * size)
+    values, size = BLOCKS.get(kind, (1, 0))
+    return name, count, offset + count // values * size
 
 
-def _head(held: mmap.mmap) -> tuple[dict[str, Any], list[Tensor], bytes]:
-    cursor = _Cursor(held)
+def _part(mapped: mmap.mmap) -> _Part:
+    cursor = _Cursor(mapped)
     magic, version = cursor.scalar("4s"), cursor.scalar("I")
     if magic != b"GGUF" or version not in (2, 3):
         raise ValueError("it does not begin as a GGUF file does")
     tensor_count, pair_count = cursor.scalar("Q"), cursor.scalar("Q")
     metadata = {cursor.string(): cursor.value(cursor.scalar("I")) for _ in range(pair_count)}
     tensors = [_tensor(cursor) for _ in range(tensor_count)]
-    step = int(metadata.get("general.alignment") or 32)
-    start = -(-cursor.at // step) * step
-    for tensor in tensors:
-        end = start + tensor.offset + tensor.size
-        if end > len(held):
-            raise ValueError(f'tensor "{tensor.name}" offset+size ({end}) exceeds file size ({len(held)})')
-    return metadata, tensors, held[: cursor.at]
+    alignment = int(metadata.get("general.alignment") or 32)
+    start = -(-cursor.at // alignment) * alignment
+    for name, _, end in tensors:
+        if start + end > len(mapped):
+            raise ValueError(f'tensor "{name}" offset+size ({start + end}) exceeds file size ({len(mapped)})')
+    return _Part(metadata, sum(count for _, count, _ in tensors), mapped[: cursor.at])
 
 
-def _read_one(path: Path) -> tuple[dict[str, Any], list[Tensor], bytes]:
-    way_out = f"The model file {path.name} is damaged or is not a GGUF file"
+def _read_part(path: Path) -> _Part:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            return _head(held)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return _part(mapped)
     except OSError as exc:
         words = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
-        raise Refusal(Exit.NO_FILE, words) from exc
+        raise StartupError(Exit.NO_FILE, words) from exc
     except (struct.error, KeyError, ValueError, OverflowError, MemoryError) as exc:
         why = str(exc) if type(exc) is ValueError and "empty file" not in str(exc) else "its head is cut off"
-        raise Refusal(Exit.DAMAGED_FILE, f"{way_out}: {why}. Delete it and fetch it again.") from exc
+        words = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
+        raise StartupError(Exit.DAMAGED_FILE, words) from exc
 
 
 def parts(path: Path) -> list[Path]:
@@ -160,11 +148,11 @@ def read(path: Path) -> Gguf:
     """Read the head of a model's file, or of all its parts, and check that no weights are missing.
 
     The digest identifies the model by its heads and sizes: hashing gigabytes would delay the start.
-    Raises Refusal for a file that is missing, unreadable or damaged.
+    Raises StartupError for a file that is missing, unreadable or damaged.
     """
     files = parts(path)
-    heads = [_read_one(file) for file in files]
+    heads = [_read_part(file) for file in files]
     sizes = [file.stat().st_size for file in files]
-    digest = hashlib.sha256(b"".join(head for *_, head in heads) + repr(sizes).encode()).hexdigest()
-    tensors = tuple(tensor for _, part, _ in heads for tensor in part)
-    return Gguf(files[0], sum(sizes), files[0].stat().st_mtime, digest, heads[0][0], tensors)
+    digest = hashlib.sha256(b"".join(part.head for part in heads) + repr(sizes).encode()).hexdigest()
+    parameters = sum(part.parameters for part in heads)
+    return Gguf(files[0], sum(sizes), files[0].stat().st_mtime, digest, heads[0].metadata, parameters)

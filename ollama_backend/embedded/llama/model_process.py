@@ -1,228 +1,198 @@
-"""Own llama.cpp: load it, ask it, stream from it, stop it at once, free it.
+"""A model in a child process: start it, ask its llama.cpp over HTTP, end it.
 
-llama.cpp brings an HTTP server of its own. It is locked away on a Unix socket in a private folder, behind a random
-key, and asked there instead of through the binding's calls: closing the connection stops a generation in every
-phase, also while the prompt is being read, and no thread and no interpreter lock stands in between.
+llama.cpp runs in a process of its own, so that its crash ends one model and its loading, which holds Python's lock for
+seconds, silences nothing. Its HTTP server listens on a Unix socket in a private folder, behind a random key.
 """
 
 import asyncio
-import gc
+import contextlib
 import json
+import logging
 import os
 import secrets
+import shutil
+import signal
 import sys
 import tempfile
-import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from types import ModuleType
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
-from ollama_backend.embedded.gguf import Gguf, parts
-from ollama_backend.embedded.refusal import Exit, Refusal
-from ollama_backend.embedded.sizing import Plan
+from ollama_backend.embedded.errors import Exit, LlamaError, RequestError, StartupError
+from ollama_backend.embedded.llama.gguf import Gguf
+from ollama_backend.embedded.llama.sizing import Plan, is_tiny
+from ollama_backend.embedded.llama.worker import Order
+from ollama_backend.embedded.request_json import Body, dumps
 
-READ_AHEAD_FROM = 100_000_000  # bytes; below, reading takes no time worth telling
-READ_BYTES = 16_000_000
-# Progress while the prompt is read is dropped here: writing it makes llama.cpp see at once that nobody reads.
+# Writing its progress while it reads a prompt makes llama.cpp see at once that nobody reads; elsewhere it looks once
+# a second, and not while other answers are being written.
 STREAMED = {"stream": True, "return_progress": True}
 PROMPT_CACHE_MIB = 512
-PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
+MAX_EVENT_BYTES = 2**22
+
+log = logging.getLogger(__name__)
 
 
-class EngineError(Exception):
-    """llama.cpp answered with an error; `body` is its own JSON text."""
+@dataclass(frozen=True)
+class Start:
+    """What a model's process is started with."""
 
-    def __init__(self, status: int, body: str) -> None:
-        super().__init__(body)
-        self.status, self.body = status, body
+    gguf: Gguf
+    plan: Plan
+    sampling: dict[str, Any]
+    embeddings: bool
+    cpuinfo: str = "/proc/cpuinfo"
+
+    def order(self, folder: str) -> Order:
+        """Return what is written to the process."""
+        return Order(
+            path=str(self.gguf.path.absolute()),
+            size=self.gguf.size,
+            slots=self.plan.slots,
+            context=self.plan.context,
+            threads=self.plan.threads,
+            prompt_cache_mib=0 if is_tiny(self.gguf) else PROMPT_CACHE_MIB,
+            embeddings=self.embeddings,
+            sampling=self.sampling,
+            # Where there are no Unix sockets: a random port of loopback, behind the key.
+            hostname=f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1",
+            key=secrets.token_hex(16),
+            parent=os.getpid(),
+            cpuinfo=self.cpuinfo,
+        )
+
+
+class ModelProcess:
+    """A running child that has loaded its model."""
+
+    def __init__(self, process: Process, folder: str, name: str, session: aiohttp.ClientSession) -> None:
+        self._process, self._folder, self._session, self.name = process, folder, session, name
+
+    @classmethod
+    async def start(cls, what: Start) -> "ModelProcess":
+        """Start a process and return when its model is loaded. Raises StartupError in words; a cancel ends it."""
+        folder = tempfile.mkdtemp(prefix="embedded-")
+        command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker")
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+        try:
+            order = what.order(folder)
+            return cls(process, folder, what.gguf.path.name, _session(await _load(process, order), order.key))
+        except BaseException:
+            await _end(process, folder)
+            raise
 
     @property
-    def fields(self) -> dict[str, Any]:
-        """Return what is inside its `error`."""
-        try:
-            error = json.loads(self.body)["error"]
-        except (ValueError, KeyError, TypeError):
-            return {"message": self.body}
-        return error if isinstance(error, dict) else {"message": str(error)}
-
-
-def _say(status: str, **more: int) -> None:
-    print(json.dumps({"status": status, **more}), flush=True)
-
-
-def _read_ahead(gguf: Gguf) -> None:
-    """Bring a large file into the page cache, telling how far it is.
-
-    Loading holds the interpreter's lock; after this it is short, and the port answers meanwhile.
-    """
-    done, told = 0, 0.0
-    buffer = bytearray(READ_BYTES)
-    for path in parts(gguf.path):
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                done += count
-                if time.monotonic() - told > 0.5:
-                    told = time.monotonic()
-                    _say("loading", total=gguf.size, completed=done)
-
-
-class Runner:
-    """One model in llama.cpp, with as many slots as planned; waiting for one can be cancelled."""
-
-    def __init__(self, engine: ModuleType, gguf: Gguf, plan: Plan, tokens_per_second: float = 0) -> None:
-        self.gguf, self.plan, self.tokens_per_second = gguf, plan, tokens_per_second
-        self._engine = engine
-        self._folder = tempfile.TemporaryDirectory(prefix="embedded-", ignore_cleanup_errors=True)
-        self._key = secrets.token_hex(16)
-        self._server: Any = None
-        self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(plan.slots)
-        self._loading = asyncio.Lock()
-        self._freeing: asyncio.Task[None] | None = None
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     @property
-    def loaded(self) -> bool:
-        """Tell whether the model is in memory."""
-        return self._server is not None
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.returncode is None
 
-    async def load(self) -> None:
-        """Bring the model into memory unless it is there.
+    @property
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        return _ending(self._process.returncode)
 
-        Raises Refusal when llama.cpp cannot: a damaged file, a kind of model that it does not know, too little memory.
-        """
-        async with self._loading:
-            if self._server is None:
-                self._server, self._session = await asyncio.to_thread(self._open), None
-                _say("loaded")
+    async def stop(self) -> None:
+        """End the process and remove its folder."""
+        await self._session.close()
+        await _end(self._process, self._folder)
 
-    def _open(self) -> Any:
-        if self.gguf.size > READ_AHEAD_FROM:
-            _read_ahead(self.gguf)
+    async def _crashed(self) -> RequestError:
+        """Return the error of a connection that broke; the process's end may be known a moment later."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), 1)
+        log.error("The process of %s ended in mid-answer: %s", self.name, self.ending)
+        words = f"The model's process ended unexpectedly ({self.ending}). Ask again: it is loaded again."
+        return RequestError(500, words)
+
+    async def ask(self, path: str, body: Body) -> Any:
+        """Return the answer to one request as JSON. Raises LlamaError, or RequestError when the process has ended."""
         try:
-            return self._engine.Server(self._parameters())
-        except (RuntimeError, ValueError, MemoryError) as exc:
-            words = f"llama.cpp cannot load {self.gguf.path.name} ({exc}): the file may be damaged, of a kind that it "
-            way_out = "does not know, or too large for the memory. Fetch it again or choose another."
-            raise Refusal(Exit.ENGINE_FAILED, words + way_out) from exc
+            async with self._session.post(path, data=dumps(body)) as response:
+                raw = await response.read()
+        except aiohttp.ClientError as exc:
+            raise await self._crashed() from exc
+        if response.status != 200:
+            raise LlamaError.parse(response.status, raw)
+        return json.loads(raw)
 
-    def _parameters(self) -> Any:
-        plan, chosen = self.plan, self._engine.CommonParams()
-        chosen.model.path = str(self.gguf.path)
-        chosen.n_parallel, chosen.n_ctx = plan.slots, plan.context * plan.slots
-        chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = plan.threads
-        chosen.n_threads_http = plan.slots + 4
-        chosen.n_batch = chosen.n_ubatch = max(PROMPT_BATCH, plan.slots)
-        chosen.cache_ram_mib = 0 if plan.tiny else PROMPT_CACHE_MIB
-        chosen.ctx_shift, chosen.warmup, chosen.verbosity = True, False, 0
-        chosen.ui = chosen.endpoint_slots = False
-        chosen.endpoint_metrics = True
-        chosen.api_keys = [self._key]
-        # Elsewhere than on Unix it stays on a random port of loopback, behind the key.
-        chosen.hostnames = [f"{self._folder.name}/{secrets.token_hex(4)}.sock"] if os.name == "posix" else ["127.0.0.1"]
-        return chosen
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            address = str(self._server.listening_address)
-            local = address.startswith("unix://")
-            # llama.cpp closes kept connections when it likes, so each request has its own.
-            unix = aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0, force_close=True) if local else None
-            self._session = aiohttp.ClientSession(
-                "http://localhost" if local else address,
-                connector=unix or aiohttp.TCPConnector(limit=0, force_close=True),
-                headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=None),
-                read_bufsize=2**20,
-            )
-        return self._session
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[None, None]:
-        """Hold a slot of the loaded model, however long the wait for it."""
-        async with self._slots:
-            await self.load()
-            yield
-
-    async def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Return the whole answer to one request; the model must be loaded."""
-        async with self._client().post(path, data=_encoded(body)) as answer:
-            text = await answer.text()
-            if answer.status != 200:
-                raise EngineError(answer.status, text)
-            return json.loads(text)
-
-    async def busy(self) -> int:
-        """Count the slots in which llama.cpp is working at this moment."""
-        async with self._client().get("/metrics") as answer:
-            lines = (await answer.text()).splitlines()
-        return sum(int(float(line.split()[1])) for line in lines if line.startswith("llamacpp:requests_processing "))
-
-    async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield llama.cpp's chunks; closing the iterator stops the generation. A slot must be held."""
-        begin, count = time.monotonic(), 0
-        async with self._client().post(path, data=_encoded({**body, **STREAMED})) as answer:
-            try:
-                if answer.status != 200:
-                    raise EngineError(answer.status, await answer.text())
-                async for line in answer.content:
-                    if chunk := _event(line):
-                        yield chunk
-                        count += 1
-                        await self._pace(begin, count)
-            except aiohttp.ClientError as exc:
-                raise EngineError(500, "model runner has unexpectedly stopped") from exc
-            finally:
-                answer.close()
-
-    async def _pace(self, begin: float, count: int) -> None:
-        if self.tokens_per_second:
-            await asyncio.sleep(begin + count / self.tokens_per_second - time.monotonic())
-
-    def free(self) -> None:
-        """Give the memory back once the running answers have ended; the next request loads the model again."""
-        if self._server is not None and self._freeing is None:
-            self._freeing = asyncio.create_task(self._free())
-
-    async def _free(self) -> None:
-        for _ in range(self.plan.slots):
-            await self._slots.acquire()
-        await self._drop()
-        self._freeing = None
-        for _ in range(self.plan.slots):
-            self._slots.release()
-
-    async def _drop(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-        self._server = self._session = None
-        await asyncio.to_thread(gc.collect)
-
-    async def end(self) -> None:
-        """Give everything back, while nothing is being answered."""
-        await self._drop()
-        self.close()
-
-    def close(self) -> None:
-        """Remove the private folder; the process is about to end and takes the rest with it."""
-        self._folder.cleanup()
-        sys.stdout.flush()
+    async def stream(self, path: str, body: Body) -> AsyncGenerator[Body, None]:
+        """Yield llama.cpp's events; closing the iterator stops the generation. Raises as `ask` does."""
+        try:
+            async with self._session.post(path, data=dumps({**body, **STREAMED})) as response:
+                if response.status != 200:
+                    raise LlamaError.parse(response.status, await response.read())
+                async for line in response.content:
+                    if event := _event(line):
+                        yield event
+        except aiohttp.ClientError as exc:
+            raise await self._crashed() from exc
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
-    # Half a surrogate pair is no text; Go's decoder replaces it as well.
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+async def _load(process: Process, order: Order) -> str:
+    """Send the order and return the address once the model is loaded."""
+    if not process.stdin or not process.stdout:
+        raise RuntimeError("the process was started without pipes")
+    with contextlib.suppress(OSError):  # its end is told by its output's
+        process.stdin.write(msgspec.json.encode(order) + b"\n")
+        await process.stdin.drain()
+    async for line in process.stdout:
+        progress = json.loads(line)
+        if progress["status"] == "failed":
+            raise StartupError(progress["exit"], progress["error"])
+        if progress["status"] == "loaded":
+            return str(progress["address"])
+        print(line.decode().rstrip(), flush=True)
+    name, ending = Path(order.path).name, _ending(await process.wait())
+    words = f"llama.cpp ended while it loaded {name} ({ending}): the file may be damaged or too large for the memory. "
+    raise StartupError(Exit.LLAMA_FAILED, words + "Fetch it again or choose another.")
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
-    """Read one line of a stream of events; an error inside the stream is raised."""
+def _session(address: str, key: str) -> aiohttp.ClientSession:
+    local = address.startswith("unix://")
+    # llama.cpp closes kept connections when it likes, so each request has its own.
+    unix = aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0, force_close=True) if local else None
+    return aiohttp.ClientSession(
+        "http://localhost" if local else address,
+        connector=unix or aiohttp.TCPConnector(limit=0, force_close=True),
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        timeout=aiohttp.ClientTimeout(total=None),
+        read_bufsize=MAX_EVENT_BYTES,
+    )
+
+
+async def _end(process: Process, folder: str) -> None:
+    """Kill a process and remove its folder; it has nothing to tidy up."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    await process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ending(status: int | None) -> str:
+    """Return how a process ended, in words."""
+    if status is None:
+        return "its connection broke"
+    return f"signal {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"status {status}"
+
+
+def _event(line: bytes) -> Body | None:
+    """Return the object in one line of a stream of events, but for progress. Raises LlamaError for an error."""
     if line.startswith(b"error: "):
-        raise EngineError(500, json.dumps({"error": json.loads(line.removeprefix(b"error: "))}))
+        raise LlamaError.parse(500, b'{"error":' + line.removeprefix(b"error: ") + b"}")
     if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
         return None
-    chunk: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
-    if "error" in chunk:
-        raise EngineError(500, json.dumps(chunk))
-    return None if "prompt_progress" in chunk else chunk
+    event: Body = json.loads(line.removeprefix(b"data: "))
+    if "error" in event:
+        raise LlamaError.parse(500, line.removeprefix(b"data: "))
+    return None if "prompt_progress" in event else event

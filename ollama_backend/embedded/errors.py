@@ -3,12 +3,9 @@
 import json
 import re
 from enum import IntEnum
-from typing import Any
 
-NO_EMBEDDINGS = "{} is a chat model and makes no embeddings: choose an embedding model"
-NO_IMAGES = "{} cannot see images: choose a model with vision"
 # llama.cpp wraps what a chat template raised in its source and a marker of the place.
-TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing (\w+)")
+TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 
 
 class RequestError(Exception):
@@ -20,38 +17,26 @@ class RequestError(Exception):
 
 
 class LlamaError(RequestError):
-    """An error that llama.cpp answered with; `fields` is its own error object."""
+    """An error that llama.cpp answered with; `size` and `room` are in tokens where the prompt exceeds the context."""
 
-    def __init__(self, status: int, fields: dict[str, Any]) -> None:
-        self.fields = fields
-        super().__init__(*_explained(status, fields))
-
-    @classmethod
-    def parse(cls, status: int, body: str | bytes) -> "LlamaError":
-        """Read llama.cpp's error response."""
+    def __init__(self, status: int, answer: str | bytes) -> None:
         try:
-            fields = json.loads(body)["error"]
+            fields = json.loads(answer)["error"]
         except (ValueError, KeyError, TypeError):
-            fields = {"message": str(body)[:300]}
-        return cls(status, fields if isinstance(fields, dict) else {"message": str(fields)})
-
-    @property
-    def is_too_long(self) -> bool:
-        """Whether the prompt exceeds the context."""
-        return self.fields.get("type") == "exceed_context_size_error"
+            fields = {}
+        fields = fields if isinstance(fields, dict) else {"message": str(fields)}
+        self.size, self.room = int(fields.get("n_prompt_tokens", 0)), int(fields.get("n_ctx", 0))
+        super().__init__(*_explained(status, self.size, self.room, str(fields.get("message") or "llama.cpp failed")))
 
 
-def _explained(status: int, fields: dict[str, Any]) -> tuple[int, str]:
-    message = str(fields.get("message", "")) or "llama.cpp failed without a reason"
-    if fields.get("type") == "exceed_context_size_error":
-        size, room = fields.get("n_prompt_tokens", "?"), fields.get("n_ctx", "?")
-        words = f"The prompt is too long: it has {size} tokens and the model's context holds {room}. Shorten it."
-        return 400, words
+def _explained(status: int, size: int, room: int, message: str) -> tuple[int, str]:
+    if room:
+        return 400, f"The prompt is too long: it has {size} tokens and the model's context holds {room}. Shorten it."
     if found := list(TEMPLATE_ERROR.finditer(message)):
-        reason = found[-1][1] or "it cannot be applied to them"
-        return 400, f"The model's chat template refuses these messages: {reason.strip().rstrip('.')}."
+        reason = (found[-1][1] or "it cannot be applied to them").strip().rstrip(".")
+        return 400, f"The model's chat template refuses these messages: {reason}."
     if "image input is not supported" in message:
-        return 400, NO_IMAGES.format("This model")
+        return 400, "This model cannot see images: choose one with vision."
     return status, " ".join(message.split())[:500]
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.llama.gguf import Gguf
+from ollama_backend.embedded.llama.sizing import LARGEST_CONTEXT
 
 FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S"}
 FILE_TYPES |= {12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K"}
 FILE_TYPES |= {19: "IQ2_XXS", 20: "IQ2_XS", 23: "IQ3_XXS", 25: "IQ4_NL", 26: "IQ3_S", 30: "IQ4_XS", 32: "BF16"}
 # Words of a chat template by which a model that thinks is known.
 THINKING_MARKS = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>analysis", "[THINK]")
+LONGEST_ANSWER_IN_CONTEXTS = 10  # as Ollama limits what has no limit
 REGISTRY = "registry.ollama.ai/"
 NAME = re.compile(r"(?:[\w][\w.:-]*/)?(?:\w[\w.-]*/)?\w[\w.-]*(?::\w[\w.-]*)?", re.ASCII)
 # Ollama's own defaults (api/types.go), in llama.cpp's names, which are the same.
@@ -97,6 +99,11 @@ class ServedModel:
         """The name with its tag."""
         return self.name if ":" in self.name else f"{self.name}:latest"
 
+    @property
+    def context_limit(self) -> int:
+        """The most tokens of context that it gets."""
+        return min(self.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
+
     @cached_property
     def profile(self) -> Profile:
         """What is known of the model beyond its file."""
@@ -120,6 +127,11 @@ class ServedModel:
     def uses_tools(self) -> bool:
         """Whether the chat template knows tools."""
         return bool(re.search(r"\btools\b", self.gguf.template))
+
+    def longest_answer(self, wanted: int | None) -> int:
+        """Return the limit of an answer in tokens: as wanted, within what the model and its context allow."""
+        ceiling = self.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * self.context_limit
+        return ceiling if wanted is None or wanted < 0 else min(wanted, ceiling)
 
     def with_system(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return a conversation with the model's own system prompt where it has none."""

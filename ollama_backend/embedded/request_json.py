@@ -1,8 +1,9 @@
-"""Request bodies: JSON in, typed structs out, and JSON the way clients of Ollama can read it."""
+"""Request bodies: JSON in, typed structs out, and JSON that every client of Ollama can read."""
 
 import re
 from typing import Any, TypeVar
 
+import durationpy
 import msgspec
 
 from ollama_backend.embedded.errors import RequestError
@@ -13,10 +14,8 @@ Shape = TypeVar("Shape")
 # An escape sequence of JSON: a surrogate pair, half of one, or any other.
 ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
-DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|-?0")
 TYPES = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
 TYPES |= {"array": "a list", "object": "an object"}
-SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def read(raw: bytes) -> Body:
@@ -24,8 +23,6 @@ def read(raw: bytes) -> Body:
 
     Half a surrogate pair and bytes that are not UTF-8 become U+FFFD, as in Go's decoder.
     """
-    if not raw.strip():
-        raise RequestError(400, "missing request body")
     if HALF_PAIR.search(raw):
         raw = ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], raw)
     try:
@@ -43,8 +40,11 @@ def _without_null(value: Body) -> Body:
 
 def convert(body: Body, shape: type[Shape]) -> Shape:
     """Return a body as a struct. Raises RequestError that names the field of the wrong type."""
-    if isinstance(messages := body.get("messages"), list):
-        body = body | {"messages": [_without_null(item) if isinstance(item, dict) else item for item in messages]}
+    for name in ("messages", "options"):
+        if isinstance(inner := body.get(name), dict):
+            body = body | {name: _without_null(inner)}
+        elif isinstance(inner, list):
+            body = body | {name: [_without_null(item) if isinstance(item, dict) else item for item in inner]}
     try:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
@@ -58,11 +58,11 @@ def dumps(value: Any) -> bytes:
     return msgspec.json.encode(value).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
 
 
-def keep_alive_seconds(value: Any) -> float | None:
+def keep_alive_seconds(value: str | float | None) -> float | None:
     """Return how long a model shall stay loaded, in seconds; negative means for ever, None means not given."""
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if not isinstance(value, str):
         return value
-    if not isinstance(value, str) or not DURATION.fullmatch(value):
-        raise RequestError(400, f'invalid keep_alive {value!r}: give seconds, or a duration such as "5m"')
-    total = sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(ns|us|µs|ms|s|m|h)", value))
-    return -total if value.startswith("-") else total
+    try:
+        return float(durationpy.from_str(value).total_seconds())
+    except durationpy.DurationError as exc:
+        raise RequestError(400, f'invalid keep_alive {value!r}: give seconds, or a duration such as "5m"') from exc

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.responses import NDJSON, json_response
+from ollama_backend.embedded.api.replies import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.request_json import dumps, read
@@ -28,7 +28,7 @@ class ModelManagement:
             if body.get("stream", True):
                 lines = [{"status": "pulling manifest"}, {"status": "success"}]
                 return Response(b"".join(dumps(line) + b"\n" for line in lines), media_type=NDJSON)
-            return json_response({"status": "success"})
+            return json_reply({"status": "success"})
         raise RequestError(400, WAY_OUT)
 
     def _is_there(self, body: dict[str, object]) -> bool:

@@ -19,7 +19,7 @@ from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, Guard
 from ollama_backend.embedded.api.native import OllamaRoutes
 from ollama_backend.embedded.api.relay import COUNT_TOKENS, DIALECTS, RelayRoutes
-from ollama_backend.embedded.api.responses import error_shape, json_response
+from ollama_backend.embedded.api.replies import error_body, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.unsupported import PATHS, ModelManagement
@@ -52,18 +52,18 @@ def create_app(serving: Serving) -> ASGIApp:
 
 
 def _refused(request: Request, error: RequestError) -> Response:
-    return json_response(error_shape(request.url.path)(error), error.status)
+    return json_reply(error_body(request.url.path, error), error.status)
 
 
 def _no_route(request: Request, error: HTTPException) -> Response:
     words = f"{request.method} {request.url.path[:200]} is not a route of this server."
     refusal = RequestError(error.status_code, words)
-    return json_response(error_shape(request.url.path)(refusal), error.status_code, dict(error.headers or {}))
+    return json_reply(error_body(request.url.path, refusal), error.status_code, dict(error.headers or {}))
 
 
 def _failed(request: Request, error: Exception) -> Response:
     """Answer for a fault of this program; Starlette raises it again, and uvicorn logs it."""
-    return json_response(error_shape(request.url.path)(RequestError(500, "The embedded engine failed.")), 500)
+    return json_reply(error_body(request.url.path, RequestError(500, "The embedded engine failed.")), 500)
 
 
 class EndsWithCaller:

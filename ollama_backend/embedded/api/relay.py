@@ -7,10 +7,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialects import ChatDialect, CompletionsDialect, Dialect, MessagesDialect
-from ollama_backend.embedded.api.responses import EVENTS, error_shape, json_response, sse, streamed
-from ollama_backend.embedded.api.responses_dialect import ResponsesDialect
-from ollama_backend.embedded.api.serving import Question, Serving
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect
+from ollama_backend.embedded.api.messages import MessagesDialect
+from ollama_backend.embedded.api.replies import EVENTS, error_body, json_reply, sse, streamed
+from ollama_backend.embedded.api.responses import ResponsesDialect
+from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, read
@@ -20,7 +21,7 @@ COUNT_TOKENS = "/v1/messages/count_tokens"
 
 
 class RelayRoutes:
-    """The handlers of `/v1/*`."""
+    """The handlers of `/v1/*` but for embeddings."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -30,47 +31,31 @@ class RelayRoutes:
 
         async def handle(request: Request) -> Response:
             body = read(await request.body())
-            asked = dialect(body, self._serving.find_chat(_name(body)))
-            events = self._events(asked)
+            asked = dialect(body, self._serving.find(body.get("model"), embeds=False))
+            events = self._serving.answer(asked)
             if body.get("stream"):
                 return await streamed(_encoded(asked, events), EVENTS, lambda error: _last_event(asked, error))
             async with aclosing(events):
-                return json_response(asked.whole([event async for event in events]))
+                return json_reply(asked.whole([event async for event in events]))
 
         return handle
-
-    async def _events(self, asked: Dialect) -> AsyncGenerator[Body, None]:
-        """Yield an answer's events as the client is to see them."""
-        body = asked.request() | self._serving.template_options(asked.model, asked.think())
-        # As in Ollama a chat that is too long loses its oldest turns; the other two APIs refuse it by default.
-        truncate = isinstance(asked, ChatDialect) or asked.body.get("truncation") == "auto"
-        async with aclosing(self._serving.events(Question(asked.model, asked.path, body, truncate=truncate))) as events:
-            async for event in events:
-                for seen in asked.events(event):
-                    yield seen
 
     async def count_tokens(self, request: Request) -> Response:
         """Answer `/v1/messages/count_tokens`."""
         body = read(await request.body())
-        asked = MessagesDialect(body, self._serving.find_chat(_name(body)))
-        async with self._serving.loaded.slot(asked.model) as process:
-            return json_response(await process.ask(COUNT_TOKENS, asked.request()))
+        asked = MessagesDialect(body, self._serving.find(body.get("model"), embeds=False)).request()
+        loaded = await self._serving.loaded.load(self._serving.find(body.get("model")))
+        return json_reply(await loaded.process.ask(COUNT_TOKENS, asked))
 
     async def models(self, request: Request) -> Response:
         """Answer `/v1/models`."""
         entries = [_entry(model, model.tagged) for model in self._serving.models]
-        return json_response({"object": "list", "data": entries})
+        return json_reply({"object": "list", "data": entries})
 
     async def model(self, request: Request) -> Response:
         """Answer `/v1/models/NAME`."""
         name = request.path_params["name"]
-        return json_response(_entry(self._serving.find(name), name))
-
-
-def _name(body: Body) -> str:
-    if not isinstance(name := body.get("model", ""), str):
-        raise RequestError(400, "model has the wrong type: expected a string.")
-    return name
+        return json_reply(_entry(self._serving.find(name), name))
 
 
 def _entry(model: ServedModel, name: str) -> Body:
@@ -86,5 +71,5 @@ async def _encoded(asked: Dialect, events: AsyncGenerator[Body, None]) -> AsyncG
 
 
 def _last_event(asked: Dialect, error: RequestError) -> bytes:
-    event: dict[str, Any] = error_shape(asked.path)(error)
-    return sse({"type": "error"} | event if asked.names_events else event, "error" if asked.names_events else "")
+    event = error_body(asked.path, error)
+    return sse({"type": "error"} | event, "error") if asked.names_events else sse(event)

@@ -1,74 +1,93 @@
-"""Responses: one JSON object, a stream that ends with an error where it broke off, and each API's error shape."""
+"""OpenAI's Responses API, `/v1/responses`, without state between requests."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
+from ollama_backend.embedded.api.dialect import Dialect, named_items
 from ollama_backend.embedded.errors import RequestError
-from ollama_backend.embedded.request_json import Body, dumps
+from ollama_backend.embedded.model_card import ServedModel
+from ollama_backend.embedded.request_json import Body
 
-JSON, NDJSON, EVENTS = "application/json; charset=utf-8", "application/x-ndjson", "text/event-stream"
-Pieces = AsyncGenerator[bytes, None]
-KINDS = {400: "invalid_request_error", 404: "not_found_error"}
-
-
-def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with one JSON object."""
-    return Response(dumps(value), status, headers, JSON)
+# Of a conversation's items those that a model can read; others, such as a web search, ran elsewhere.
+READABLE = ("message", "function_call", "function_call_output")
 
 
-def openai_error(error: RequestError) -> Body:
-    """Return an error in OpenAI's shape."""
-    kind = KINDS.get(error.status, "api_error")
-    return {"error": {"message": error.words, "type": kind, "param": None, "code": None}}
+class ResponsesDialect(Dialect):
+    """One request to `/v1/responses`; llama.cpp leaves out numbers and settings that clients read."""
+
+    path = "/v1/responses"
+    end = b""
+    names_events = True
+
+    def __init__(self, body: Body, model: ServedModel) -> None:
+        super().__init__(body, model)
+        self._created, self._sequence = int(time.time()), 0
+        self._indexes: dict[str, int] = {}
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked."""
+        body, given = self.body, self.body.get("input")
+        if body.get("previous_response_id"):
+            raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
+        asked = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
+        asked["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
+        roles = [] if isinstance(asked["input"], str) else [item.get("role") for item in asked["input"]]
+        instructions = body.get("instructions") or ("" if "system" in roles else self.model.profile.system)
+        asked |= {"instructions": instructions} if instructions else {}
+        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+        return asked | self._format() | self.tools(functions)
+
+    def _input(self, given: list[Body]) -> list[Body]:
+        typed = [{"type": "message"} | item for item in given]
+        kept = [item for item in typed if item["type"] in READABLE]
+        return [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
+
+    def _format(self) -> Body:
+        text = self.body.get("text")
+        wanted = (text.get("format") if isinstance(text, dict) else None) or {}
+        if wanted.get("type") == "json_schema":
+            return {"response_format": {"type": "json_schema", "json_schema": {"schema": wanted.get("schema") or {}}}}
+        return {"response_format": {"type": "json_object"}} if wanted.get("type") == "json_object" else {}
+
+    def events(self, event: Body) -> Iterator[Body]:
+        """Yield an event with its numbers."""
+        event.pop("timings", None)
+        if item := event.get("item_id") or (event.get("item") or {}).get("id"):
+            event["output_index"] = self._indexes.setdefault(item, len(self._indexes))
+        if "item_id" in event:
+            event |= {"content_index": 0, "logprobs": []}
+        if "response" in event:
+            event["response"] = self._settings() | event["response"] | {"model": self.name}
+        if event["type"].endswith("text.delta"):
+            event["delta"] = self.lead(event["type"], event["delta"])
+        yield _without_lead(event) | {"sequence_number": self._sequence}
+        self._sequence += 1
+
+    def _settings(self) -> Body:
+        """Return what a response repeats of its request, with this API's defaults."""
+        nothing = ("error", "incomplete_details", "previous_response_id", "usage")
+        settings: Body = dict.fromkeys(nothing) | {
+            "metadata": {},
+            "store": False,
+            "output": [],
+            "truncation": "disabled",
+        }
+        settings |= {"parallel_tool_calls": True, "tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1}
+        settings |= {"text": {"format": {"type": "text"}}, "created_at": self._created, "instructions": None}
+        return settings | {key: value for key, value in self.body.items() if key in settings}
+
+    def whole(self, events: list[Body]) -> Body:
+        """Return the response."""
+        response: Body = events[-1]["response"]
+        return response | {"completed_at": int(time.time())}
 
 
-def anthropic_error(error: RequestError) -> Body:
-    """Return an error in Anthropic's shape."""
-    return {"type": "error", "error": {"type": KINDS.get(error.status, "api_error"), "message": error.words}}
-
-
-def ollama_error(error: RequestError) -> Body:
-    """Return an error in Ollama's shape."""
-    return {"error": error.words}
-
-
-def error_shape(path: str) -> Callable[[RequestError], Body]:
-    """Return the shape of a route's errors."""
-    if path.startswith("/v1/messages"):
-        return anthropic_error
-    return openai_error if path.startswith("/v1/") else ollama_error
-
-
-def sse(event: Body, name: str = "") -> bytes:
-    """Write one event of a stream of events."""
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + dumps(event) + b"\n\n"
-
-
-class Streamed(Response):
-    """Pieces as they come; an error among them becomes the last piece."""
-
-    def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
-        self._first, self._pieces, self._last_piece = first, pieces, last_piece
-        self.status_code, self.media_type, self.background = 200, kind, None
-        self.init_headers()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything, and close the source whatever happens."""
-        async with aclosing(self._pieces) as pieces:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": self._first, "more_body": True})
-            try:
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except RequestError as error:
-                await send({"type": "http.response.body", "body": self._last_piece(error), "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def streamed(pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> Response:
-    """Answer with a stream once its first piece is there: an error before it keeps its own status."""
-    return Streamed(await anext(pieces, b""), pieces, kind, last_piece)
+def _without_lead(value: Any) -> Any:
+    """Return an event without the newlines that lead its texts."""
+    if isinstance(value, list):
+        return [_without_lead(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    lead = {"text": value["text"].lstrip("\n")} if isinstance(value.get("text"), str) else {}
+    return {key: _without_lead(item) for key, item in value.items()} | lead

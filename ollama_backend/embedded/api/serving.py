@@ -1,4 +1,4 @@
-"""What every route shares: finding a model, and llama.cpp's events for a question to it."""
+"""What every route shares: finding a model, and the events of its answer to a request."""
 
 import asyncio
 import time
@@ -6,60 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ollama_backend.embedded.api.truncation import cut_longest, drop_turns, without_middle
+from ollama_backend.embedded.api.dialect import Dialect, Think
+from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.loaded_models import LoadedModels
-from ollama_backend.embedded.llama.sizing import LARGEST_CONTEXT, is_tiny
+from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
 from ollama_backend.embedded.request_json import Body
-
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-LONGEST_ANSWER_IN_CONTEXTS = 10  # as Ollama limits what is unlimited
-TOO_LONG = (
-    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
-    "adjust the context length in settings, or use a model with a longer context length"
-)
-
-
-def longest_answer(model: ServedModel, wanted: int | None) -> int:
-    """Return the limit of an answer in tokens: as wanted, within what the model and its context allow."""
-    context = min(model.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
-    ceiling = model.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * context
-    return ceiling if wanted is None or wanted < 0 else min(wanted, ceiling)
-
-
-@dataclass
-class Question:
-    """What llama.cpp is asked. Without `truncate` a prompt beyond the context is refused, without `shift` as well.
-
-    `began` and `ready` (holding a slot) are in nanoseconds.
-    """
-
-    model: ServedModel
-    path: str
-    body: Body
-    keep_alive: float | None = None
-    truncate: bool = True
-    shift: bool = True
-    returns_context: bool = False
-    began: int = 0
-    ready: int = 0
-
-    def __post_init__(self) -> None:
-        self.began = time.perf_counter_ns()
-
-    def shorten(self, error: LlamaError) -> bool:
-        """Make a question that is too long shorter where it may be; tell whether to ask again."""
-        if not error.is_too_long or not self.truncate:
-            return False
-        if not self.shift:
-            raise RequestError(400, TOO_LONG)
-        size, room = error.fields["n_prompt_tokens"], error.fields["n_ctx"]
-        if isinstance(prompt := self.body.get("prompt"), str):
-            self.body["prompt"] = without_middle(prompt, size, room)
-            return bool(self.body["prompt"])
-        items = self.body.get("messages", self.body.get("input"))
-        return isinstance(items, list) and (drop_turns(items, size, room) or cut_longest(items, size, room))
 
 
 @dataclass(frozen=True)
@@ -74,25 +27,26 @@ class Serving:
     think_default: bool | None = None
     pace: float = 0.0
 
-    def find(self, name: str, missing: int = 400) -> ServedModel:
-        """Return the model of that name. Raises RequestError for an unknown one."""
-        if not name:
-            raise RequestError(missing, "model is required")
+    def find(self, name: object, *, embeds: bool | None = None) -> ServedModel:
+        """Return the model of that name, which makes embeddings or does not where that is said. Raises RequestError."""
+        if not name or not isinstance(name, str):
+            raise RequestError(400, "model is required: a name")
         wanted = plain_name(name)
-        for model in self.models:
-            if plain_name(model.name) == wanted:
-                return model
-        served = ", ".join(model.name for model in self.models)
-        raise RequestError(404, f"model '{name}' not found: this server has {served}")
-
-    def find_chat(self, name: str) -> ServedModel:
-        """Return a model that can chat."""
-        model = self.find(name)
-        if model.embeds:
-            raise RequestError(400, f'"{model.name}" does not support chat')
+        model = next((model for model in self.models if plain_name(model.name) == wanted), None)
+        if model is None:
+            served = ", ".join(model.name for model in self.models)
+            raise RequestError(404, f"model '{name}' not found: this server has {served}")
+        if embeds and not model.embeds:
+            raise RequestError(400, f"{model.name} is a chat model: choose an embedding model")
+        if embeds is False and model.embeds:
+            raise RequestError(400, f'"{model.name}" does not support chat: it makes embeddings')
         return model
 
-    def template_options(self, model: ServedModel, think: bool | str | None) -> Body:
+    def paces(self, model: ServedModel) -> bool:
+        """Tell whether a model's answers are slowed down."""
+        return self.pace > 0 and is_tiny(model.gguf)
+
+    def _template_options(self, model: ServedModel, think: Think) -> Body:
         """Return what tells a chat template whether to think; nothing for a model that cannot."""
         if not model.thinks:
             return {}
@@ -101,26 +55,25 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
-    async def events(self, question: Question) -> AsyncGenerator[Body, None]:
-        """Yield llama.cpp's events; closing the iterator stops the generation and hands on the slot.
+    async def answer(self, request: Dialect) -> AsyncGenerator[Body, None]:
+        """Yield the events that the client sees; closing the iterator stops the generation and hands on the slot.
 
         Waits for a slot without limit, as Ollama does. Raises RequestError.
         """
-        async with self.loaded.slot(question.model, question.keep_alive) as process:
-            begin, count, asked = time.monotonic(), 0, False
-            question.ready = time.perf_counter_ns()
-            while not asked:
+        asked = request.request() | self._template_options(request.model, request.think())
+        async with self.loaded.slot(request.model, request.keep_alive) as process:
+            request.ready, begin, count = time.perf_counter_ns(), time.monotonic(), 0
+            while True:
                 try:
-                    async with aclosing(process.stream(question.path, question.body)) as events:
+                    async with aclosing(process.stream(request.path, asked)) as events:
                         async for event in events:
-                            yield event
+                            for seen in request.events(event):
+                                yield seen
                             count += 1
-                            await self._wait(question.model, begin, count)
-                    asked = True
+                            if self.paces(request.model):
+                                await asyncio.sleep(begin + count / self.pace - time.monotonic())
+                    return
                 except LlamaError as error:
-                    if not question.shorten(error):
+                    fits = error.room and request.truncate and request.shift and shorten(asked, error.size, error.room)
+                    if not fits:
                         raise
-
-    async def _wait(self, model: ServedModel, begin: float, count: int) -> None:
-        if self.pace and is_tiny(model.gguf):
-            await asyncio.sleep(begin + count / self.pace - time.monotonic())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ollama_backend.embedded.errors import RequestError, StartupError
 from ollama_backend.embedded.llama import sizing
-from ollama_backend.embedded.llama.model_process import ModelProcess, Start
+from ollama_backend.embedded.llama.model_process import ModelProcess
 from ollama_backend.embedded.llama.sizing import Plan, Wishes
 from ollama_backend.embedded.model_card import ServedModel
 
@@ -144,10 +144,8 @@ class LoadedModels:
             if (dead := self._loaded.get(model.name)) is not None:
                 await self._drop(dead)
             plan = await self._make_room(model)
-            start = Start(model.gguf, plan, model.sampling, model.embeds, self._keeping.cpuinfo)
-            process = await ModelProcess.start(start)
-            slots = asyncio.Semaphore(plan.slots)
-            loaded = LoadedModel(model, plan, process, slots, self._keeping.keep_alive)
+            process = await ModelProcess.start(model, plan, self._keeping.cpuinfo)
+            loaded = LoadedModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keeping.keep_alive)
             self._loaded[model.name] = loaded
             self._touch(loaded)
             return loaded

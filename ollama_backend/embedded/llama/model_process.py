@@ -16,17 +16,15 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from ollama_backend.embedded.errors import Exit, LlamaError, RequestError, StartupError
-from ollama_backend.embedded.llama.gguf import Gguf
 from ollama_backend.embedded.llama.sizing import Plan, is_tiny
-from ollama_backend.embedded.llama.worker import Order
+from ollama_backend.embedded.llama.worker import Order, Outcome
+from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, dumps
 
 # Writing its progress while it reads a prompt makes llama.cpp see at once that nobody reads; elsewhere it looks once
@@ -38,50 +36,22 @@ MAX_EVENT_BYTES = 2**22
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a model's process is started with."""
-
-    gguf: Gguf
-    plan: Plan
-    sampling: dict[str, Any]
-    embeddings: bool
-    cpuinfo: str = "/proc/cpuinfo"
-
-    def order(self, folder: str) -> Order:
-        """Return what is written to the process."""
-        return Order(
-            path=str(self.gguf.path.absolute()),
-            size=self.gguf.size,
-            slots=self.plan.slots,
-            context=self.plan.context,
-            threads=self.plan.threads,
-            prompt_cache_mib=0 if is_tiny(self.gguf) else PROMPT_CACHE_MIB,
-            embeddings=self.embeddings,
-            sampling=self.sampling,
-            # Where there are no Unix sockets: a random port of loopback, behind the key.
-            hostname=f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1",
-            key=secrets.token_hex(16),
-            parent=os.getpid(),
-            cpuinfo=self.cpuinfo,
-        )
-
-
 class ModelProcess:
     """A running child that has loaded its model."""
 
     def __init__(self, process: Process, folder: str, name: str, session: aiohttp.ClientSession) -> None:
-        self._process, self._folder, self._session, self.name = process, folder, session, name
+        self._process, self._folder, self._name, self._session = process, folder, name, session
 
     @classmethod
-    async def start(cls, what: Start) -> "ModelProcess":
+    async def start(cls, model: ServedModel, plan: Plan, cpuinfo: str) -> "ModelProcess":
         """Start a process and return when its model is loaded. Raises StartupError in words; a cancel ends it."""
         folder = tempfile.mkdtemp(prefix="embedded-")
+        order = _order(model, plan, folder, cpuinfo)
         command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker")
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
         try:
-            order = what.order(folder)
-            return cls(process, folder, what.gguf.path.name, _session(await _load(process, order), order.key))
+            address = await _load(process, msgspec.json.encode(order), model.gguf.path.name)
+            return cls(process, folder, model.name, _session(address, order.key))
         except BaseException:
             await _end(process, folder)
             raise
@@ -96,23 +66,10 @@ class ModelProcess:
         """Whether the process runs."""
         return self._process.returncode is None
 
-    @property
-    def ending(self) -> str:
-        """How the process ended, in words."""
-        return _ending(self._process.returncode)
-
     async def stop(self) -> None:
         """End the process and remove its folder."""
         await self._session.close()
         await _end(self._process, self._folder)
-
-    async def _crashed(self) -> RequestError:
-        """Return the error of a connection that broke; the process's end may be known a moment later."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 1)
-        log.error("The process of %s ended in mid-answer: %s", self.name, self.ending)
-        words = f"The model's process ended unexpectedly ({self.ending}). Ask again: it is loaded again."
-        return RequestError(500, words)
 
     async def ask(self, path: str, body: Body) -> Any:
         """Return the answer to one request as JSON. Raises LlamaError, or RequestError when the process has ended."""
@@ -122,39 +79,61 @@ class ModelProcess:
         except aiohttp.ClientError as exc:
             raise await self._crashed() from exc
         if response.status != 200:
-            raise LlamaError.parse(response.status, raw)
+            raise LlamaError(response.status, raw)
         return json.loads(raw)
 
     async def stream(self, path: str, body: Body) -> AsyncGenerator[Body, None]:
         """Yield llama.cpp's events; closing the iterator stops the generation. Raises as `ask` does."""
         try:
-            async with self._session.post(path, data=dumps({**body, **STREAMED})) as response:
+            async with self._session.post(path, data=dumps(body | STREAMED)) as response:
                 if response.status != 200:
-                    raise LlamaError.parse(response.status, await response.read())
+                    raise LlamaError(response.status, await response.read())
                 async for line in response.content:
                     if event := _event(line):
                         yield event
         except aiohttp.ClientError as exc:
             raise await self._crashed() from exc
 
+    async def _crashed(self) -> RequestError:
+        """Return the error of a connection that broke; the process's end may be known a moment later."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), 1)
+        ending = _ending(self._process.returncode)
+        log.error("The process of %s ended in mid-answer: %s", self._name, ending)
+        return RequestError(500, f"The model's process ended unexpectedly ({ending}). Ask again: it is loaded again.")
 
-async def _load(process: Process, order: Order) -> str:
+
+def _order(model: ServedModel, plan: Plan, folder: str, cpuinfo: str) -> Order:
+    return Order(
+        path=str(model.gguf.path.absolute()),
+        slots=plan.slots,
+        context=plan.context,
+        threads=plan.threads,
+        prompt_cache_mib=0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
+        embeddings=model.embeds,
+        sampling=model.sampling,
+        # Where there are no Unix sockets: a random port of loopback, behind the key.
+        hostname=f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1",
+        key=secrets.token_hex(16),
+        parent=os.getpid(),
+        cpuinfo=cpuinfo,
+    )
+
+
+async def _load(process: Process, order: bytes, file: str) -> str:
     """Send the order and return the address once the model is loaded."""
     if not process.stdin or not process.stdout:
         raise RuntimeError("the process was started without pipes")
     with contextlib.suppress(OSError):  # its end is told by its output's
-        process.stdin.write(msgspec.json.encode(order) + b"\n")
+        process.stdin.write(order + b"\n")
         await process.stdin.drain()
-    async for line in process.stdout:
-        progress = json.loads(line)
-        if progress["status"] == "failed":
-            raise StartupError(progress["exit"], progress["error"])
-        if progress["status"] == "loaded":
-            return str(progress["address"])
-        print(line.decode().rstrip(), flush=True)
-    name, ending = Path(order.path).name, _ending(await process.wait())
-    words = f"llama.cpp ended while it loaded {name} ({ending}): the file may be damaged or too large for the memory. "
-    raise StartupError(Exit.LLAMA_FAILED, words + "Fetch it again or choose another.")
+    if not (line := await process.stdout.readline()):
+        words = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
+        raise StartupError(Exit.LLAMA_FAILED, words + "or too large for the memory. Fetch it again or choose another.")
+    outcome = msgspec.json.decode(line, type=Outcome)
+    if outcome.error:
+        raise StartupError(outcome.exit, outcome.error)
+    return outcome.address
 
 
 def _session(address: str, key: str) -> aiohttp.ClientSession:
@@ -172,9 +151,8 @@ def _session(address: str, key: str) -> aiohttp.ClientSession:
 
 async def _end(process: Process, folder: str) -> None:
     """Kill a process and remove its folder; it has nothing to tidy up."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
     await process.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -189,10 +167,10 @@ def _ending(status: int | None) -> str:
 def _event(line: bytes) -> Body | None:
     """Return the object in one line of a stream of events, but for progress. Raises LlamaError for an error."""
     if line.startswith(b"error: "):
-        raise LlamaError.parse(500, b'{"error":' + line.removeprefix(b"error: ") + b"}")
+        raise LlamaError(500, b'{"error":' + line.removeprefix(b"error: ") + b"}")
     if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
         return None
     event: Body = json.loads(line.removeprefix(b"data: "))
     if "error" in event:
-        raise LlamaError.parse(500, line.removeprefix(b"data: "))
+        raise LlamaError(500, line.removeprefix(b"data: "))
     return None if "prompt_progress" in event else event

@@ -1,8 +1,7 @@
 """Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker`, started by the engine.
 
-The engine writes one line of JSON to stdin, an Order, and keeps the pipe open. Progress is written to stdout, one JSON
-object a line: {"status": "loading", "total": …, "completed": …}, then {"status": "loaded", "address": …}, or
-{"status": "failed", "exit": …, "error": …}. The process ends when its stdin does.
+The engine writes one line of JSON to stdin, an Order, and keeps the pipe open; the process ends when that ends. One
+line of JSON comes back on stdout: the address to ask, or an exit status and an error.
 """
 
 import contextlib
@@ -12,7 +11,6 @@ import platform
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,10 +18,7 @@ from typing import Any
 import msgspec
 
 from ollama_backend.embedded.errors import Exit, StartupError
-from ollama_backend.embedded.llama.gguf import parts
 
-READ_AHEAD_FROM = 100_000_000  # bytes; below, reading takes no time worth reporting
-READ_BYTES = 16_000_000
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
 # What the wheel of xllamacpp for x86 is compiled for; it does not look at the CPU itself, and dies of SIGILL.
@@ -32,11 +27,18 @@ INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.
 SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
 
 
+class Outcome(msgspec.Struct):
+    """What is written to stdout."""
+
+    address: str = ""
+    exit: int = 0
+    error: str = ""
+
+
 class Order(msgspec.Struct):
     """What to load, and where to listen: a host name, or the path of a socket that ends in `.sock`."""
 
     path: str
-    size: int
     slots: int
     context: int
     threads: int
@@ -47,10 +49,6 @@ class Order(msgspec.Struct):
     key: str
     parent: int
     cpuinfo: str
-
-
-def _report(status: str, **more: Any) -> None:
-    print(msgspec.json.encode({"status": status, **more}).decode(), flush=True)
 
 
 def _end_with_parent(on: bool, parent: int) -> None:
@@ -88,19 +86,6 @@ def _load_binding() -> ModuleType:
     return module
 
 
-def _read_ahead(order: Order) -> None:
-    """Bring a large file into the page cache, reporting progress: llama.cpp loads in silence."""
-    done, reported = 0, 0.0
-    buffer = bytearray(READ_BYTES)
-    for path in parts(Path(order.path)):
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                done += count
-                if time.monotonic() - reported > 0.5:
-                    reported = time.monotonic()
-                    _report("loading", total=order.size, completed=done)
-
-
 def _parameters(xllamacpp: ModuleType, order: Order) -> Any:
     chosen = xllamacpp.CommonParams()
     chosen.model.path = order.path
@@ -123,8 +108,6 @@ def _parameters(xllamacpp: ModuleType, order: Order) -> Any:
 def _serve(order: Order) -> Any:
     _check_cpu(Path(order.cpuinfo))
     xllamacpp = _load_binding()
-    if order.size > READ_AHEAD_FROM:
-        _read_ahead(order)
     try:
         return xllamacpp.Server(_parameters(xllamacpp, order))
     except (RuntimeError, ValueError, MemoryError) as exc:
@@ -136,16 +119,18 @@ def _serve(order: Order) -> Any:
 def main() -> int:
     """Serve one model until stdin ends; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine ends this process
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever llama.cpp prints
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     _end_with_parent(True, order.parent)
     try:
         server = _serve(order)
     except StartupError as error:
-        _report("failed", exit=error.status, error=str(error))
+        output.write(msgspec.json.encode(Outcome(exit=error.status, error=str(error))) + b"\n")
         return error.status
     _end_with_parent(False, order.parent)
     with contextlib.suppress(BrokenPipeError):
-        _report("loaded", address=str(server.listening_address))
+        output.write(msgspec.json.encode(Outcome(address=str(server.listening_address))) + b"\n")
     sys.stdin.buffer.read()
     if order.hostname.endswith(".sock"):
         shutil.rmtree(Path(order.hostname).parent, ignore_errors=True)
@@ -154,6 +139,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     status = main()
-    sys.stdout.flush()
     # llama.cpp's threads cannot be interrupted while they read a prompt, and a proper end would wait for them.
     os._exit(status)

@@ -65,9 +65,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def _models(given: list[str]) -> tuple[ServedModel, ...]:
     models: dict[str, ServedModel] = {}
     for item in given:
-        name, _, file = item.partition("=") if NAME.fullmatch(item.partition("=")[0]) else ("", "", item)
-        path = Path(file or item)
-        model = ServedModel(name if file else gguf.PART.sub(".gguf", path.name).removesuffix(".gguf"), gguf.read(path))
+        name, _, file = item.partition("=")
+        if not file or not NAME.fullmatch(name):
+            stem = gguf.PART.sub(".gguf", Path(item).name).removesuffix(".gguf")
+            name, file = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "model", item
+        model = ServedModel(name, gguf.read(path := Path(file)))
         if (other := models.setdefault(plain_name(model.name), model)) is not model:
             words = f"Two models are named {model.name} ({other.gguf.path.name} and {path.name}): rename one of the "
             raise StartupError(Exit.USAGE, words + "files, or write NAME=FILE.")

@@ -7,6 +7,8 @@ from enum import IntEnum
 # llama.cpp wraps what a chat template raised in its source and a marker of the place.
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 
+TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # of an input to be embedded
+
 
 class RequestError(Exception):
     """A request that cannot be served: an HTTP status, and words that say what to do."""
@@ -25,16 +27,19 @@ class LlamaError(RequestError):
         except (ValueError, KeyError, TypeError):
             fields = {}
         fields = fields if isinstance(fields, dict) else {"message": str(fields)}
-        self.size, self.room = int(fields.get("n_prompt_tokens", 0)), int(fields.get("n_ctx", 0))
-        super().__init__(*_explained(status, self.size, self.room, str(fields.get("message") or "llama.cpp failed")))
+        message = str(fields.get("message") or "llama.cpp failed")
+        found = TOO_LARGE.search(message)
+        size, room = found.groups() if found else (fields.get("n_prompt_tokens", 0), fields.get("n_ctx", 0))
+        self.size, self.room = int(size), int(room)
+        super().__init__(*_explained(status, self.size, self.room, message))
 
 
 def _explained(status: int, size: int, room: int, message: str) -> tuple[int, str]:
     if room:
         return 400, f"The prompt is too long: it has {size} tokens and the model's context holds {room}. Shorten it."
     if found := list(TEMPLATE_ERROR.finditer(message)):
-        reason = (found[-1][1] or "it cannot be applied to them").strip().rstrip(".")
-        return 400, f"The model's chat template refuses these messages: {reason}."
+        reason = (found[-1][1] or "it cannot be applied to them").strip()
+        return 400, f"The model's chat template refuses these messages: {reason.removesuffix('.')}."
     if "image input is not supported" in message:
         return 400, "This model cannot see images: choose one with vision."
     return status, " ".join(message.split())[:500]

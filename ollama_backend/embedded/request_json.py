@@ -49,8 +49,12 @@ def convert(body: Body, shape: type[Shape]) -> Shape:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
         words, _, place = str(exc).partition(" - at `$.")
-        words = re.sub("`(.+?)`", lambda match: TYPES.get(match[1], match[1]), words)
+        words = re.sub("`(.+?)`", lambda match: _type_words(match[1]), words)
         raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {words.lower()}.") from exc
+
+
+def _type_words(types: str) -> str:
+    return " or ".join(TYPES.get(name, name) for name in types.split(" | ") if name != "null")
 
 
 def dumps(value: Any) -> bytes:

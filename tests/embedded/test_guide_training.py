@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from ollama_backend.embedded.model import chat, corpus, evaluate
 from ollama_backend.embedded.model.corpus import FALLBACK, Corpus, normalise
 from ollama_backend.embedded.model.lessons import Teacher

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from ollama_backend.embedded.checks import NEEDED_FLAGS
 from ollama_backend.embedded.refusal import Exit
+
 from tests.support.embedded_engine import ROOT, command, run
 
 FLAGS = ["fpu", "sse", "sse2", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2"]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from ollama_backend.embedded import gguf, sizing
 from ollama_backend.embedded.gguf import Gguf, Tensor
 from ollama_backend.embedded.refusal import Exit, Refusal
+
+from ollama_backend.embedded import gguf, sizing
 from tests.support.embedded_engine import GUIDE
 
 GB = 10**9

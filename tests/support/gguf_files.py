@@ -100,11 +100,12 @@ def write(path: Path, metadata: dict[str, Any], tensors: dict[str, np.ndarray[An
 
 
 def with_template(source: Path, target: Path, template: str) -> Path:
-    """Copy a file with another chat template in it, and blanks to keep everything else where it is aligned."""
+    """Copy a file with another chat template in it, and a comment to keep everything else where it is aligned."""
     raw = source.read_bytes()
     at = raw.index(text(TEMPLATE_KEY) + struct.pack("<I", STRING)) + len(text(TEMPLATE_KEY)) + 4
     (length,) = struct.unpack_from("<Q", raw, at)
-    template += " " * ((length - len(template.encode())) % ALIGNMENT)
+    template = template.rstrip("\n") + "{##}"
+    template = template[:-2] + " " * ((length - len(template.encode())) % ALIGNMENT) + "#}"
     target.write_bytes(raw[:at] + text(template) + raw[at + 8 + length :])
     return target
 

@@ -43,9 +43,9 @@ class RelayRoutes:
     async def count_tokens(self, request: Request) -> Response:
         """Answer `/v1/messages/count_tokens`."""
         body = read(await request.body())
-        asked = MessagesDialect(body, self._serving.find(body.get("model"), embeds=False)).request()
-        loaded = await self._serving.loaded.load(self._serving.find(body.get("model")))
-        return json_reply(await loaded.process.ask(COUNT_TOKENS, asked))
+        asked = MessagesDialect(body, self._serving.find(body.get("model"), embeds=False))
+        async with self._serving.loaded.slot(asked.model) as process:
+            return json_reply(await process.ask(COUNT_TOKENS, self._serving.llama_body(asked)))
 
     async def models(self, request: Request) -> Response:
         """Answer `/v1/models`."""

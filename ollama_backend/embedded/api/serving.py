@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from ollama_backend.embedded.api.dialect import Dialect, Think
+from ollama_backend.embedded.api.dialect import Dialect
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.loaded_models import LoadedModels
@@ -46,21 +46,22 @@ class Serving:
         """Tell whether a model's answers are slowed down."""
         return self.pace > 0 and is_tiny(model.gguf)
 
-    def _template_options(self, model: ServedModel, think: Think) -> Body:
-        """Return what tells a chat template whether to think; nothing for a model that cannot."""
+    def llama_body(self, request: Dialect) -> Body:
+        """Return what llama.cpp is asked, and whether the chat template thinks where it can."""
+        think, model = request.think(), request.model
         if not model.thinks:
-            return {}
+            return request.request()
         if think is None:
             think = not is_tiny(model.gguf) if self.think_default is None else self.think_default
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
-        return {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
+        return request.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
     async def answer(self, request: Dialect) -> AsyncGenerator[Body, None]:
         """Yield the events that the client sees; closing the iterator stops the generation and hands on the slot.
 
         Waits for a slot without limit, as Ollama does. Raises RequestError.
         """
-        asked = request.request() | self._template_options(request.model, request.think())
+        asked = self.llama_body(request)
         async with self.loaded.slot(request.model, request.keep_alive) as process:
             request.ready, begin, count = time.perf_counter_ns(), time.monotonic(), 0
             while True:

@@ -20,7 +20,7 @@ from tests.support.browser.space import ARGS, CHROMIUM
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS = json.loads((ROOT / "ollama_backend/embedded/model/questions.json").read_text())
+QUESTIONS = json.loads((ROOT / "guide/questions.json").read_text())
 TOLD = {row["question"]: row["answer"] for row in QUESTIONS}
 ASKED = [row["question"] for row in QUESTIONS[:3]]
 

@@ -146,7 +146,7 @@ def embedding_model(path: Path, context: int = 256) -> Path:
     return write(path, metadata, tensors)
 
 
-def broken_model(path: Path, weights: int = 256) -> Path:
+def broken_model(path: Path, weights: int = 512) -> Path:
     """Write a file of an unknown family with two tensors of 64 values, of which `weights` bytes of 512 are there."""
     head = struct.pack("<4sIQQ", b"GGUF", 3, 2, 1) + pair("general.architecture", "nonsense")
     head += b"".join(text(name) + struct.pack("<IQIQ", 1, 64, F32, offset) for name, offset in (("a", 0), ("b", 256)))

@@ -141,6 +141,9 @@ class ChatDialect(Dialect):
                 delta["reasoning"] = self.lead("reasoning", reasoning)
             if "content" in delta:
                 delta["content"] = self.lead("content", delta["content"] or "")
+            if "role" in self._begun:  # llama.cpp names it again when the prompt has been read
+                delta.pop("role", None)
+            self._begun.add("role")
         yield from super().events(event)
 
     def whole(self, events: list[Body]) -> Body:

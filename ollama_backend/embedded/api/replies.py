@@ -40,8 +40,7 @@ class Streamed(Response):
 
     def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
         self._first, self._pieces, self._last_piece = first, pieces, last_piece
-        self.status_code, self.media_type, self.background = 200, kind, None
-        self.init_headers()
+        self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything, and close the source whatever happens."""

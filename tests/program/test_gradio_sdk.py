@@ -37,6 +37,7 @@ def sdk_space(home: Path, **more: str) -> Iterator[Space]:
         "GRADIO_NUM_PORTS": "1",
         "GRADIO_THEME": "huggingface",
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
+        "OLLAMA_MODEL": "guide",  # SmolLM2 may be installed beside it
         **more,
     }
     with (home / "log").open("w") as log:

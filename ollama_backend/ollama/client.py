@@ -102,7 +102,11 @@ class OllamaClient(Upstream):
         _, body = await self._http.whole("GET", "/api/tags")
         return [
             InstalledModel(
-                row.name, row.size, tuple(row.capabilities or ()), (row.details and row.details.parameter_size) or ""
+                row.name,
+                row.size,
+                tuple(row.capabilities or ()),
+                (row.details and row.details.parameter_size) or "",
+                row.note or "",
             )
             for row in decode_tags(body).models or ()
         ]

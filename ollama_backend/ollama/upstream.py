@@ -17,12 +17,16 @@ TakeChunk = Callable[[Chunk], Room | None]
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model that can be used; `size` is in bytes (0: unknown), `capabilities` as `/api/show` names them."""
+    """A model that can be used; `size` is in bytes (0: unknown), `capabilities` as `/api/show` names them.
+
+    `note` is what the embedded engine says of a very small model, for people; empty for others.
+    """
 
     name: str
     size: int
     capabilities: tuple[str, ...] = ()
     parameter_size: str = ""
+    note: str = ""
 
 
 class RunningModel(Protocol):

@@ -62,12 +62,13 @@ class Details(msgspec.Struct):
 
 
 class Tag(msgspec.Struct):
-    """One model in `/api/tags`; `size` is in bytes."""
+    """One model in `/api/tags`; `size` is in bytes, `note` the embedded engine's own."""
 
     name: str
     size: int = 0
     capabilities: list[str] | None = None
     details: Details | None = None
+    note: str | None = None
 
 
 class Tags(msgspec.Struct):

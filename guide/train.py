@@ -1,4 +1,4 @@
-"""Train the guide: `python -m ollama_backend.embedded.model.train OUT.gguf` (CPU, seeded; see README.md)."""
+"""Train the guide: `python -m guide.train OUT.gguf` (CPU, seeded; see README.md)."""
 
 from __future__ import annotations
 

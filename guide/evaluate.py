@@ -1,4 +1,4 @@
-"""Measure a guide through llama.cpp: `python -m ollama_backend.embedded.model.evaluate GUIDE.gguf [--questions OUT]`.
+"""Measure a guide through llama.cpp: `python -m guide.evaluate GUIDE.gguf [--questions OUT]`.
 
 An answer is right when it is, word for word, the answer of the topic that was asked for; garbled when it is no topic's.
 """

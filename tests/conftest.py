@@ -19,6 +19,7 @@ from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
 STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+UNMARKED = "This test starts a program: mark it with @pytest.mark.processes."
 # Where tests/run puts files that tests read and that are not in the repository.
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
 
@@ -26,7 +27,7 @@ FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, and keep what Hypothesis writes out of the repository."""
     for line in (
-        "needs(*names): programs, files that tests/run fetches, or `root`; without them the test is skipped",
+        "needs(*names): programs that the test starts, files that tests/run fetches, or `root`; else it is skipped",
         "processes: the test starts child processes, as all of some rooms do; `tests/run fast` leaves it out",
         "in_process: the test starts none, unlike the others of its room",
         "alone: the test has a tight time limit, so it runs after the others with nothing beside it",
@@ -55,9 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its room and by what it needs, and put the longest rooms first."""
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
-        if any(not (FETCHED / name).is_file() for name in needed) or (
-            room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")
-        ):
+        programs = {name for name in needed if not Path(name).suffix}
+        if programs or (room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
             item.add_marker("processes")
         lacking = {name for name in needed if is_lacking(name)}
         if lacking:
@@ -79,10 +79,12 @@ class ProcessGuard:
 
     def __init__(self) -> None:
         self.item: pytest.Item | None = None
+        self.refused = False
 
     def __call__(self, event: str, _: object) -> None:
         if event in STARTING and self.item and not self.item.get_closest_marker("processes"):
-            raise RuntimeError(f"{self.item.nodeid} starts a program: mark it with @pytest.mark.processes")
+            self.refused = True
+            raise RuntimeError(UNMARKED)
 
 
 GUARD = ProcessGuard()
@@ -98,13 +100,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for thread in threading.enumerate():
         if thread.name == "deferred-app":
             thread.join()
-    GUARD.item = item
+    GUARD.item, GUARD.refused = item, False
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
-    """Let the guard rest: the last test of a process also ends what other tests have set up."""
+    """Say what the guard has refused, and let it rest: the last test of a process also ends what others have set up."""
     GUARD.item = None
+    if GUARD.refused:
+        pytest.fail(UNMARKED, pytrace=False)
 
 
 @pytest_asyncio.fixture

@@ -14,7 +14,7 @@ from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.exchange import error_body
-from ollama_backend.surfaces.passthrough.event_stream import Event, read_object, split_events
+from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
@@ -79,7 +79,7 @@ class Dialect:
                 return any(self._is_end(event) for event in split_events(block))
         return False
 
-    def _is_end(self, event: Event) -> bool:
+    def _is_end(self, event: ServerSentEvent) -> bool:
         if event.name in self.ends or event.data.strip() in self.ends:
             return True
         kind = (event.payload or {}).get("type")
@@ -152,7 +152,7 @@ class Native(Dialect):
         return encode_line({"error": exc.message, "code": exc.code})
 
 
-def _is_error(event: Event) -> bool:
+def _is_error(event: ServerSentEvent) -> bool:
     payload = event.payload or {}
     return event.name == b"error" or payload.get("type") == "error" or bool(payload.get("error"))
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 _BETWEEN = re.compile(rb"\r?\n(?:\r?\n)+")
 
 
-class Event(NamedTuple):
+class ServerSentEvent(NamedTuple):
     """One event: where it begins in its block, its name and its data, both empty where it has none."""
 
     at: int
@@ -35,7 +35,7 @@ def read_object(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def split_events(block: bytes) -> Iterator[Event]:
+def split_events(block: bytes) -> Iterator[ServerSentEvent]:
     """Yield the events in whole events; lines end in LF or CRLF, and a blank after a colon may be missing."""
     at = 0
     for between in (*_BETWEEN.finditer(block), None):
@@ -45,7 +45,7 @@ def split_events(block: bytes) -> Iterator[Event]:
         at = between.end() if between else end
 
 
-def _event(at: int, text: bytes) -> Event | None:
+def _event(at: int, text: bytes) -> ServerSentEvent | None:
     name, data = b"", []
     for line in text.splitlines():
         field, _, value = line.partition(b":")
@@ -53,4 +53,4 @@ def _event(at: int, text: bytes) -> Event | None:
             name = value.strip()
         elif field == b"data":
             data.append(value.removeprefix(b" "))
-    return Event(at, name, b"\n".join(data)) if name or data else None
+    return ServerSentEvent(at, name, b"\n".join(data)) if name or data else None

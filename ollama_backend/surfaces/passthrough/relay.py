@@ -5,7 +5,7 @@ from contextlib import aclosing
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.upstream import ResponseStream, Room
+from ollama_backend.ollama.upstream import Drain, ResponseStream
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
 from ollama_backend.surfaces.passthrough.event_stream import read_object
@@ -87,11 +87,11 @@ async def _stream(
     """Pass on whole lines or events as they come; what has no end at the very end is given one."""
     blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
 
-    def take(part: bytes) -> Room | None:
+    def take(part: bytes) -> Drain | None:
         block = blocks.feed(part)
         return pass_on(block) if block else None
 
-    def pass_on(block: bytes) -> Room | None:
+    def pass_on(block: bytes) -> Drain | None:
         slot.progress(finished=slot.finished)
         if fault := dialect.fault(block):
             if fault[0]:
@@ -102,11 +102,11 @@ async def _stream(
             upstream.finish()
         return response.block(block, content_type)
 
-    if begun and (room := take(begun)):
-        await room()
+    if begun and (drain := take(begun)):
+        await drain()
     await upstream.feed(take)
-    if blocks.rest.strip() and (room := pass_on(blocks.rest + dialect.boundaries[0])):
-        await room()
+    if blocks.rest.strip() and (drain := pass_on(blocks.rest + dialect.boundaries[0])):
+        await drain()
     if not slot.finished:
         raise OllamaFailed(CUT_OFF)
 

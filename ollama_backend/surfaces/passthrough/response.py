@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ollama_backend.errors import BackendError, ClientGone
-from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.upstream import Drain
 from ollama_backend.surfaces.asgi.eager import Remainder, run_eagerly
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
@@ -96,7 +96,7 @@ class Response:
         if not self.finished:
             self.stop(ClientGone())
 
-    def block(self, block: bytes, media_type: bytes) -> Room | None:
+    def block(self, block: bytes, media_type: bytes) -> Drain | None:
         """Take whole lines or events, to be passed on as fast as the caller reads.
 
         Returns what to wait for where a slow caller has left too much.
@@ -108,7 +108,7 @@ class Response:
             self._waiting += block
         elif remainder := run_eagerly(self._begun(block, media_type)):
             self._writer = asyncio.create_task(self._write(remainder))
-        return self._room if len(self._waiting) > AHEAD_BYTES else None
+        return self._drain if len(self._waiting) > AHEAD_BYTES else None
 
     def _begun(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None]:
         return self._exchange.send(block) if self._exchange.began else self._send_first(block, media_type)
@@ -117,7 +117,7 @@ class Response:
         await self._begin(media_type)
         await self._exchange.send(block)
 
-    async def _room(self) -> None:
+    async def _drain(self) -> None:
         while len(self._waiting) > AHEAD_BYTES and self._is_writing:
             self._taken.clear()
             await self._taken.wait()

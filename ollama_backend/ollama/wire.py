@@ -190,7 +190,7 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
     # The caller's key was right: a 401 would make clients ask for another one.
     if status in (401, 403) and key_variable:
         return CloudKeyRefused(
-            f"The remote server rejected this server's own key. Its owner must set {key_variable} to a valid one."
+            f"The remote server refused this server's own key. Its owner must set {key_variable} to a valid one."
         )
     if status == 429:
         return RateLimited(

@@ -1,4 +1,4 @@
-"""Keys, compared in constant time, and callers: a key together with an address."""
+"""Checks keys in constant time, and identifies callers by key and address."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ import limits
 
 from ollama_backend.errors import BackendError, RateLimited, Unauthorized
 
-WRONG_KEYS = limits.parse("10/minute")
+WRONG_KEYS = limits.parse("10/minute")  # lets people correct a typo, and slows guessing down
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
 NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
 
@@ -20,14 +20,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key (its fingerprint, empty without one) at an address: the unit that line and rate limit count."""
+    """A key's fingerprint (empty without a key) and an address: the unit for the rate limit and fair queueing."""
 
     key: str
     address: str
 
     @property
     def fingerprint(self) -> str:
-        """12 hex digits that name this caller in the log."""
+        """12 hex digits that identify this caller in the log, without revealing key or address."""
         return fingerprint(f"{self.key}@{self.address}".encode())[:12]
 
 
@@ -42,7 +42,7 @@ def fingerprint(key: bytes) -> str:
 
 
 class Keys:
-    """The keys that callers may present; several are valid at once, for rotation."""
+    """The valid keys; there may be several, for rotation."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(key.encode() for key in keys)
@@ -55,7 +55,7 @@ class Keys:
     def check(self, presented: Iterable[bytes]) -> str | None:
         """Return the fingerprint of the first presented key that is valid, or None.
 
-        Every pair is compared, in constant time, so that the time taken reveals nothing about a key.
+        Compares every pair in constant time, so that the duration reveals nothing about a key.
         """
         found = None
         for candidate in presented:
@@ -66,7 +66,10 @@ class Keys:
 
 
 def presented_keys(headers: Headers) -> list[bytes]:
-    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, as they came."""
+    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`.
+
+    On a private Space `Authorization` carries a Hugging Face token, so the key comes in `X-API-Key`.
+    """
     keys = []
     for name, value in headers:
         name = name.lower()
@@ -80,9 +83,10 @@ def presented_keys(headers: Headers) -> list[bytes]:
 
 
 def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
-    """Return the caller's address: that many from the right of `X-Forwarded-For`, else the peer's.
+    """Return the address at position `trusted_proxies` from the right of `X-Forwarded-For`, or the peer's.
 
-    Entries further left can be forged by the caller and are ignored.
+    Each trusted proxy appends the address it was called from. Entries further left come from the caller and may be
+    forged.
     """
     if trusted_proxies < 1:
         return peer
@@ -94,7 +98,10 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
 
 
 def network(address: str) -> str:
-    """Return the part of an address that one customer of a provider has: all of IPv4, the first 64 bits of IPv6."""
+    """Return the part of an address that identifies a subscriber: all of IPv4, the first 64 bits of IPv6.
+
+    An IPv6 subscriber can use any of 2**64 addresses, and would have as many attempts at guessing a key.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -103,10 +110,10 @@ def network(address: str) -> str:
 
 
 class Gate:
-    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`.
+    """Checks keys. Behind `trusted_proxies` proxies, the caller's address is taken from `X-Forwarded-For`.
 
-    After WRONG_KEYS from one address further wrong keys get RateLimited instead of Unauthorized. Valid keys from the
-    same address always pass: it may be shared.
+    After WRONG_KEYS from one network, further wrong keys get RateLimited instead of Unauthorized. Valid keys are always
+    accepted, since several people may share an address.
     """
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
@@ -115,7 +122,7 @@ class Gate:
         self._wrong_keys = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
 
     def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
-        """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` ones may pass."""
+        """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` is set."""
         presented = presented_keys(headers)
         address = client_address(headers, peer, self._trusted_proxies)
         key = self._keys.check(presented)
@@ -126,4 +133,4 @@ class Gate:
     def _refusal(self, address: str) -> BackendError:
         if self._wrong_keys.hit(WRONG_KEYS, network(address)):
             return Unauthorized(WRONG_KEY)
-        return RateLimited("Too many wrong keys came from this address. Wait a minute.", retry_after=60)
+        return RateLimited("Too many wrong keys from this address. Try again in a minute.", retry_after=60)

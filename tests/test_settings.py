@@ -67,7 +67,7 @@ def test_the_cloud_needs_its_own_key() -> None:
     assert problem.startswith("OLLAMA_CLOUD_API_KEY") and "OLLAMA_API_KEY" in problem and "cloud-key" not in problem
     settings = load({"OLLAMA_HOST": "ollama.com", "OLLAMA_CLOUD_API_KEY": "k"})
     assert (settings.model, settings.num_parallel) == ("deepseek-v3.1:671b-cloud", 8)
-    assert "clear" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
+    assert "clear text" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
 
 
 def test_the_default_model_must_be_allowed() -> None:

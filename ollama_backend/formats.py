@@ -9,6 +9,7 @@ import durationpy
 CLOUD_HOST = "ollama.com"
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
+# `hf://owner/repository/file.gguf@revision`, and one of several parts of a model, `file-00001-of-00003.gguf`.
 _HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)

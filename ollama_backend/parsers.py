@@ -18,6 +18,7 @@ def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Return a parser for a whole number from `low` to `high`."""
 
     def parse(text: str) -> int:
+        # int() alone would also accept signs, spaces and underscores.
         if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
             raise ValueError(f"is not a whole number from {low} to {high}")
         return int(text)

@@ -64,7 +64,7 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.keys:
+        if not self.keys:  # without a key anyone who finds the address could use the machine
             object.__setattr__(self, "keys", (generate_key(),))
             object.__setattr__(self, "generated_key", True)
 
@@ -134,6 +134,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         except ValueError as exc:
             shown = "its value" if f.metadata["secret"] else repr(given[name])
             problems.append(f"{name}: {shown} {exc}.")
+    # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
     problems += _contradictions(settings)
     if problems:

@@ -115,13 +115,13 @@ class Space:
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
-        if page:
+        if page:  # it serves every path that is left, because Gradio has routes of its own
             rest = self.page = GradioApp(settings, self.admission, self.answers, self.hosts)
             stack.push_async_callback(self.page.close)
             pdf_text = PdfText(settings, self.admission)
             stack.push_async_callback(pdf_text.close)
             exact["/page/pdf-text"] = route(pdf_text)
-        stack.callback(self.admission.close)
+        stack.callback(self.admission.close)  # registered last, so that no request starts while the parts close
         exact["/"] = Landing(rest)
         return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
 

@@ -66,7 +66,7 @@ class ConnectionPool:
             return
         connection.release()
         self._idle.append(connection)
-        if self._timer is None:
+        if self._timer is None:  # one timer for all: one per connection would be set and cancelled with every request
             self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._close_unused)
 
     def _kept(self) -> UpstreamConnection | None:

@@ -64,6 +64,7 @@ def inner_status(body: bytes | str) -> int | None:
 
 
 def _unwrapped(body: bytes | str) -> tuple[str, int | None]:
+    # Ollama puts llama.cpp's JSON error into its own as a string, so errors are wrapped several times (wire/README.md).
     words: Any = (body.decode("utf-8", "replace") if isinstance(body, bytes) else body)[:_MAX_READ]
     status: int | None = None
     for _ in range(_MAX_WRAPPINGS):

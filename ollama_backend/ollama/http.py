@@ -196,7 +196,7 @@ class HttpClient:
                     self._pool.release(connection)
         except TimeoutError as exc:
             raise OllamaTimeout(SLOW) from exc
-        if connection.status != 200:
+        if connection.status != 200:  # redirects too: following one would send the key to another host
             raise self._failure(connection, content)
         return response.content_type, content
 

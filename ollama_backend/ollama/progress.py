@@ -48,7 +48,7 @@ class Progress:
         if len(self._seen) < 2:
             return None
         (began, first), (now, last) = self._seen[0], self._seen[-1]
-        if now - began < 1 or last <= first:
+        if now - began < 1 or last <= first:  # too short an interval for a speed
             return None
         return (self.total - self.completed) * (now - began) / (last - first)
 
@@ -62,7 +62,7 @@ class Progress:
         digits = 1 if size > 1 else 0
         shown = f"{percent} % ({self.completed / size:.{digits}f} of {self.total / size:.{digits}f} {unit})"
         left = self.seconds_left
-        if self.completed >= self.total:
+        if self.completed >= self.total:  # a step such as "pulling 956bd1b0dde6" only names the layer
             return f"{shown}, {self.step}" if not self.step.startswith("pulling ") else shown
         return shown if left is None else f"{shown}, about {duration_words(left)} left"
 

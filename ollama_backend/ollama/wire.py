@@ -196,6 +196,7 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
         return RateLimited(
             words or "The remote Ollama is rate limiting requests. Wait and try again.", retry_after=wait or 60
         )
+    # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
     if status == 404 or (status == 200 and _NOT_FOUND.search(raw)):
         return ModelNotFound(f"{words or 'The model was not found'}. Choose a model that is installed.")
     if status in _CALLERS_FAULT or is_callers_fault(raw):

@@ -16,7 +16,7 @@ from ollama_backend.formats import gguf_model
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.launch import GUIDE, INSTALL, Launch, cause
 from ollama_backend.ollama.engine.restart_policy import RestartPolicy
-from ollama_backend.ollama.engine.supervisor import STRANGER, Engine
+from ollama_backend.ollama.engine.supervisor import NOT_OLLAMA, Engine
 from tests.support.fake_ollama import FakeOllama
 from tests.support.hub import Hub, serving
 from tests.support.ports import free_port
@@ -230,7 +230,7 @@ async def test_a_stranger_on_the_port_is_named_and_waited_out(stub: Stub) -> Non
     listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with supervised({**stub.environment, "OLLAMA_HOST": f"127.0.0.1:{port}"}) as engine:
-        await until(lambda: engine.reason == STRANGER, "the stranger is told")
+        await until(lambda: engine.reason == NOT_OLLAMA, "the stranger is told")
         assert stub.starts == []
         listener.close()
         await listener.wait_closed()

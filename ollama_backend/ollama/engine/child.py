@@ -60,7 +60,7 @@ class Child:
                 stderr=output_write,
                 env=dict(environment),
                 cwd=directory,
-                start_new_session=True,
+                start_new_session=True,  # a process group of its own, so that a signal also reaches its runners
             )
         except BaseException:
             os.close(output)

@@ -14,6 +14,7 @@ def allowed(environment: Mapping[str, str], cgroup: Path = CGROUP, seen: int | N
     (huggingface.co/docs/hub/spaces-overview).
     """
     seen = seen or os.cpu_count() or 1
+    # macOS has no affinity.
     limits = [seen, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else seen]
     if (cores := environment.get("CPU_CORES", "")).isdigit():
         limits.append(int(cores))

@@ -42,6 +42,8 @@ NOT_RUN = (126, 127)  # POSIX shells: not executable, not found
 REFUSALS = frozenset(range(65, 75))
 LASTING = REFUSALS - {69, 70}
 
+# What programs need in general, the GPU's libraries, and Ollama's settings, from which `_SECRET` removes the keys. Of
+# llama.cpp's variables only the number of threads: LLAMA_API_KEY would make Ollama's runner demand a key.
 _PASSED = re.compile(
     r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|(?:https?|all|no)_proxy|SSL_CERT_\w+"
     r"|LD_LIBRARY_PATH|DYLD_\w*LIBRARY_PATH|PYTHONPATH|PYTHONHOME"

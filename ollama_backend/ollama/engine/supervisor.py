@@ -20,7 +20,7 @@ from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.settings import Settings
 
-STRANGER = (
+NOT_OLLAMA = (
     "Another program listens at OLLAMA_HOST and does not answer as Ollama does. Stop it, or set OLLAMA_HOST to another "
     "address."
 )
@@ -91,7 +91,7 @@ class Engine:
         self.changes.notify()
 
     async def _live(self) -> None:
-        leftovers.end_all()
+        leftovers.end_all()  # first, because they may hold the port and the model's memory
         if self._settings.upstream:
             await self._use_another("openai")
             await asyncio.Event().wait()
@@ -109,9 +109,9 @@ class Engine:
         while may_listen(host) and not await answers(host):
             if not await listens(host):
                 return self._settings.is_one_of_several  # with several hosts the owner runs all of them
-            if self.reason != STRANGER:
-                log.warning(STRANGER)
-            self._report(STRANGER)
+            if self.reason != NOT_OLLAMA:
+                log.warning(NOT_OLLAMA)
+            self._report(NOT_OLLAMA)
             await asyncio.sleep(1)
         return True
 
@@ -149,7 +149,7 @@ class Engine:
             self._report(f"{self._name} ended and restarts in {duration_words(pause)}: {because}", starting=True)
             await asyncio.sleep(pause)
             if not self._settings.ggufs and await answers(self._settings.host):
-                return
+                return  # someone has started Ollama by hand, and both cannot listen there
 
     @property
     def _name(self) -> str:

@@ -119,7 +119,7 @@ class ChunkTranslator:
             self._model,
             timestamp(),
             done=True,
-            done_reason="length" if self._reason == "length" else "stop",
+            done_reason="length" if self._reason == "length" else "stop",  # Ollama has no reason for tool calls
             total_duration=now - self._began,
             prompt_eval_count=self._usage.prompt_tokens,
             prompt_eval_duration=first - self._began,

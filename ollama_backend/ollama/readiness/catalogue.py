@@ -42,8 +42,8 @@ class Catalogue:
         self._notify = notify
         self._in_cloud = settings.is_cloud
         self._allowed = {self._key(name) for name in settings.models}
-        self._learnt: dict[tuple[str, int], tuple[str, ...]] = {}
-        self._learning: asyncio.Task[None] | None = None
+        self._capabilities: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._lookup: asyncio.Task[None] | None = None
         self.installed: tuple[InstalledModel, ...] = ()
         self.known = False
         self.failure = ""
@@ -57,7 +57,7 @@ class Catalogue:
         return not self._allowed or self._key(name) in self._allowed or self._key(name) == self._key(default)
 
     def find(self, name: str) -> str | None:
-        """Return the installed name of a model, in whatever form it is written, without an added `:latest`."""
+        """Return the installed name of a model, or None. A name that only lacks `:latest` is returned unchanged."""
         if not self.known:
             return None
         key = self._key(name)
@@ -75,8 +75,9 @@ class Catalogue:
 
     def offered(self, default: str) -> tuple[InstalledModel, ...]:
         """Return the installed models that requests may name, with their capabilities if known."""
+        looked_up = self._capabilities
         return tuple(
-            model if model.capabilities else replace(model, capabilities=self._learnt.get((model.name, model.size), ()))
+            model if model.capabilities else replace(model, capabilities=looked_up.get((model.name, model.size), ()))
             for model in self.installed
             if self.allows(model.name, default)
         )
@@ -95,9 +96,9 @@ class Catalogue:
             self.failure = exc.message
             raise
         self.known, self.failure = True, ""
-        unknown = [m for m in self.installed if not m.capabilities and (m.name, m.size) not in self._learnt]
-        if unknown and not self._learning:
-            self._learning = asyncio.ensure_future(self._learn(unknown))
+        unknown = [m for m in self.installed if not m.capabilities and (m.name, m.size) not in self._capabilities]
+        if unknown and not self._lookup:
+            self._lookup = asyncio.ensure_future(self._look_up(unknown))
 
     def forget(self) -> None:
         """Mark the list as outdated, since another Ollama may answer next. It can still be displayed."""
@@ -105,17 +106,17 @@ class Catalogue:
 
     async def close(self) -> None:
         """Cancel the lookup of capabilities."""
-        if self._learning:
-            self._learning.cancel()
-            await asyncio.wait({self._learning})
+        if self._lookup:
+            self._lookup.cancel()
+            await asyncio.wait({self._lookup})
 
-    async def _learn(self, models: list[InstalledModel]) -> None:
+    async def _look_up(self, models: list[InstalledModel]) -> None:
         """Look up the capabilities of each model once; older servers do not list them in `/api/tags`."""
         try:
             for model in models:
-                self._learnt[model.name, model.size] = await self._client.capabilities(model.name)
+                self._capabilities[model.name, model.size] = await self._client.capabilities(model.name)
         except BackendError:
             pass  # the next fetch of the list tries again
         finally:
-            self._learning = None
+            self._lookup = None
             self._notify()

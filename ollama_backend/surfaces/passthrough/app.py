@@ -148,6 +148,7 @@ class PassThrough:
         finally:
             response.close()
             self._live.discard(response)
+            # Embeddings and loads generate nothing to count.
             if request.record.tokens == 0 and upstream_request.work is Work.GENERATE:
                 request.record.tokens, request.record.prompt_tokens = response.tokens, response.prompt_tokens
                 request.record.first_token = response.first_token

@@ -189,7 +189,7 @@ class Response:
 
     async def _beat(self) -> None:
         if self.finished or self._is_writing:
-            return
+            return  # the answer is complete, or a block is on its way
         if self._request.streams:
             await self._begin(self._dialect.media_type)
             await self._exchange.send(self._dialect.heartbeat(self._request.name))

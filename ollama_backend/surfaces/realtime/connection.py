@@ -120,7 +120,7 @@ class Connection:
         if session.answer is None or session.answer_name != name:
             if session.running:
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
-            await self._sent()
+            await self._sent()  # pieces are numbered per answer, so two answers must not mix
             answer = await self._start(message)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
@@ -186,7 +186,7 @@ class Connection:
                 reader.at, ended = at, False
                 while not ended:
                     await reader.changed()
-                    ended = answer.ended
+                    ended = answer.ended  # read before the deltas are taken, so that the last ones are not missed
                     if answer.position != position and not ended:
                         position = answer.position
                         await self._socket.send(messages.Ack(position=position, answer=name))

@@ -31,6 +31,7 @@ COLOURED = frozenset(kind for _, _, kinds in COLOURS.values() for kind in kinds)
 
 def highlight_css(*, scope: str = ".code", dark: str = ".dark") -> str:
     """Return the style sheet for code within `scope`; `dark` is the selector of an ancestor in the dark theme."""
+    # As variables, so that the dark theme replaces values only and needs no second set of rules.
     light_values = "".join(f"--code-{name}:{light};" for name, (light, _, _) in COLOURS.items())
     dark_values = "".join(f"--code-{name}:{shade};" for name, (_, shade, _) in COLOURS.items())
     rules = [

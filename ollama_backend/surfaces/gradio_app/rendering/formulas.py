@@ -150,6 +150,7 @@ class _Search:
     def _still_open(self, opening: Mark) -> Formula | None:
         """Return a formula whose end has not been written yet, or None if the mark cannot open one."""
         source, start = self._source, opening.end
+        # A single `$` is more often a price, and must not hide the rest of a text that is being written.
         if opening.kind == b"$" or self._last_line > opening.start + FAR or len(source) > opening.start + LONGEST:
             return None
         if self._has_code(start, len(source)) or _FENCE.search(source, start):

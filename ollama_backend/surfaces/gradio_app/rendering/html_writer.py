@@ -180,6 +180,7 @@ class HtmlWriter:
 
     def _task(self, checked: bool) -> None:
         """Write the checkbox of a task. It has no text, so its accessible name is a symbol that screen readers read."""
+        # The parser reports the checkbox only after the list item's opening tag was written.
         self._out[self._containers[-1]] = '<li class="task"'
         state, sign = ("true", "☑") if checked else ("false", "☐")
         attributes = f'role="checkbox" aria-checked="{state}" aria-disabled="true" aria-label="{sign}"'
@@ -231,7 +232,7 @@ class HtmlWriter:
 
     def _blocks(self) -> list[Block]:
         """Return the pieces as blocks."""
-        if not self._final:
+        if not self._final:  # in a final text, elements that are still open remain text
             self._merge(self._html.close(self._source.rfind(b"\n") + 1))
         firsts = [piece.first for piece in self._pieces] + [len(self._out)]
         return [

@@ -74,6 +74,7 @@ def _render(source: bytes, references: References, write_code: CodeWriter, *, fi
     """Return the blocks, and the source with formulas masked as it was parsed."""
     formulas: list[Formula] = []
     letters: list[int] = []
+    # Most texts have neither, and need to be parsed only once.
     if OPENING.search(source) or UNSPACED_EMPHASIS.search(source.decode()):
         places, holes = text_places(_events(source, references))
         formulas = find_formulas(source, places, holes, final=final)

@@ -94,6 +94,7 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     hops = [hop.strip() for hop in ",".join(lines).split(",") if hop.strip()]
     if not hops:
         return peer
+    # With fewer hops than proxies, the first one is the closest to the caller.
     return hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]
 
 

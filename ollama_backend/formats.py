@@ -21,7 +21,7 @@ def parse_host(text: str) -> str:
     Without a scheme the default port is 11434, with `http://` 80 and with `https://` 443; `ollama.com` means https.
     A wildcard address, on which a server listens, means loopback to a client. Raises ValueError.
     """
-    text = text.strip().strip("\"'").strip()
+    text = text.strip().strip("\"'").strip()  # as Ollama does
     scheme, found, rest = text.partition("://")
     if not found:
         scheme, rest = ("https" if text.split("/")[0].split(":")[0].lower() == CLOUD_HOST else "http"), text

@@ -173,6 +173,5 @@ class OllamaClient(Upstream):
                 await drain()
         if last is None:
             raise OllamaFailed(CUT_OFF)
-        # Reported only now, so that nobody starts the next request while this one still holds its slot.
         if drain := take(last):
             await drain()

@@ -19,7 +19,7 @@ from ollama_backend.settings import Settings
 
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
 REMEMBERED_CONVERSATIONS = 10_000  # the oldest are forgotten, so that memory stays bounded
-_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")
+_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")  # the best first
 
 
 class Host:

@@ -66,6 +66,7 @@ class UpstreamStream(ResponseStream):
     def _check(self) -> None:
         # One timer per stream that is re-armed once per period costs less than a timeout around every read.
         silence, since = self._silence or 0.0, self._waiting_since
+        # Without a start time nobody waits for a byte: the reader is slow, not the server.
         left = silence if since is None else since + silence - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check)
@@ -165,11 +166,11 @@ class HttpClient:
         self._pool = ConnectionPool(host, self.tls)
 
     def tls(self) -> ssl.SSLContext | bool:
-        """Return the TLS context: trusts the system's certificates, SSL_CERT_FILE's and certifi's."""
+        """Return the TLS context, which trusts the system's certificates, SSL_CERT_FILE's and certifi's."""
         if not self.host.startswith("https://"):
             return True
         context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
-        context.load_verify_locations(certifi.where())  # slim images come without the system's certificates
+        context.load_verify_locations(certifi.where())  # for systems without a certificate store
         return context
 
     async def close(self) -> None:

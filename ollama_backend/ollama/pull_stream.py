@@ -20,6 +20,8 @@ async def pull_steps(http: HttpClient, model: str) -> AsyncGenerator[ollama.Prog
     Raises OllamaFailed, OllamaTimeout, OllamaUnavailable, or the error that `wire.failure` returns.
     """
     timeout = httpx.Timeout(PULL_SECONDS, connect=REQUEST_SECONDS)
+    # Like HttpClient: no redirects, which the key would follow, and no proxy from the environment, which cannot reach
+    # a server on this machine.
     package = ollama.AsyncClient(
         host=http.host, follow_redirects=False, trust_env=False, verify=http.tls(), timeout=timeout
     )

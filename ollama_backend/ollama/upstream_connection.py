@@ -132,7 +132,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse the received bytes and wake the reader once."""
         if self._parser is None:
-            self.abort()  # a server that speaks unasked would answer the next request with old bytes
+            self.abort()  # these bytes would be taken for the response to the next request
             return
         self.has_answered = True
         try:

@@ -203,4 +203,4 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
         return BadRequest(words or "Ollama refused the request.")
     if status == 503:
         return OllamaUnavailable(words or "Ollama is busy. Try again.", retry_after=wait or 5)
-    return OllamaFailed(f"Ollama failed: {words}" if words else "Ollama failed without saying why. Try again.")
+    return OllamaFailed(f"Ollama failed: {words}" if words else "Ollama failed and gave no reason. Try again.")

@@ -64,7 +64,7 @@ class Presence:
 
     def _lose(self, exc: BackendError) -> None:
         if self.there:
-            log.warning("Ollama does not answer any more: %s", exc.message)
+            log.warning("Ollama has stopped answering: %s", exc.message)
         self.there, self.version = False, ""
         if not isinstance(exc, OllamaUnavailable | OllamaTimeout):
             self.reason = exc.message

@@ -87,7 +87,7 @@ class PassThrough:
             response.stop(shutting_down())
 
     async def _handle(self, exchange: Exchange) -> None:
-        # A label per known route only: unknown paths would let callers create metrics without end.
+        # Only known routes become a label of the metrics. Otherwise callers could create labels without limit.
         surface = exchange.path if exchange.path in self._routes else "passthrough"
         try:
             with Request(self._admission, surface, exchange.request_id, lambda: exchange.status) as request:

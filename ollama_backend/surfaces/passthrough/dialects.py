@@ -19,6 +19,7 @@ from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, re
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+# `"error": null` is no error. Blocks with other ends than these are checked for half an object.
 _MAYBE_ERROR = re.compile(rb'event:\s*error|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]')
 _SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
 _NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end

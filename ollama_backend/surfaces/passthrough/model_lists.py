@@ -80,6 +80,7 @@ class ModelLists:
 
     async def _listed(self, exchange: Exchange, path: str, rows: str, name: str, *, is_union: bool = True) -> None:
         """Send the rows of all hosts for allowed models; with `is_union` each model is listed once."""
+        # A host that fails must not hide the models of the others.
         answers = await asyncio.gather(*(host.client.get(path) for host in self._hosts.up), return_exceptions=True)
         lists = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not lists:
@@ -88,7 +89,7 @@ class ModelLists:
         allowed = {model_name(model.name) for model in self._hosts.models}
         listed = [row for _, content in lists for row in _rows(content, rows)]
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
-        if is_union:
+        if is_union:  # of equal rows the first one stays, in its place
             kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]
         if len(lists) > 1 or len(kept) < len(listed):  # else Ollama's own bytes are sent
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})

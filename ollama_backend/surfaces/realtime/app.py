@@ -9,6 +9,7 @@ from ollama_backend.errors import BadRequest, RateLimited, Unauthorized, Unavail
 from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
 from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, offered_keys
 
+# Close codes. Those from 4000 on are free for applications (RFC 6455, 7.4.2), and clients do not reconnect after them.
 BAD_SESSION = 4400
 NO_KEY = 4401
 TRY_LATER = 1013

@@ -24,7 +24,7 @@ CLOSE_CODES = {
     CloseReason.REPLACED: (4409, "This session is open in a newer connection."),
     CloseReason.EVICTED: (4410, "The server needed the memory of this session for other sessions."),
 }
-INTERNAL_ERROR_CODE = 1011
+INTERNAL_ERROR_CODE = 1011  # RFC 6455, 7.4.1
 DELTAS_AT_ONCE = 64  # then other connections get a turn: sends to a fast client never wait
 
 
@@ -158,7 +158,8 @@ class Connection:
     async def _resume(self, message: messages.Resume) -> None:
         answer = self._session.find(message.answer)
         if message.wanted > len(answer.deltas) + 1:
-            raise BadRequest(f"There are {len(answer.deltas)} pieces so far. Resume from the next one at most.")
+            written = len(answer.deltas)
+            raise BadRequest(f"The answer has {written} pieces so far. Resume from piece {written + 1} or earlier.")
         if self._sender:
             self._sender.cancel()
         self._follow(answer, message.wanted - 1, 0)

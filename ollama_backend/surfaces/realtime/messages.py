@@ -86,7 +86,7 @@ class Cleared(msgspec.Struct, tag="cleared"):
 
 
 class Stopped(msgspec.Struct, tag="stopped"):
-    """No answer is running any more."""
+    """No answer is running now."""
 
     message: str = "Stopped."
 

@@ -65,7 +65,7 @@ def _spans(tokens: list[tuple[_TokenType, str]]) -> str:
     around = ""
     for kind, value in tokens:
         css_class = _css_class(kind)
-        if css_class != around and value.strip():
+        if css_class != around and value.strip():  # white space shows no colour and needs no span
             pieces.append("</span>" if around else "")
             pieces.append(f'<span class="{css_class}">' if css_class else "")
             around = css_class

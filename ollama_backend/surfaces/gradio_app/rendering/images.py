@@ -1,4 +1,4 @@
-"""Images in Markdown, written as links: loading them would tell other servers who reads the answer."""
+"""Images in Markdown, written as links, because loading them would tell other servers who reads the answer."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit

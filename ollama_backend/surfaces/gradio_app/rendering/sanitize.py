@@ -66,7 +66,7 @@ def _own_fragment(url: str) -> str | None:
 _SCHEMES = {"http", "https", "mailto"}
 _CLEANER = Cleaner(
     tags=_TAGS,
-    clean_content_tags=set(),
+    clean_content_tags=set(),  # the text of a removed element stays
     attributes=_ATTRIBUTES,
     tag_attribute_values=_VALUES,
     allowed_classes=_CLASSES,

@@ -53,18 +53,42 @@ def test_keys_are_not_shown() -> None:
 @pytest.mark.parametrize(
     ("forwarded", "proxies", "address"),
     [
-        (["6.6.6.6, 1.1.1.1"], 0, "peer"),
+        (["6.6.6.6, 1.1.1.1"], 0, "9.9.9.9"),
         (["6.6.6.6, 1.1.1.1"], 1, "1.1.1.1"),
         (["6.6.6.6", "1.1.1.1"], 1, "1.1.1.1"),
-        (["6.6.6.6, 5.5.5.5, 1.1.1.1"], 2, "5.5.5.5"),
+        (["6.6.6.6,\t5.5.5.5 ,, 1.1.1.1,"], 2, "5.5.5.5"),
+        (["6.6.6.6"] * 500 + ["1.1.1.1"], 1, "1.1.1.1"),
         (["1.1.1.1"], 2, "1.1.1.1"),
-        ([], 1, "peer"),
+        ([], 1, "9.9.9.9"),
+        ([" , ,"], 1, "9.9.9.9"),
+        (["6.6.6.6, 1.1.1.1:50412"], 1, "1.1.1.1"),
+        (["6.6.6.6, [2001:db8::17]:443"], 1, "2001:db8::17"),
+        (['6.6.6.6, "[2001:DB8:0:0::17]"'], 1, "2001:db8::17"),
+        (["fe80::1%eth0"], 1, "fe80::1"),
+        (["::ffff:1.1.1.1"], 1, "1.1.1.1"),
+        (["6.6.6.6, unknown"], 1, "9.9.9.9"),
+        (["6.6.6.6, _hidden"], 1, "9.9.9.9"),
+        (["6.6.6.6, 1.1.1.1.1"], 1, "9.9.9.9"),
+        (["6.6.6.6, ["], 1, "9.9.9.9"),
+        (["6.6.6.6, \u00b2.1.1.1"], 1, "9.9.9.9"),
+        (["x" * 60_000], 1, "9.9.9.9"),
     ],
 )
 def test_the_address_behind_proxies(forwarded: list[str], proxies: int, address: str) -> None:
-    """Only as many entries from the right are believed as proxies stand in front."""
-    headers = [(b"X-Forwarded-For", line.encode()) for line in forwarded]
-    assert client_address(headers, "peer", proxies) == address
+    """Only as many entries from the right are believed as proxies stand in front; what is no address is the peer."""
+    headers = [(b"X-Forwarded-For", line.encode("latin-1")) for line in forwarded]
+    assert client_address(headers, "::ffff:9.9.9.9", proxies) == address
+
+
+def test_a_caller_cannot_choose_its_address() -> None:
+    """Whatever stands left of what the proxy appends, the caller is the same; an IPv6 caller is its network."""
+    gate = Gate(Keys(["k1"]), 1)
+    for own, named in (("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::9", "2001:db8:1:2::/64")):
+        forged = ["", "8.8.8.8, ", "127.0.0.1, ::1, ", '"x", ', ", , ", "\xff, "]
+        sent = [[BEARER, (b"x-forwarded-for", (start + own).encode("latin-1"))] for start in forged]
+        assert {gate.caller(headers, "10.0.0.1").address for headers in sent} == {named}
+    neighbours = [[BEARER, (b"x-forwarded-for", f"2001:db8:1:2::{n:x}".encode())] for n in range(50)]
+    assert len({gate.caller(headers, "10.0.0.1") for headers in neighbours}) == 1
 
 
 def test_wrong_keys_are_slowed_per_address_and_valid_ones_never() -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
 
+_creation = threading.Lock()  # what Gradio is creating is a global of its own
+
 
 class GradioApp:
     """Creates, runs and closes Gradio's part of the app."""
@@ -69,6 +71,10 @@ class GradioApp:
         return self._queue is None or self._queue.knows(session)
 
     def _create(self) -> FastAPI:
+        with _creation:
+            return self._create_app()
+
+    def _create_app(self) -> FastAPI:
         from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 
         gr = import_gradio()
@@ -81,7 +87,7 @@ class GradioApp:
         updates = PageUpdates(self._settings, self._admission, self._answers, self._hosts, self._streams)
         page = create_page(self._settings, self._admission.gate, self._hosts, updates)
         add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
-        self._queue = GradioQueue(page)
+        self._queue = GradioQueue(page, self._streams)
         app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(self._settings))
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu

@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ollama_backend.errors import BackendError, RateLimited, Unauthorized
-from ollama_backend.moving_window import MovingWindow
+from ollama_backend.errors import RateLimited, Unauthorized
+from ollama_backend.key_throttle import KeyThrottle
 
-WRONG_KEYS_A_MINUTE = 10
+KEYS_IN_A_REQUEST = 4  # each header once, and a socket's subprotocol in two spellings
 ADDRESS_CHARACTERS = 64  # more than any address has
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
+TOO_MANY_WRONG_KEYS = "Too many wrong keys came from this address. Wait some seconds."
 NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -69,7 +70,7 @@ class Keys:
 
 
 def presented_keys(headers: Headers) -> list[bytes]:
-    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, as they came."""
+    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, as they came, without empty ones."""
     keys = []
     for name, value in headers:
         name = name.lower()
@@ -79,7 +80,7 @@ def presented_keys(headers: Headers) -> list[bytes]:
             scheme, _, rest = value.strip().partition(b" ")
             if scheme.lower() == b"bearer":
                 keys.append(rest.strip())
-    return keys
+    return [key for key in keys if key]
 
 
 def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
@@ -126,27 +127,34 @@ def network(address: str) -> str:
 
 
 class Gate:
-    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`.
-
-    After WRONG_KEYS_A_MINUTE from one address further wrong keys get RateLimited instead of Unauthorized. Valid keys
-    from the same address always pass: it may be shared.
-    """
+    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`."""
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
         self._keys = keys
         self._trusted_proxies = trusted_proxies
-        self._wrong_keys = MovingWindow(WRONG_KEYS_A_MINUTE, 60)
+        self._throttle = KeyThrottle()
 
     def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
         """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` ones may pass."""
-        presented = presented_keys(headers)
         address = network(client_address(headers, peer, self._trusted_proxies))
-        key = self._keys.check(presented)
-        if key is None and not keyless:
-            raise self._refusal(address) if presented else Unauthorized(NO_KEY)
-        return Caller(key or "", address)
+        try:
+            return Caller(self._valid_key(headers, address), address)
+        except (Unauthorized, RateLimited):
+            if not keyless:
+                raise
+        return Caller("", address)
 
-    def _refusal(self, address: str) -> BackendError:
-        if wait := self._wrong_keys.hit(address):
-            return RateLimited("Too many wrong keys came from this address. Wait a minute.", retry_after=wait)
-        return Unauthorized(WRONG_KEY)
+    def _valid_key(self, headers: Headers, address: str) -> str:
+        """Return the fingerprint of the valid one of the keys."""
+        presented = set(presented_keys(headers))
+        request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
+        if not presented:
+            raise Unauthorized(NO_KEY)
+        if wait := self._throttle.wait(address, map(fingerprint, presented), request_id):
+            raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)
+        key = self._keys.check(presented) if len(presented) <= KEYS_IN_A_REQUEST else None
+        if key is None:
+            self._throttle.wrong(address, request_id)
+            raise Unauthorized(WRONG_KEY)
+        self._throttle.valid(address, key)
+        return key

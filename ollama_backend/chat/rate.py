@@ -4,7 +4,7 @@ import limits
 
 from ollama_backend.auth import Caller
 from ollama_backend.errors import RateLimited
-from ollama_backend.moving_window import MovingWindow
+from ollama_backend.rate_limits import MovingWindow
 
 
 class Rate:

@@ -2,7 +2,7 @@
 
 from ollama_backend.auth import Gate
 from ollama_backend.errors import RateLimited
-from ollama_backend.moving_window import MovingWindow
+from ollama_backend.rate_limits import MovingWindow
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
 # 3 ms each, measured: together 6 % of a core for an address. The page needs three at its start, and one each 2.5

@@ -70,6 +70,7 @@ async def test_strangers_have_a_budget_and_key_holders_have_none(fake_ollama: Fa
             async with web.get(path, headers=headers) as answer:
                 return answer.status
 
+        assert await status("/config", "1.1.1.1", KEY) == 204
         statuses = [await status("/config", "1.1.1.1", f"guess {n}") for n in range(REQUESTS_A_MINUTE + 50)]
         assert statuses == [204] * REQUESTS_A_MINUTE + [429] * 50
         assert await status("/config", "1.1.1.1", KEY) == await status("/", "2.2.2.2") == 204

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollama_backend.moving_window import MovingWindow
+from ollama_backend.rate_limits import MovingWindow, TokenBuckets
 
 Steps = list[tuple[float, str]]
 HISTORIES = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 1.0, 7.0, 11.0]), st.sampled_from("ab")), max_size=60)
@@ -35,3 +35,33 @@ def test_only_the_latest_keys_are_remembered() -> None:
         assert window.hit(number) == 0.0
         assert window.hit("busy") > 0
     assert window.count == 100
+
+
+@given(HISTORIES)
+def test_a_bucket_refills_evenly(steps: Steps) -> None:
+    """However hits come, there are at most 3 and one more for each third of the 10 seconds that have passed."""
+    now = 0.0
+    buckets = TokenBuckets(3, 10, clock=lambda: now)
+    allowed: dict[str, list[float]] = {"a": [], "b": []}
+    for pause, key in steps:
+        now += pause
+        if not buckets.wait(key):
+            buckets.hit(key)
+            allowed[key].append(now)
+        for first, at in enumerate(allowed[key]):
+            assert len(allowed[key]) - first <= 3 + (now - at) * 0.3 + 1e-6
+
+
+def test_a_bucket_tells_when_the_next_hit_is_allowed() -> None:
+    """A third of the period after a full bucket was emptied at once; and only the latest keys are remembered."""
+    now = 100.0
+    buckets = TokenBuckets(3, 12, most=100, clock=lambda: now)
+    for _ in range(3):
+        assert buckets.wait("a") == 0
+        buckets.hit("a")
+    assert buckets.wait("a") == pytest.approx(4)
+    now += 4
+    assert buckets.wait("a") == 0 and buckets.wait("b") == 0
+    for number in range(200):
+        buckets.hit(number)
+    assert buckets.wait("a") == 0 and len(buckets._full_at) == 100

@@ -124,8 +124,8 @@ async def steady_sender(target: Target, path: str, body: bytes, bytes_a_second: 
     return Cut(int(raw.split(b" ", 2)[1]), time.monotonic() - began)
 
 
-async def crowd(target: Target, count: int) -> list[Cut]:
-    """Open so many idle connections from four addresses."""
+async def crowd(target: Target, count: int, addresses: int = 4) -> list[Cut]:
+    """Open so many idle connections from so many addresses."""
 
     async def idle(address: str) -> Cut:
         async with target.connected(address) as (reader, _):
@@ -133,7 +133,7 @@ async def crowd(target: Target, count: int) -> list[Cut]:
             raw = await asyncio.wait_for(reader.read(), PATIENCE)
             return Cut(503 if raw else None, time.monotonic() - began)
 
-    return await asyncio.gather(*(idle(f"127.0.2.{number % 4 + 1}") for number in range(count)))
+    return await asyncio.gather(*(idle(f"127.0.2.{number % addresses + 1}") for number in range(count)))
 
 
 def kinds(target: Target) -> dict[str, Callable[[], Awaitable[Cut]]]:
@@ -148,7 +148,7 @@ def kinds(target: Target) -> dict[str, Callable[[], Awaitable[Cut]]]:
         "half a body to the page without a key": lambda: cut(target, at_once(join + b'{"data": [')),
         "a body of ten bytes a second": lambda: cut(target, dripping(target.post("/chat_api", 5000), b" " * 5000, 0.1)),
         "idle after a response": lambda: cut(target, at_once(get)),
-        "blank lines after a response": lambda: cut(target, at_once(get, *[b"\r\n"] * 3)),
+        "blank lines after a response": lambda: cut(target, dripping(get, b"\r\n" * 4, 1)),
         "a header of 200 kB": lambda: cut(target, at_once(target.head("GET", "/", "x: " + "y" * 200_000) + b"\r\n")),
         "1,000 headers": lambda: cut(target, at_once(target.head("GET", "/", *["x: y"] * 1000) + b"\r\n")),
         "an address of 10 kB": lambda: cut(target, at_once(target.head("GET", "/" + "x" * 10_000) + b"\r\n")),

@@ -1,6 +1,8 @@
 """How many connections there may be, how slow they may be, and how large their requests."""
 
 import asyncio
+import socket
+import struct
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -109,7 +111,7 @@ class ReadingDeadline:
 
     def _check(self) -> None:
         if self._waiting_bytes - self._untaken() < self._limits.body_bytes:
-            self._transport.abort()
+            reset(self._transport)
         else:
             self.begin()
 
@@ -127,3 +129,10 @@ def unacknowledged_bytes(transport: asyncio.Transport) -> int:
         return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
     except (ImportError, OSError, AttributeError):
         return 0
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection without waiting for what the peer has not taken: the system would keep it for minutes."""
+    if connection := transport.get_extra_info("socket"):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

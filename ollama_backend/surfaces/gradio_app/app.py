@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
 
-_creation = threading.Lock()  # what Gradio is creating is a global of its own
-
 
 class GradioApp:
     """Creates, runs and closes Gradio's part of the app."""
@@ -71,10 +69,6 @@ class GradioApp:
         return self._queue is None or self._queue.knows(session)
 
     def _create(self) -> FastAPI:
-        with _creation:
-            return self._create_app()
-
-    def _create_app(self) -> FastAPI:
         from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 
         gr = import_gradio()

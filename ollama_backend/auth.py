@@ -150,11 +150,10 @@ class Gate:
         request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
         if not presented:
             raise Unauthorized(NO_KEY)
-        if wait := self._throttle.wait(address, map(fingerprint, presented), request_id):
-            raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)
+        # First, and whatever came before: comparing costs microseconds, and a visitor may share the address of a guesser.
         key = self._keys.check(presented) if len(presented) <= KEYS_IN_A_REQUEST else None
-        if key is None:
-            self._throttle.wrong(address, request_id)
-            raise Unauthorized(WRONG_KEY)
-        self._throttle.valid(address, key)
-        return key
+        if key is not None:
+            return key
+        if wait := self._throttle.wrong(address, request_id):
+            raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)
+        raise Unauthorized(WRONG_KEY)

@@ -33,7 +33,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = method
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.has_answered = self._has_head = self._complete = self._keeps = self._paused = False
+        self.has_answered = self._has_head = self._complete = self._is_over = False
+        self._keeps = self._paused = False
         self._head_bytes = self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._take: Take | None = None
@@ -168,20 +169,23 @@ class UpstreamConnection(asyncio.Protocol):
         return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
 
     def on_message_begin(self) -> None:
-        """Refuse a second response to one request."""
+        """Take nothing of a second response to one request, and do not use its connection again."""
         if self._complete:
-            self._keeps = False
+            self._is_over, self._keeps = True, False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, within bounds."""
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES:
             raise httptools.HttpParserError("the head is too large")
-        self.headers[name.lower()] = value
+        if not self._is_over:
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Note the status; an interim response (1xx) is followed by the real one."""
         status = self._parser.get_status_code() if self._parser else 0
+        if self._is_over:
+            return
         if status < 200:
             self.headers.clear()
             return
@@ -191,8 +195,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
-        self._parts.append(body)
-        self._waiting_bytes += len(body)
+        if not self._is_over:
+            self._parts.append(body)
+            self._waiting_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Note the end."""

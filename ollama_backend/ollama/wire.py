@@ -77,6 +77,21 @@ class Tags(msgspec.Struct):
     models: list[Tag] | None = None
 
 
+class LoadedModel(msgspec.Struct):
+    """One model in `/api/ps`; `context_length` is in tokens."""
+
+    name: str = ""
+    model: str = ""
+    expires_at: datetime | None = None
+    context_length: int | None = None
+
+
+class LoadedModels(msgspec.Struct):
+    """The answer of `/api/ps`."""
+
+    models: list[LoadedModel] | None = None
+
+
 class Shown(msgspec.Struct):
     """What `/api/show` says of a model."""
 

@@ -25,10 +25,6 @@ class Remainder:
             except StopIteration:
                 return
 
-    def close(self) -> None:
-        """Drop it, where it is not awaited after all."""
-        self._coroutine.close()
-
 
 def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> Remainder | None:
     """Run a coroutine up to its first wait; return what is left of it, None where it has ended."""

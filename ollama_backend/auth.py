@@ -150,9 +150,8 @@ class Gate:
         request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
         if not presented:
             raise Unauthorized(NO_KEY)
-        # First, and whatever came before: comparing costs microseconds, and a visitor may share the address of a guesser.
-        key = self._keys.check(presented) if len(presented) <= KEYS_IN_A_REQUEST else None
-        if key is not None:
+        # First, whatever came before: a visitor may share the address of a guesser, and comparing costs microseconds.
+        if len(presented) <= KEYS_IN_A_REQUEST and (key := self._keys.check(presented)):
             return key
         if wait := self._throttle.wrong(address, request_id):
             raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)

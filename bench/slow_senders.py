@@ -22,6 +22,7 @@ from .processes import BEARER, KEY, app_and_stand_in
 
 LONG = json.dumps({"model": "guide", "messages": [{"role": "user", "content": "x"}]}).encode()
 PHONE_BYTES = 2_000_000
+READER_SECONDS = 240
 
 
 def row(kind: str, outcome: Cut) -> str:
@@ -64,7 +65,7 @@ async def measure(url: str, app: psutil.Process, phone: bool) -> None:
         cut_off = kinds(target)
         names = [*cut_off, "a reader that takes nothing of a long stream"]
         senders = [start() for start in cut_off.values()]
-        senders.append(silent_reader(target, "/api/chat", LONG))
+        senders.append(silent_reader(target, "/api/chat", LONG, READER_SECONDS))
         beside = asyncio.gather(crowd(target, 1000), visit(session, url), silent_socket(session, url, 80))
         memory = app.memory_info().rss
         for name, outcome in zip(names, await asyncio.gather(*senders), strict=True):

@@ -81,9 +81,8 @@ async def soak(url: str, app: psutil.Process, fake: FakeOllama, minutes: float) 
     """Run the traffic, and print what was held before, during and after."""
     watching, traffic = Soak(url, app), Traffic(url, BEARER, fake)
     async with aiohttp.ClientSession(headers=BEARER) as session:
-        print(
-            "| when | memory, MiB | open files | connections | threads | places | waiting |\n|---|---|---|---|---|---|---|"
-        )
+        print("| when | memory, MiB | open files | connections | threads | places | waiting |")
+        print("|---|---|---|---|---|---|---|")
         print(row("before", await watching.sample(session)))
 
         async def do(work: Any) -> None:

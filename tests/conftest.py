@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from hypothesis import is_hypothesis_test, settings
+from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
@@ -48,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
     config.add_cleanup(hypothesis_home.cleanup)
     set_hypothesis_home_dir(hypothesis_home.name)
+    settings.register_profile("shared", deadline=None)  # a busy machine is no fault of an example
+    settings.load_profile("shared")
 
 
 def is_lacking(name: str) -> bool:

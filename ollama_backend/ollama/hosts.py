@@ -119,6 +119,11 @@ class Hosts:
                 listed.setdefault(model_name(model.name), model)
         return list(listed.values())
 
+    def context_length(self, model: str) -> int | None:
+        """Return the tokens that a model was last seen running with, None where that is not known."""
+        lengths = (host.readiness.context_length(model) for host in self.all)
+        return next((length for length in lengths if length), None)
+
     @property
     def up(self) -> list[Host]:
         """The hosts that answer; all of them where none does."""

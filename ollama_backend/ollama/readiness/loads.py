@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from ollama_backend.errors import BackendError, OllamaTimeout
@@ -29,6 +30,7 @@ class Loads:
         self._notify = notify
         self._believed: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._contexts: dict[str, int] = {}
         self.failure = ""
 
     def known(self, model: str) -> bool:
@@ -45,6 +47,10 @@ class Loads:
     def any(self) -> bool:
         """Whether any model is believed to be loaded: worth asking about."""
         return bool(self._believed)
+
+    def context_length(self, model: str) -> int | None:
+        """Return the tokens that a model was last seen running with."""
+        return self._contexts.get(model_name(model))
 
     def used(self, model: str) -> None:
         """Take note of a sign that a model is loaded."""
@@ -70,6 +76,8 @@ class Loads:
         running = await self._client.running()
         believed = {}
         for name, row in running.items():
+            if row.context_length:
+                self._contexts[model_name(name)] = row.context_length
             left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
             if left > 0:
                 believed[model_name(name)] = requested_at + min(left, BELIEF_SECONDS)
@@ -84,6 +92,7 @@ class Loads:
     def forget(self) -> None:
         """Believe nothing any more: another Ollama answers now."""
         self._believed.clear()
+        self._contexts.clear()
         self.failure = ""
 
     async def close(self) -> None:
@@ -104,6 +113,8 @@ class Loads:
             raise OllamaTimeout(f"The model {model} was not loaded within {longest}. Try again later.") from exc
         self.used(model)
         self.failure = ""
+        with suppress(BackendError):
+            await self.look()  # for its context length
         log.info("Loaded %s in %.1f s", model, time.monotonic() - began)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:

@@ -48,6 +48,7 @@ class Readiness:
         self._presence = Presence(settings, client, engine)
         self._catalogue = Catalogue(settings, client, self._judge)
         self._loads = Loads(client, settings.load_timeout, self._judge)
+        self.context_length = self._loads.context_length
 
     @property
     def status(self) -> Status:

@@ -5,6 +5,7 @@ import { conversationInAddress, showInAddress, takeKeyFromAddress, watchAddress 
 import { followRunning, keepParts, reconcile, startAnswers } from './chat/answers.js';
 import { currentConversation, markRead, openConversation, purge } from './chat/conversations.js';
 import { changeSettings } from './chat/choices.js';
+import { writeDrafts } from './chat/drafts.js';
 import { loadKey, signIn } from './chat/keys.js';
 import { bringInEarlier } from './chat/earlier_version.js';
 import { listenToTabs, readAgain } from './chat/tabs.js';
@@ -25,23 +26,37 @@ import {
 import { drawPage, mountPage, whenPlaced } from './view/page.js';
 import { question } from './view/dialog.js';
 import { focusBox } from './view/focus.js';
+import { stopReading } from './view/aloud.js';
 import { applyTheme, watchTheme } from './view/theme.js';
 import { announceEnd } from './view/voice.js';
 import { isTouch } from './view/dom.js';
-import { t, useWords } from './words.js';
+import { direction, locale, t, useWords } from './words.js';
 
 const SIGN_IN_AGAIN = 1000;
 
 /** Use the language that was chosen, or the browser's. */
 async function useLanguage() {
-  const { language, locale, direction } = choose(navigator.languages, state.settings.language);
-  useWords(await loadTable(language), locale);
-  Object.assign(document.documentElement, { lang: locale, dir: direction });
+  const chosen = choose(navigator.languages, state.settings.language);
+  useWords(await loadTable(chosen.language), chosen.locale, chosen.direction);
 }
 
-function chooseLanguage(tag) {
+/** Gradio names the language that it found itself. */
+function markLanguage() {
+  Object.assign(document.documentElement, { lang: locale(), dir: direction() });
+}
+
+async function chooseLanguage(tag) {
   changeSettings({ language: tag });
-  useLanguage().then(drawPage);
+  await useLanguage();
+  markLanguage();
+  drawPage();
+}
+
+/** The conversation that the address names, or that this tab or this browser has shown last, or a new one. */
+function firstConversation() {
+  const id = conversationInAddress() || tabArea().getItem('chat.current') || localArea().getItem('chat.last');
+  const known = state.conversations.get(id);
+  return known && !known.deletedAt ? id : newId();
 }
 
 async function loadBrowser() {
@@ -52,11 +67,7 @@ async function loadBrowser() {
   const languageReady = useLanguage().catch((error) => console.warn(error.message));
   setConversations(await loadConversations());
   takeKeyFromAddress();
-  const last = conversationInAddress() || tabArea().getItem('chat.current') || localArea().getItem('chat.last');
-  const isKept = state.conversations.has(last) && !state.conversations.get(last).deletedAt;
-  await openConversation(
-    isKept || (last && !state.conversations.has(last) && tabArea().getItem('chat.current') === last) ? last : newId(),
-  );
+  await openConversation(firstConversation());
   await languageReady;
 }
 
@@ -73,6 +84,11 @@ function ended(message) {
   measure(window);
 }
 
+function keepAll() {
+  keepParts();
+  writeDrafts();
+}
+
 function listen() {
   listenToTabs({
     changed: reconcile,
@@ -85,10 +101,13 @@ function listen() {
   watchAddress(begin);
   watchServer(window);
   watchTheme();
-  window.addEventListener('pagehide', keepParts);
+  window.addEventListener('pagehide', () => {
+    keepAll();
+    stopReading();
+  });
   window.addEventListener('pageshow', (event) => event.persisted && readAgain());
   document.addEventListener('visibilitychange', () => {
-    if (document.hidden) keepParts();
+    if (document.hidden) keepAll();
     else if (currentConversation()) markRead(state.current);
   });
   subscribe((topics) => {
@@ -99,10 +118,12 @@ function listen() {
 
 async function start() {
   const [place] = await Promise.all([whenPlaced(), loadBrowser()]);
+  markLanguage();
   applyTheme();
   mountPage(place, { languages: [...LANGUAGES], chooseLanguage });
   startAnswers({ ended });
   listen();
+  showInAddress();
   begin();
   await followRunning();
   await purge();

@@ -5,8 +5,7 @@
  * @typedef {import('./tree.js').Conversation} Conversation
  * @typedef {import('./tree.js').Message} Message
  * @typedef {import('./live.js').Live} Live
- * @typedef {'site' | 'connection' | 'settings' | 'list' | 'conversation' | 'live' | 'html' | 'notice' | 'storage' | 'ui'
- *   } Topic
+ * @typedef {'site' | 'connection' | 'settings' | 'list' | 'conversation' | 'live' | 'html' | 'notice' | 'ui'} Topic
  * @typedef {{name: string, size: number, parameter_size: string, thinks: boolean, sees: boolean, levels?: string[],
  *   context?: number, note?: string}} Model
  */
@@ -24,6 +23,8 @@ export const state = {
   /** Conversations by their id, and the messages of those that were opened. */
   conversations: /** @type {Map<string, Conversation>} */ (new Map()),
   messages: /** @type {Map<string, Map<string, Message>>} */ (new Map()),
+  /** Grows with every change of a message. */
+  written: 0,
   current: '',
   /** The answers that are being written, by the id of their message. */
   live: /** @type {Map<string, Live>} */ (new Map()),
@@ -38,17 +39,18 @@ export const state = {
     hits: /** @type {Map<string, {message: string, excerpt: string}> | null} */ (null),
     renaming: '',
     selecting: false,
-    selected: /** @type {Set<string>} */ (new Set()),
+    selected: new Set(),
     /** Edits by the conversation that they belong to. */
     edits: /** @type {Map<string, {message: string, text: string}>} */ (new Map()),
-    attached: /** @type {Map<string, {images: string[], files: object[]}>} */ (new Map()),
+    attached: new Map(),
     following: true,
-    stopping: /** @type {Set<string>} */ (new Set()),
+    /** The message that is read aloud. */
+    reading: '',
+    stopping: new Set(),
   },
 };
 
-const listeners = new Set();
-const topics = new Set();
+const [listeners, topics] = [new Set(), new Set()];
 
 /** Call a function with the set of topics after they have changed. @param {(topics: Set<Topic>) => void} listener */
 export function subscribe(listener) {
@@ -78,9 +80,8 @@ export function setSite(site) {
 }
 
 export function setReached(reached) {
-  if (state.reached === reached) return;
+  if (state.reached !== reached) changed('connection');
   state.reached = reached;
-  changed('connection');
 }
 
 export function setKey(key) {
@@ -88,9 +89,9 @@ export function setKey(key) {
   changed('site');
 }
 
-export function offerKey(key) {
+export const offerKey = (key) => {
   state.offeredKey = key;
-}
+};
 
 export function setKeyFault(text) {
   state.keyFault = text;
@@ -112,7 +113,7 @@ export function notice(text, action = '', act = undefined) {
 
 export function setStorage(storage) {
   state.storage = { ...state.storage, ...storage };
-  changed('storage');
+  changed('list');
 }
 
 // Conversations
@@ -123,15 +124,14 @@ export function setConversations(conversations) {
   changed('list', 'conversation');
 }
 
-/** Change a conversation, or add it. @param {string} id @param {Partial<Conversation>} change @returns {Conversation} */
+/** Change a conversation, or add it. @param {string} id @param {Partial<Conversation>} change */
 export function patchConversation(id, change) {
-  const conversation = { ...state.conversations.get(id), ...change, id };
-  state.conversations.set(id, /** @type {Conversation} */ (conversation));
+  state.conversations.set(id, { ...state.conversations.get(id), ...change, id });
   changed('list', ...(id === state.current ? ['conversation'] : []));
-  return /** @type {Conversation} */ (conversation);
 }
 
 export function dropConversation(id) {
+  state.written++;
   for (const message of state.messages.get(id)?.values() ?? []) {
     state.live.delete(message.id);
     state.html.delete(message.id);
@@ -150,14 +150,14 @@ export function setCurrent(id) {
 
 /** @param {string} conversation @param {Message[]} messages */
 export function setMessages(conversation, messages) {
+  state.written++;
   state.messages.set(conversation, new Map(messages.map((each) => [each.id, each])));
   if (conversation === state.current) changed('conversation');
 }
 
 /** Keep the messages of these conversations only. @param {Set<string>} conversations */
 export function releaseMessages(conversations) {
-  for (const [id, messages] of state.messages) {
-    if (conversations.has(id)) continue;
+  for (const [id, messages] of [...state.messages].filter(([id]) => !conversations.has(id))) {
     state.messages.delete(id);
     for (const message of messages.keys()) state.html.delete(message);
   }
@@ -165,6 +165,7 @@ export function releaseMessages(conversations) {
 
 /** @param {Message} message */
 export function putMessage(message) {
+  state.written++;
   const messages = state.messages.get(message.conversation);
   if (messages) messages.set(message.id, message);
   else state.messages.set(message.conversation, new Map([[message.id, message]]));
@@ -173,6 +174,7 @@ export function putMessage(message) {
 
 /** @param {string} conversation @param {string[]} ids */
 export function dropMessages(conversation, ids) {
+  state.written++;
   for (const id of ids) state.messages.get(conversation)?.delete(id);
   if (conversation === state.current) changed('conversation');
 }
@@ -187,9 +189,9 @@ export function putHtml(id, html) {
 
 /** @param {Live} live */
 export function putLive(live) {
-  const known = state.live.get(live.id);
+  if (!state.live.has(live.id)) changed('list', 'conversation');
   state.live.set(live.id, live);
-  changed('live', ...(known ? [] : ['list', 'conversation']));
+  changed('live');
 }
 
 export function dropLive(id) {
@@ -211,9 +213,14 @@ export function setUi(change) {
 }
 
 export function setFollowing(following) {
-  if (state.ui.following === following) return;
+  if (state.ui.following !== following) changed('live');
   state.ui.following = following;
-  changed('live');
+}
+
+/** @param {string} id of the message that is read aloud, or nothing */
+export function setReading(id) {
+  state.ui.reading = id;
+  changed('conversation');
 }
 
 /** Edit a message of a conversation; null ends it. @param {string} conversation */
@@ -229,7 +236,7 @@ export function noteEdit(conversation, text) {
   if (edit) edit.text = text;
 }
 
-/** @param {string} conversation @param {{images: string[], files: object[]}} attached */
+/** @param {string} conversation @param {{images: string[], files: object[], kept: object[]}} attached */
 export function setAttached(conversation, attached) {
   state.ui.attached.set(conversation, attached);
   changed('ui');

@@ -40,9 +40,11 @@
  * @property {'running' | 'done' | 'stopped' | 'interrupted' | 'failed'} [end]
  * @property {string} [error] in words
  * @property {string} [code] of the error
+ * @property {number} [context] tokens that the model could read
+ * @property {boolean} [cut] the beginning of the conversation did not fit
  * @property {boolean} [seen] of a running answer: the server has begun it
  *
- * @typedef {{name: string, kind: string, text: string, pages?: number, tokens?: number, note?: string}} Attachment
+ * @typedef {import('./files/plan.js').StoredFile} Attachment
  */
 
 /**

@@ -4,16 +4,17 @@ import { en } from './languages/en.js';
 import { translate } from './languages/tables.js';
 import { localised } from './languages/values.js';
 
-const used = { table: en, locale: 'en' };
+const used = { table: en, locale: 'en', direction: 'ltr' };
 
-/** @param {import('./languages/tables.js').Table} table @param {string} locale */
-export function useWords(table, locale) {
-  used.table = { ...en, ...table };
-  used.locale = locale;
+/** @param {import('./languages/tables.js').Table} table @param {string} locale @param {'ltr' | 'rtl'} direction */
+export function useWords(table, locale, direction) {
+  Object.assign(used, { table: { ...en, ...table }, locale, direction });
 }
 
 /** How numbers and dates are written, such as `de-AT`. */
 export const locale = () => used.locale;
+
+export const direction = () => used.direction;
 
 /**
  * A text of the page.

@@ -6,6 +6,7 @@ import { newId } from '../ids.js';
 import { notice, setAttached, setEdit, setFollowing, state } from '../state.js';
 import { t } from '../words.js';
 import { begin, stopAnswer } from './answers.js';
+import { attachedTo, filesToSend, isNothing, NOTHING } from './attachments.js';
 import { choicesOf, modelOf, requestOf } from './choices.js';
 import { changeConversation, currentConversation } from './conversations.js';
 import { draftOf, keepDraft } from './drafts.js';
@@ -13,10 +14,19 @@ import { cannotSee } from './pictures.js';
 
 /** @typedef {import('../tree.js').Message} Message */
 
+/** The branch that was asked for last, and what it depends on. @type {{of: any[], path: Message[]}} */
+const known = { of: [], path: [] };
+
 /** The branch that is shown. */
-export function shownPath(id = state.current) {
-  const messages = state.messages.get(id);
-  return messages ? branch(messages, state.conversations.get(id)?.head) : [];
+export function shownPath() {
+  const { current, written } = state;
+  const messages = state.messages.get(current);
+  const of = [current, messages, written, state.conversations.get(current)?.head];
+  if (of.some((each, place) => each !== known.of[place])) {
+    known.of = of;
+    known.path = messages ? branch(messages, of[3]) : [];
+  }
+  return known.path;
 }
 
 /** The answer that is being written at the end of the branch that is shown. */
@@ -25,24 +35,23 @@ export const runningHere = () => {
   return last?.end === 'running' ? last : undefined;
 };
 
-export const attachedHere = () => state.ui.attached.get(state.current) ?? { images: [], files: [] };
-
 /**
  * Send a message. Returns whether it was sent.
  *
  * @param {string} text
  */
 export function send(text) {
-  const attached = attachedHere();
-  const isEmpty = !text.trim() && !attached.images.length && !attached.files.length;
-  if (runningHere() || isEmpty) return false;
+  const attached = attachedTo();
+  if (runningHere() || (!text.trim() && isNothing(attached))) return false;
   const refusal = whyNot(attached);
   notice(refusal);
   if (refusal) return false;
   const typed = text.trim() ? text : t(attached.images.length ? 'box.describePicture' : 'box.describeFile');
-  setAttached(state.current, { images: [], files: [] });
+  const path = shownPath();
+  const sent = { images: attached.images, files: filesToSend(path) };
+  setAttached(state.current, NOTHING);
   keepDraft('');
-  ask(shownPath().at(-1)?.id ?? null, { text: typed, ...filled(attached) });
+  ask(path.at(-1)?.id ?? null, { text: typed, ...filled(sent) });
   return true;
 }
 
@@ -107,12 +116,12 @@ export async function takeBack() {
   const draft = draftOf();
   if (!draft.trim()) {
     keepDraft(question.text);
-    setAttached(id, { images: question.images ?? [], files: question.files ?? [] });
+    setAttached(id, { ...NOTHING, images: question.images ?? [], kept: question.files ?? [] });
   }
   await changeConversation(id, { head: question.parent ?? null });
   notice(t('message.takenBack'), t('action.undo'), async () => {
-    await changeConversation(id, { head });
     if (!draft.trim() && draftOf(id) === question.text) keepDraft('', id);
+    await changeConversation(id, { head });
   });
 }
 

@@ -1,5 +1,7 @@
 // Follows the answers of this browser's conversations, and keeps what comes of them.
 
+import { wasCut } from '../context_use.js';
+import { estimateTokens } from '../files/budget.js';
 import { messagesFor } from '../history.js';
 import { ENDS, ending, newLive, updated } from '../live.js';
 import { call } from '../server/api.js';
@@ -26,7 +28,8 @@ import {
   storePart,
 } from '../storage/records.js';
 import { branch } from '../tree.js';
-import { wrapFiles } from './attachments.js';
+import { wrapperFor } from './attachments.js';
+import { learnFrom, learntOf } from './learning.js';
 import { changeConversation, markRead, whenPurging } from './conversations.js';
 import { draftOf, keepDraft } from './drafts.js';
 import { withPictures } from './pictures.js';
@@ -78,7 +81,8 @@ async function turnOf(id) {
   const messages = await messagesOf(live.conversation);
   const message = messages.get(id);
   if (!message || message.seen || live.content.text || live.thinking.text) return { id };
-  const sent = messagesFor(branch(messages, message.parent), wrapFiles);
+  const path = branch(messages, message.parent);
+  const sent = messagesFor(path, wrapperFor(path, message.ask?.model));
   return { id, start: true, ...message.ask, messages: await withPictures(sent, message.ask?.model) };
 }
 
@@ -128,7 +132,7 @@ async function finish(live, update) {
     return;
   }
   const { ask: _, seen: __, ...kept } = message;
-  const ended = { ...kept, ...ending(live, update) };
+  const ended = checked({ ...kept, ...ending(live, update) });
   const changes = [partChange(live.id)];
   if (live.content.blocks.length || live.thinking.blocks.length) {
     const html = { thinking: live.thinking.blocks, content: live.content.blocks, renderer: state.site.renderer };
@@ -144,6 +148,17 @@ async function finish(live, update) {
   await changeConversation(id, first, [ended.id]);
   if (id === state.current && !document.hidden) markRead(id);
   whenEnded(ended);
+}
+
+/** An answer with what its counts say of the prompt. @param {Message} answer @returns {Message} */
+function checked(answer) {
+  const path = branch(state.messages.get(answer.conversation) ?? new Map(), answer.parent);
+  const wrap = wrapperFor(path, answer.model);
+  const prompt = path.map(wrap).join('\n');
+  const estimated = estimateTokens(prompt, learntOf(answer.model).ratio);
+  const cut = wasCut({ estimated, read: answer.stats?.prompt_tokens, context: answer.context });
+  learnFrom({ ...answer, cut }, prompt, path.length === 1);
+  return cut ? { ...answer, cut } : answer;
 }
 
 /** The key is not valid and nothing was begun: the message goes back into the box. */

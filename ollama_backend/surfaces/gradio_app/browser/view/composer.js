@@ -1,13 +1,14 @@
 // The box where messages are written. Needs a browser.
 
-import { attachedHere, runningHere, send, stop } from '../chat/acts.js';
+import { runningHere, send, stop } from '../chat/acts.js';
+import { attachedTo, isNothing } from '../chat/attachments.js';
 import { draftOf, keepDraft } from '../chat/drafts.js';
 import { modelOf } from '../chat/choices.js';
-import { setAttached, state } from '../state.js';
+import { state } from '../state.js';
 import { t } from '../words.js';
 import { el, iconButton, isTouch, redraw } from './dom.js';
-import { isComposing } from './focus.js';
-import { thumbnail } from './media.js';
+import { focusBox, isComposing } from './focus.js';
+import { drawAttached } from './attached.js';
 
 const LONG = 20_000; // characters that are not measured any more
 
@@ -69,11 +70,13 @@ function put(text) {
   drawSend();
 }
 
-/** As high as its text, where the browser does not do that by itself. */
+/** As high as its text. A long one is not measured: that takes seconds. */
 function grow(field) {
+  const isLong = field.value.length > LONG;
+  field.classList.toggle('long', isLong);
   if (CSS.supports('field-sizing', 'content')) return;
   field.style.height = 'auto';
-  field.style.height = field.value.length > LONG ? '100vh' : `${field.scrollHeight}px`;
+  if (!isLong) field.style.height = `${field.scrollHeight}px`;
 }
 
 /** Draw the box for the conversation that is shown. */
@@ -99,24 +102,18 @@ function drawAttach() {
   ]);
 }
 
-function drawAttached() {
-  const { images } = attachedHere();
-  redraw(document.getElementById('attached'), [images], () =>
-    images.map((id) =>
-      thumbnail(id, () =>
-        setAttached(state.current, { ...attachedHere(), images: attachedHere().images.filter((each) => each !== id) }),
-      ),
-    ),
-  );
+function stopHere() {
+  stop();
+  focusBox();
 }
 
-function drawSend() {
+export function drawSend() {
+  if (!document.getElementById('send-place')) return;
   const isBusy = !!runningHere();
-  const { images, files } = attachedHere();
-  const isEmpty = !document.getElementById('box-text').value.trim() && !images.length && !files.length;
+  const isEmpty = !document.getElementById('box-text').value.trim() && isNothing(attachedTo());
   redraw(document.getElementById('send-place'), [isBusy, isEmpty], () => [
     isBusy
-      ? iconButton('stop', t('box.stop'), () => stop(), { id: 'stop', class: 'main-button icon' })
+      ? iconButton('stop', t('box.stop'), stopHere, { id: 'stop', class: 'main-button icon' })
       : iconButton('up', t('box.send'), submit, { id: 'send', class: 'main-button icon', disabled: isEmpty }),
   ]);
 }

@@ -1,5 +1,7 @@
 // Elements from names, properties and children. Text goes in as text. Needs a browser.
 
+import { locale } from '../words.js';
+
 const ICONS = {
   again: 'M5 12a7 7 0 1 1 2 5M5 19v-4h4',
   attach: 'M8 12l6-6a3 3 0 0 1 4 4l-8 8a5 5 0 0 1-7-7l7-7',
@@ -78,7 +80,7 @@ const shownBy = new WeakMap();
  * @param {() => any[]} make
  */
 export function redraw(host, shows, make) {
-  const now = JSON.stringify([shows, document.documentElement.lang]);
+  const now = JSON.stringify([shows, locale()]);
   if (shownBy.get(host) === now) return;
   shownBy.set(host, now);
   const focused = host.contains(document.activeElement) ? document.activeElement.id : '';

@@ -13,7 +13,7 @@ export function figuresOf({ stats = {}, model, context, role }) {
   return [
     tokens && t('figures.tokens', { count: tokens }),
     tokens && seconds && t('figures.speed', { speed: tokens / seconds }),
-    first !== undefined && t('figures.first', { seconds: first }),
+    first !== undefined && t('figures.first', { seconds: Math.max(0.1, first) }),
     prompt && t('figures.prompt', { count: prompt }),
     context && used && t('figures.context', { used, total: context }),
     model && shortName(model),

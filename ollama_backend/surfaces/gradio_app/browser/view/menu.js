@@ -1,5 +1,6 @@
 // A menu under a button, with the keys that people expect of one. Needs a browser.
 
+import { direction } from '../words.js';
 import { el, icon } from './dom.js';
 
 let open = null;
@@ -54,7 +55,7 @@ export function toggleMenu(opener, items) {
 
 function place(menu, at) {
   const { width, height } = menu.getBoundingClientRect();
-  const isRight = document.documentElement.dir === 'rtl' ? at.left : at.right - width;
+  const isRight = direction() === 'rtl' ? at.left : at.right - width;
   menu.style.left = `${Math.max(8, Math.min(innerWidth - width - 8, isRight))}px`;
   menu.style.top = `${at.bottom + height + 8 > innerHeight ? Math.max(8, at.top - height - 4) : at.bottom + 4}px`;
 }

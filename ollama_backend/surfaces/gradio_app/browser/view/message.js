@@ -1,18 +1,21 @@
 // One message of the conversation that is shown. Needs a browser.
 
 import { edit, goOn, retry, switchAlternative, takeBack } from '../chat/acts.js';
+import { filesBefore } from '../chat/attachments.js';
 import { state } from '../state.js';
 import { locale, t } from '../words.js';
+import { canRead, toggleReading } from './aloud.js';
 import { button, el, icon, iconButton, redraw } from './dom.js';
 import { editForm } from './edit_form.js';
 import { figuresOf, outcomeOf } from './figures.js';
+import { linkCitations } from './citations.js';
 import { copyAndSay } from './html.js';
 import { linkParts } from './links.js';
 import { LiveTextView } from './live_text.js';
 import { fileChips, thumbnail } from './media.js';
 
 /** @typedef {import('../tree.js').Message} Message @typedef {import('../live.js').Live} Live */
-/** @typedef {{isLast: boolean, isBusy: boolean, place: number, count: number}} Context where a message stands */
+/** @typedef {{isLast: boolean, isBusy: boolean, isRead: boolean, place: number, count: number}} Context where it stands */
 
 export class MessageView {
   #heading = el('h2', { class: 'sr' });
@@ -43,10 +46,10 @@ export class MessageView {
   /** @param {Message} message @param {Context} context */
   update(message, context) {
     const editing = message.role === 'user' && state.ui.edits.get(message.conversation)?.message === message.id;
-    const { isLast, isBusy, place, count } = context;
-    const shows = [message, editing, isLast, isBusy, place, count, locale()];
+    const { isLast, isBusy, isRead, place, count } = context;
+    const shows = [message, editing, locale(), isLast, isBusy, isRead, place, count];
     if (shows.every((each, number) => each === this.#shown[number])) return;
-    const isSame = message === this.message && editing === this.#shown[1] && locale() === this.#shown[6];
+    const isSame = message === this.message && editing === this.#shown[1] && locale() === this.#shown[2];
     this.#shown = shows;
     this.message = message;
     this.#heading.textContent = message.role === 'user' ? t('message.you') : message.model || t('message.assistant');
@@ -87,10 +90,10 @@ export class MessageView {
     this.element.setAttribute('aria-busy', 'false');
     this.#showThinking(!!thinking);
     if (text) this.#closeThinking();
-    if (thinking)
-      this.#summary(thought === undefined ? t('message.thought') : t('message.thoughtFor', { seconds: thought }));
+    if (thinking) this.#summary(thought >= 0.1 ? t('message.thoughtFor', { seconds: thought }) : t('message.thought'));
     if (html) {
       this.#text.finish(html.content);
+      linkCitations(this.#text.host, filesBefore(this.message));
       this.#fold(() => this.#thought.finish(html.thinking));
     } else {
       this.#text.showPlain(text);
@@ -208,7 +211,7 @@ export class MessageView {
   }
 
   /** @param {Context} context */
-  #buttons({ isLast, isBusy }) {
+  #buttons({ isLast, isBusy, isRead }) {
     const { message } = this;
     const copy = button(
       t('action.copy'),
@@ -221,8 +224,14 @@ export class MessageView {
     const free = isLast && !isBusy;
     return [
       message.text && copy,
+      message.text && canRead() && this.#readButton(isRead),
       free && button(t('message.retry'), retry, { 'data-act': 'retry' }, 'again'),
       free && button(t('message.undo'), takeBack, { 'data-act': 'take-back' }, 'undo'),
     ];
+  }
+
+  #readButton(isRead) {
+    const words = t(isRead ? 'message.stopReading' : 'message.readAloud');
+    return button(words, () => toggleReading(this.message), { 'data-act': 'read' }, isRead ? 'stop' : 'speak');
   }
 }

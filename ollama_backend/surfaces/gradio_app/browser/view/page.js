@@ -7,13 +7,13 @@ import { state, subscribe } from '../state.js';
 import { tabArea } from '../storage/records.js';
 import { t } from '../words.js';
 import { listenToCopying } from './clipboard.js';
-import { composer, drawComposer } from './composer.js';
+import { composer, drawComposer, drawSend } from './composer.js';
 import { el, isNarrow } from './dom.js';
 import { drawHeader, headerPlace } from './header.js';
 import { listenToHtml } from './html.js';
 import { listenToKeys } from './keyboard.js';
 import { toggleMenu } from './menu.js';
-import { keepPlace, watchScrolling } from './scrolling.js';
+import { watchScrolling } from './scrolling.js';
 import { markHits } from './search.js';
 import { openSettings } from './settings.js';
 import { drawSide, openSide, sidePlace } from './side.js';
@@ -106,16 +106,13 @@ function openMore(opener) {
 
 /** Show a conversation, at a message if one is named. */
 async function show(id, message) {
-  if (id !== state.current) {
-    keepPlace();
-    await openConversation(id);
-  }
+  if (id !== state.current) await openConversation(id);
   if (message) await showMessage(message);
   markHits();
 }
 
 export function drawPage() {
-  drawTopics(new Set(['site', 'conversation', 'list', 'ui', 'notice', 'storage']));
+  drawTopics(new Set(['site', 'conversation', 'list', 'ui', 'notice']));
 }
 
 /** @param {Set<import('../state.js').Topic>} topics */
@@ -126,8 +123,9 @@ function drawTopics(topics) {
   if (has('html')) drawHtml();
   if (has('live')) drawLive();
   if (has('site', 'conversation', 'settings')) drawWelcome();
-  if (has('list', 'ui', 'storage', 'site')) drawSide();
-  if (has('conversation', 'ui', 'site', 'live', 'settings')) drawComposer();
+  if (has('list', 'ui', 'site')) drawSide();
+  if (has('conversation', 'ui', 'site', 'settings')) drawComposer();
+  else if (has('live')) drawSend();
   if (has('site', 'connection', 'conversation', 'live', 'notice')) drawStatus();
   if (has('conversation', 'site', 'list')) drawTitle();
   if (has('html', 'conversation')) markHits();

@@ -56,10 +56,18 @@ export function keepPlace(id = state.current) {
   setItem(tabArea(), PLACES, JSON.stringify(all));
 }
 
-const firstSeen = (host) => {
+/** The first message that is seen, at least in part. */
+function firstSeen(host) {
   const { top } = host.getBoundingClientRect();
-  return [...host.querySelectorAll('#messages > li')].find((item) => item.getBoundingClientRect().bottom > top + 1);
-};
+  const items = document.getElementById('messages').children;
+  let [low, high] = [0, items.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (items[middle].getBoundingClientRect().bottom > top + 1) high = middle;
+    else low = middle + 1;
+  }
+  return items[low];
+}
 
 /** @param {{message: string, offset: number}} place */
 export function restorePlace({ message, offset }) {

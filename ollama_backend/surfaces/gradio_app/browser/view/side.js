@@ -40,7 +40,8 @@ export function sidePlace(functions) {
 export function openSide(open) {
   setUi({ sideOpen: open });
   if (!isNarrow()) tabArea().setItem('chat.side', open ? 'open' : 'closed');
-  if (open && isNarrow()) document.getElementById('close-side')?.focus();
+  // After the list was drawn.
+  if (open && isNarrow()) queueMicrotask(() => document.getElementById('close-side')?.focus());
 }
 
 /** On a phone the list covers the conversation: it goes when one was chosen. */

@@ -1,6 +1,7 @@
 // What goes on, under the conversation: the state of the answer and of the server, progress, notices. Needs a browser.
 
-import { runningHere } from '../chat/acts.js';
+import { runningHere, shownPath } from '../chat/acts.js';
+import { shareUsed } from '../context_use.js';
 import { speedOf } from '../live.js';
 import { notice, state } from '../state.js';
 import { formatDuration } from '../languages/durations.js';
@@ -8,6 +9,8 @@ import { locale, t } from '../words.js';
 import { button, el, iconButton, redraw } from './dom.js';
 import { toEnd } from './scrolling.js';
 import { announce } from './voice.js';
+
+const NEARLY_FULL = 0.75;
 
 export const statusPlaces = () =>
   el(
@@ -36,7 +39,16 @@ function words(live) {
   if (live) return state.ui.stopping.has(live.id) ? t('state.stopping') : stateWords(live);
   const { access, status, reason } = state.site;
   if (access === '') return t('state.connecting');
-  return access === 'denied' || (status === 'ok' && !reason) ? '' : (reason ?? '');
+  if (access === 'denied') return '';
+  return status === 'ok' && !reason ? contextWords() : (reason ?? '');
+}
+
+/** How full the context is, where that begins to matter. */
+function contextWords() {
+  const last = shownPath().at(-1);
+  if (!last || shareUsed(last) < NEARLY_FULL) return '';
+  const { prompt_tokens: prompt, tokens = 0 } = last.stats;
+  return t('figures.context', { used: prompt + tokens, total: last.context });
 }
 
 /** How long it has been at this, and how fast it is. */

@@ -3,11 +3,11 @@
 
 import { runningHere, shownPath } from '../chat/acts.js';
 import { wantHtml } from '../server/rendering.js';
-import { state } from '../state.js';
+import { setFollowing, state } from '../state.js';
 import { alternatives, byParent } from '../tree.js';
 import { keyed } from './dom.js';
 import { MessageView } from './message.js';
-import { holdPlace, placeOf, restorePlace, toEnd } from './scrolling.js';
+import { holdPlace, keepPlace, placeOf, restorePlace, toEnd } from './scrolling.js';
 
 const SLICE = 12; // milliseconds of drawing before the browser may do something else
 const MOST = 20;
@@ -28,6 +28,8 @@ export function drawTalk() {
   const path = shownPath();
   const isOther = drawn.conversation !== state.current;
   if (isOther) {
+    if (drawn.conversation) keepPlace(drawn.conversation);
+    setFollowing(!placeOf(state.current));
     Object.assign(drawn, { conversation: state.current, from: path.length, filling: drawn.filling + 1 });
     host.replaceChildren();
     views.clear();
@@ -61,7 +63,13 @@ function drawShown(host) {
       const message = byId.get(id);
       const others = alternatives(children, message);
       const place = others.indexOf(message) + 1;
-      views.get(id).update(message, { isLast: message === shown.at(-1), isBusy, place, count: others.length });
+      views.get(id).update(message, {
+        isLast: message === shown.at(-1),
+        isBusy,
+        isRead: state.ui.reading === id,
+        place,
+        count: others.length,
+      });
     },
   );
   for (const id of views.keys()) if (!byId.has(id)) views.delete(id);

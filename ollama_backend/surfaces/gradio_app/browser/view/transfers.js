@@ -5,7 +5,7 @@ import { exportHtml, exportJson, exportMarkdown, fileName, importConversations }
 import { modelOf } from '../chat/choices.js';
 import { addressOf } from '../server/api.js';
 import { notice, state } from '../state.js';
-import { t } from '../words.js';
+import { direction, locale, t } from '../words.js';
 import { openDialog } from './dialog.js';
 import { button, el } from './dom.js';
 import { outcomeOf } from './figures.js';
@@ -34,13 +34,12 @@ export function openExport() {
         close();
         download(await fileName(name, extension), type, await make());
       });
-    const { lang, dir } = document.documentElement;
     const share = async () =>
       exportHtml(here.id, {
         css: await highlightCss(),
         outcomeOf,
-        language: lang,
-        direction: dir === 'rtl' ? 'rtl' : 'ltr',
+        language: locale(),
+        direction: direction(),
       });
     const one = here?.title
       ? [

@@ -74,6 +74,7 @@ async def test_a_cut_connection_is_mended(how: str, context: BrowserContext, spa
     assert source.asked(ollama) == 1
 
 
+@pytest.mark.alone
 async def test_a_lost_connection_is_reported_within_three_seconds(
     context: BrowserContext, space: Space, ollama: FakeOllama
 ) -> None:
@@ -134,6 +135,7 @@ async def _says_interrupted(chat: Chat) -> bool:
     return "interrupted" in await chat.page.inner_text("#messages")
 
 
+@pytest.mark.alone
 async def test_a_restart_of_the_server_keeps_everything(
     context: BrowserContext, own_space: Space, ollama: FakeOllama
 ) -> None:

@@ -32,7 +32,7 @@ def numbered(update: Update, number: int) -> str:
 
 
 class AnswerUpdates:
-    """The updates of an answer. One that is `whole` holds everything so far: the first, and one after the answer was rewritten."""
+    """The updates of an answer. They hold what is new; the first, and one after a rewriting, is `whole`."""
 
     def __init__(self, name: str, rendered: RenderedAnswer) -> None:
         self._name = name

@@ -161,15 +161,17 @@ class Answer:
             if not text:
                 return
             self._leading.remove(kind)
-        now = time.monotonic()
-        self.times.first = self.times.first or now
-        if kind == "content" and self.state is AnswerState.THINKING:
-            self.times.thought = now
-        self.size += len(text.encode())
+        if self.times.first is None:
+            self.times.first = time.monotonic()
+        state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
+        if state is not self.state:
+            if kind == "content" and self.state is AnswerState.THINKING:
+                self.times.thought = time.monotonic()
+            self.state = state
+        self.size += len(text) if text.isascii() else len(text.encode())
         if self.size > MAX_BYTES:
             raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
-        self.state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
         self.changes.notify()
 
     def came(self) -> None:

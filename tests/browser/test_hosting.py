@@ -1,7 +1,9 @@
 """The page where it is hosted: under a path, under its policy, on paper, and on a phone's home screen."""
 
+import re
+
 import pytest
-from playwright.async_api import Browser, BrowserContext
+from playwright.async_api import Browser, BrowserContext, Request
 
 from tests.support.browser.path_proxy import PathProxy
 from tests.support.browser.source import tell
@@ -29,6 +31,23 @@ async def test_under_a_path_that_the_server_does_not_know(
         await until(lambda: chat.shows(source.content[-1]))
         assert proxy.missed == [] and chat.errors == [] and chat.failed == []
         await chat.page.goto("about:blank")
+
+
+async def test_requests_name_their_page(context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
+    """All of a page's own requests to Gradio carry one `X-Chat-Session`, by which a proxy can keep them together."""
+    source = tell(ollama, "named", 20, seconds=0.3)
+    names = []
+    for _ in range(2):
+        page = await context.new_page()
+        requests: list[Request] = []
+        page.on("request", requests.append)
+        chat = await Chat(page, space).open(f"#key={KEY}")
+        await chat.say("named")
+        await chat.settled()
+        own = [each.headers for each in requests if re.search("/queue/|/run/predict", each.url)]
+        assert len(own) >= 4 and len({headers["x-chat-session"] for headers in own}) == 1
+        names.append(own[0]["x-chat-session"])
+    assert names[0] != names[1] and source.asked(ollama) == 2
 
 
 async def test_inline_scripts_do_not_run(chat: Chat) -> None:

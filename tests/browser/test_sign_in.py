@@ -125,6 +125,26 @@ async def test_a_link_is_as_good_as_its_key(context: BrowserContext, space: Spac
     assert await chat.script("localStorage['chat.key']") == KEY
 
 
+async def test_too_many_wrong_keys_are_told_apart_from_a_wrong_one(context: BrowserContext, ollama: FakeOllama) -> None:
+    """The page says to wait, keeps what was typed, and takes the right key at any time."""
+    space = Space(ollama.url)
+    await space.start()
+    try:
+        chat = await new_chat(context, space, sign_in=False)
+        await chat.page.wait_for_selector("#key")
+        for number in range(12):
+            await chat.page.fill("#key", f"wrong-{number}")
+            async with chat.page.expect_response("**/run/predict"):
+                await chat.page.press("#key", "Enter")
+        await until(lambda: _says(chat, "Wait a minute"))
+        assert await chat.page.input_value("#key") == "wrong-11"
+        await chat.page.fill("#key", KEY)
+        await chat.page.press("#key", "Enter")
+        await until(lambda: _gone(chat, "#key"))
+    finally:
+        space.kill()
+
+
 async def test_without_a_key_a_message_stays_in_the_box(context: BrowserContext, space: Space) -> None:
     """The page says what is missing."""
     chat = await new_chat(context, space, sign_in=False)

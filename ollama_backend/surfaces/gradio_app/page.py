@@ -1,4 +1,17 @@
-"""The chat page: a ChatInterface whose generator follows an answer. The script in the browser does the rest."""
+"""The chat page: a ChatInterface whose generator follows an answer. The script in the browser does the rest.
+
+How a message travels (`.js` files are in `browser/`):
+1. Send: `chat/acts.js` adds the question and an empty answer with an id of its own to the conversation, and
+   `chat/answers.js` stores both in IndexedDB.
+2. `server/follower.js` joins Gradio's queue with a turn (`turn.py`): the id, the messages, what was chosen.
+3. Gradio runs `ChatPage._follow`: it checks the key, and `PageUpdates.follow` starts the answer through admission.
+4. `chat/answers.py` reads Ollama's chunks; the answer goes on whether or not a page follows it.
+5. `rendered_answer.py` renders the new text, once for all pages; `answer_updates.py` makes an update of what this page
+   lacks: text, finished blocks, the tail. Each has a number.
+6. Gradio sends it on the page's event stream; `live.js` adds it to what is there, and `view/live_text.js` draws it.
+7. The last update holds the counts; the message is stored with its HTML, and the answer is not followed any more.
+After a reload, a broken stream or a missed number the page joins again with the id alone; the first update is whole.
+"""
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
@@ -136,6 +149,8 @@ class ChatPage(gr.ChatInterface):
         described |= {"thinks": "thinking" in can, "sees": "vision" in can}
         if described["thinks"] and model.name.rpartition("/")[2].startswith("gpt-oss"):
             described["levels"] = LEVELS
+        if model.note:
+            described["note"] = model.note
         if context := self._hosts.context_length(model.name):
             described["context"] = context
         return described

@@ -1,6 +1,6 @@
 // The key: kept in localStorage, sent in a header, and taken once from a link.
 
-import { hello } from '../server/watch.js';
+import { hello, RATE_LIMITED } from '../server/watch.js';
 import { notice, offerKey, setKey, setKeyFault, setSite, state } from '../state.js';
 import { setItem } from '../storage/areas.js';
 import { localArea } from '../storage/records.js';
@@ -28,12 +28,13 @@ export function keyIn(text) {
 export async function tryKey(typed) {
   const key = keyIn(typed);
   if (!isHeaderText(key)) return t('key.characters');
-  const told = await hello(key);
-  if (told === null) return t('key.unreachable');
-  if (told.access === 'denied') return t('key.wrong');
+  const site = await hello(key);
+  if (site === null) return t('key.unreachable');
+  if (site.code === RATE_LIMITED) return t('key.throttled');
+  if (site.access === 'denied') return t('key.wrong');
   keepKey(key);
   setKeyFault('');
-  setSite(told);
+  setSite(site);
   return '';
 }
 
@@ -44,14 +45,14 @@ export async function tryKey(typed) {
  * @param {(words: string, yes: string, then: () => void) => void} ask
  */
 export async function signIn(ask) {
-  const told = await hello();
-  if (!told) return false;
+  const site = await hello();
+  if (!site?.access) return false;
   const offered = state.offeredKey;
   offerKey('');
-  const isNew = offered && offered !== state.key && told.access !== 'open';
-  const fault = isNew && told.access === 'denied' ? await tryKey(offered) : null;
+  const isNew = offered && offered !== state.key && site.access !== 'open';
+  const fault = isNew && site.access === 'denied' ? await tryKey(offered) : null;
   if (fault === '') return true;
-  setSite(told);
+  setSite(site);
   if (fault) setKeyFault(fault);
   else if (isNew) ask(t('key.other'), t('key.useNew'), async () => notice(await tryKey(offered)));
   return true;

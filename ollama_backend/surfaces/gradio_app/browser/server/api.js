@@ -4,6 +4,9 @@ import { newId } from '../ids.js';
 import { state } from '../state.js';
 
 const CALL_TIMEOUT = 10_000;
+// Gradio's queue lives in one process. Where several serve the page, a proxy sends all requests with this name to one.
+const SESSION_HEADER = 'X-Chat-Session';
+let session = '';
 
 export class ServerError extends Error {
   /** @param {number} status @param {string} words what the server said, empty where it said nothing for people */
@@ -19,10 +22,11 @@ export const addressOf = (path) => new URL(path, document.baseURI);
 
 /** @param {string} path @param {RequestInit & {key?: string}} options */
 export function request(path, { key = state.key, headers, ...options } = {}) {
+  session ||= newId();
   return fetch(addressOf(path), {
     cache: 'no-store',
     ...options,
-    headers: { ...headers, ...(key ? { 'X-API-Key': key } : {}) },
+    headers: { ...headers, [SESSION_HEADER]: session, ...(key ? { 'X-API-Key': key } : {}) },
   });
 }
 

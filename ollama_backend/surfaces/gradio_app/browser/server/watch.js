@@ -2,7 +2,7 @@
 
 import { newId } from '../ids.js';
 import { setReached, setSite, state } from '../state.js';
-import { call, request } from './api.js';
+import { call, request, ServerError } from './api.js';
 import { followAnew, silence } from './follower.js';
 
 const CHECK = 500;
@@ -11,6 +11,7 @@ const STUCK = 4000;
 const PROBE_TIMEOUT = 1200;
 const UNWELL = 2500;
 const WELL = 30_000;
+export const RATE_LIMITED = 'rate_limited';
 const FORGOTTEN = 120_000; // models that were installed meanwhile
 
 let askedAt = 0;
@@ -18,24 +19,30 @@ let helloAt = 0;
 let probing = false;
 let beat = null;
 
-/** What the server says, or null where it cannot be reached. @param {string} [key] another than the one that is kept */
+/**
+ * What the server says, or null where it cannot be reached. It has no `access` where the server has had too many
+ * requests from here to say anything.
+ *
+ * @param {string} [key] another than the one that is kept
+ */
 export async function hello(key) {
   helloAt = askedAt = Date.now();
   try {
-    const told = await call('hello', [], key === undefined ? {} : { key });
+    const site = await call('hello', [], key === undefined ? {} : { key });
     setReached(true);
-    return told;
-  } catch {
-    setReached(false);
-    return null;
+    return site;
+  } catch (error) {
+    const isThrottled = error instanceof ServerError && error.status === 429;
+    setReached(isThrottled);
+    return isThrottled ? { code: RATE_LIMITED } : null;
   }
 }
 
 /** Ask again, and remember what was said. */
 export async function learn() {
-  const told = await hello();
-  if (told) setSite(told);
-  return told;
+  const site = await hello();
+  if (site?.access) setSite(site);
+  return site;
 }
 
 /** Ask for the models, unless that was done just now. */

@@ -1,6 +1,6 @@
 """The HTML of a growing text, and what of it a page is sent."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ollama_backend.surfaces.gradio_app.rendered_answer import RenderedText, SentText, common_prefix, utf16_length
@@ -65,6 +65,7 @@ def test_a_page_has_what_was_rendered(pieces: list[str], sends: list[bool]) -> N
 
 
 @given(st.lists(st.sampled_from(["word", "a", "7", " ", ", ", "  ", "*b*", ".", "`c`", "\n"]), max_size=40))
+@example(["word", "\n", "7", "word"])
 def test_words_put_into_a_paragraph_are_what_rendering_makes_of_them(pieces: list[str]) -> None:
     """What is shown without rendering it again is, but for blanks, what a renderer shows that gets it at once."""
     text, source = RenderedText("c0"), ""

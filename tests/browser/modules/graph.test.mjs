@@ -81,6 +81,27 @@ test('a module does nothing when it is imported', async () => {
   assert.equal(globalThis.document, undefined);
 });
 
+test('modules are short, but for tables, and so are their lines', () => {
+  for (const [path, source] of SOURCES) {
+    const lines = source.split('\n');
+    const isTable = source.startsWith('/* oxlint-disable max-lines -- a table */');
+    assert.ok(isTable ? path.startsWith('languages/') : lines.length <= 251, path);
+    if (path !== 'languages/hi.js') assert.ok(Math.max(...lines.map((line) => line.length)) <= 120, path);
+  }
+});
+
+test('every word of the table is used', () => {
+  const others = [...SOURCES.values()].filter((source) => !source.includes('-- a table'));
+  const text = others.join('\n');
+  const parts = [...text.matchAll(/`(\w[\w.]*\.)\$\{/g)].map(([, start]) => start);
+  const isUsed = (key) => text.includes(`'${key}'`) || parts.some((start) => key.startsWith(start));
+  assert.ok(!isUsed('message.none'));
+  assert.deepEqual(
+    Object.keys(en).filter((key) => !isUsed(key)),
+    [],
+  );
+});
+
 test('every word that is used is in the table', () => {
   const used = [...SOURCES].flatMap(([path, source]) =>
     path.startsWith('languages/') ? [] : [...source.matchAll(/\bt\(\s*'([\w.]+)'/g)].map(([, key]) => key),

@@ -35,9 +35,16 @@ export function newLive(id, conversation, now, part = {}) {
   texts.thinking.text = part.thinking ?? '';
   texts.content.text = part.content ?? '';
   return {
-    id, conversation, state: 'sending', since: now, heardAt: now, position: 0, reason: null, thought: part.thought,
+    id,
+    conversation,
+    state: 'sending',
+    since: now,
+    heardAt: now,
+    position: 0,
+    reason: null,
+    thought: part.thought,
     ...texts,
-  }; // biome-ignore format: one line a thought
+  };
 }
 
 /**
@@ -90,9 +97,16 @@ export function speedOf(live, now) {
 export function ending(live, update) {
   const text = live.content.text;
   const kept = {
-    text, thinking: live.thinking.text, thought: live.thought, model: update.model, stats: update.stats,
-    context: update.context, error: update.error, code: update.code, end: outcome(update),
-  }; // biome-ignore format: one line a thought
+    text,
+    thinking: live.thinking.text,
+    thought: live.thought,
+    model: update.model,
+    stats: update.stats,
+    context: update.context,
+    error: update.error,
+    code: update.code,
+    end: outcome(update),
+  };
   return Object.fromEntries(
     Object.entries(kept).filter(
       ([name, value]) => name === 'text' || (value !== '' && value !== undefined && value !== null),

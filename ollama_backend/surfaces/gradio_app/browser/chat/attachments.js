@@ -92,7 +92,12 @@ export function filesToSend(path) {
   return [...attachedTo().kept, ...planned];
 }
 
-/** The text of each message of a branch with its files. @param {Message[]} path @returns {(message: Message) => string} */
+/**
+ * The text of each message of a branch with its files.
+ *
+ * @param {Message[]} path
+ * @returns {(message: Message) => string}
+ */
 export function wrapperFor(path, model) {
   const contents = contentsOf(path, { context: contextOf(path), ratio: learntOf(model).ratio });
   const byId = new Map(path.map((message, place) => [message.id, contents[place]]));

@@ -1,4 +1,4 @@
-// What was chosen for a conversation: model, thinking, system prompt, options. New ones begin with what was chosen last.
+// What was chosen for a conversation: model, thinking, system prompt, options. New ones begin with the last choice.
 
 import { setSettings, state } from '../state.js';
 import { setLocalJson } from '../storage/records.js';

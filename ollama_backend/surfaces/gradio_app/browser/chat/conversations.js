@@ -2,8 +2,15 @@
 
 import { newId } from '../ids.js';
 import {
-  dropConversation, notice, patchConversation, releaseMessages, setCurrent, setMessages, setUi, state,
-} from '../state.js'; // biome-ignore format: short
+  dropConversation,
+  notice,
+  patchConversation,
+  releaseMessages,
+  setCurrent,
+  setMessages,
+  setUi,
+  state,
+} from '../state.js';
 import { deleteConversation, loadMessages, localArea, storeConversation, tabArea } from '../storage/records.js';
 import { t } from '../words.js';
 import { forgetDraft } from './drafts.js';

@@ -6,7 +6,7 @@ import { loadConversation, loadConversations, loadMessages, readMessages } from 
 /** @type {BroadcastChannel | null} */
 let channel = null;
 
-/** @param {{changed: (id: string) => void, key: () => void, settings: () => void}} functions called for other tabs' news */
+/** @param {{changed: (id: string) => void, key: () => void, settings: () => void}} functions */
 export function listenToTabs(functions) {
   if (typeof BroadcastChannel === 'undefined') return;
   channel = new BroadcastChannel('chat');

@@ -47,7 +47,8 @@ export async function exportMarkdown(ids) {
  * One conversation as a web page. `css` are the styles of code.
  *
  * @param {string} id
- * @param {{css: string, outcomeOf: (message: import('../tree.js').Message) => string, language: string, direction: 'ltr' | 'rtl'}} page
+ * @param {{css: string, outcomeOf: (message: import('../tree.js').Message) => string, language: string,
+ *   direction: 'ltr' | 'rtl'}} page
  */
 export async function exportHtml(id, { css, outcomeOf, language, direction }) {
   const { sharePage } = await import('../formats/share.js');

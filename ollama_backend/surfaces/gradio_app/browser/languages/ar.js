@@ -91,7 +91,6 @@ export const ar = {
   // Messages
   'message.you': 'أنت',
   'message.assistant': 'المساعد',
-  'message.thinking': 'التفكير',
   'message.thinkingFor': 'يفكر منذ {seconds}',
   'message.thought': 'التفكير',
   'message.thoughtFor': 'فكّر لمدة {seconds}',

@@ -88,7 +88,6 @@ export const de = {
   // Messages
   'message.you': 'Sie',
   'message.assistant': 'Assistent',
-  'message.thinking': 'Überlegungen',
   'message.thinkingFor': 'Denkt seit {seconds} nach',
   'message.thought': 'Überlegungen',
   'message.thoughtFor': '{seconds} nachgedacht',

@@ -81,7 +81,6 @@ export const en = {
   // Messages
   'message.you': 'You',
   'message.assistant': 'Assistant',
-  'message.thinking': 'Thinking',
   'message.thinkingFor': 'Thinking for {seconds}',
   'message.thought': 'Thought',
   'message.thoughtFor': 'Thought for {seconds}',

@@ -86,7 +86,6 @@ export const es = {
   // Messages
   'message.you': 'Tú',
   'message.assistant': 'Asistente',
-  'message.thinking': 'Razonamiento',
   'message.thinkingFor': 'Piensa desde hace {seconds}',
   'message.thought': 'Razonamiento',
   'message.thoughtFor': 'Pensó durante {seconds}',

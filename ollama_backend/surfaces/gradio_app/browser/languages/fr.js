@@ -88,7 +88,6 @@ export const fr = {
   // Messages
   'message.you': 'Vous',
   'message.assistant': 'Assistant',
-  'message.thinking': 'Réflexion',
   'message.thinkingFor': 'Réfléchit depuis {seconds}',
   'message.thought': 'Réflexion',
   'message.thoughtFor': 'A réfléchi {seconds}',

@@ -83,7 +83,6 @@ export const hi = {
   // Messages
   'message.you': 'आप',
   'message.assistant': 'सहायक',
-  'message.thinking': 'सोच-विचार',
   'message.thinkingFor': '{seconds} से सोच रहा है',
   'message.thought': 'सोच-विचार',
   'message.thoughtFor': '{seconds} तक सोचा',

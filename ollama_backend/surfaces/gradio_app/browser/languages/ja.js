@@ -83,7 +83,6 @@ export const ja = {
   // Messages
   'message.you': 'あなた',
   'message.assistant': 'アシスタント',
-  'message.thinking': '思考の過程',
   'message.thinkingFor': '{seconds}考えています',
   'message.thought': '思考の過程',
   'message.thoughtFor': '{seconds}考えました',

@@ -86,7 +86,6 @@ export const pt = {
   // Messages
   'message.you': 'Você',
   'message.assistant': 'Assistente',
-  'message.thinking': 'Raciocínio',
   'message.thinkingFor': 'Pensando há {seconds}',
   'message.thought': 'Raciocínio',
   'message.thoughtFor': 'Pensou por {seconds}',

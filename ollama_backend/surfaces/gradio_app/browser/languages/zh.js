@@ -81,7 +81,6 @@ export const zh = {
   // Messages
   'message.you': '你',
   'message.assistant': '助手',
-  'message.thinking': '思考过程',
   'message.thinkingFor': '已思考 {seconds}',
   'message.thought': '思考过程',
   'message.thoughtFor': '思考了 {seconds}',

@@ -13,7 +13,10 @@ const RETRY_MAX = 2000;
 let owner = null;
 /** The answers that are to be followed. @type {Set<string>} */
 const wanted = new Set();
-/** @type {{hash: string, events: Map<string, {answer: string, next: number}>, abort: AbortController, reading: boolean}} */
+/**
+ * @type {{hash: string, events: Map<string, {answer: string, next: number}>, abort: AbortController,
+ *   reading: boolean}}
+ */
 let session = newSession();
 let heardAt = 0;
 let retryDelay = RETRY_MIN;
@@ -91,7 +94,10 @@ async function read(mine) {
   try {
     const path = `gradio_api/queue/data?session_hash=${mine.hash}`;
     const stream = await request(path, { signal: mine.abort.signal });
-    for await (const message of eventsOf(stream.body, () => { heardAt = Date.now() })) take(mine, message); // biome-ignore format: short
+    for await (const message of eventsOf(stream.body, () => {
+      heardAt = Date.now();
+    }))
+      take(mine, message);
   } catch (error) {
     if (mine === session && error.name !== 'AbortError') mine.events.clear();
   }

@@ -1,4 +1,4 @@
-// Small things that must be kept at once, in localStorage and sessionStorage, and what takes their place. Needs a browser.
+// Small things that must be kept at once: localStorage, sessionStorage, and what takes their place. Needs a browser.
 
 /**
  * A Storage in the entry of the frame's history: it outlives a reload of the frame where the browser denies storage,

@@ -4,7 +4,7 @@ const NAME = 'chat';
 const VERSION = 2;
 export const STORES = ['conversations', 'messages', 'parts', 'html', 'pictures'];
 
-/** One change of a record; without a value it is deleted. @typedef {{store: string, key: string, value?: any}} Change */
+/** A change of a record; without a value it is deleted. @typedef {{store: string, key: string, value?: any}} Change */
 
 const settled = (request) =>
   new Promise((resolve, reject) => {

@@ -3,7 +3,11 @@
 const PREFIX = 'chat.';
 
 export class WebStorage {
-  /** @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} area @param {() => string[]} names @param {string} kind */
+  /**
+   * @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} area
+   * @param {() => string[]} names
+   * @param {string} kind
+   */
   constructor(area, names, kind) {
     this.kind = kind;
     this.area = area;

@@ -9,9 +9,15 @@ import { focusBox, isComposing } from './focus.js';
 /** @param {import('../tree.js').Message} message */
 export function editForm(message) {
   const field = el('textarea', {
-    class: 'grows', 'aria-label': t('message.editField'), dir: 'auto', rows: 1, id: 'edit', value: state.ui.edits.get(message.conversation).text,
-    oninput: () => noteEdit(message.conversation, field.value), onkeydown: keyed,
-  }); // biome-ignore format: short
+    class: 'grows',
+    'aria-label': t('message.editField'),
+    dir: 'auto',
+    rows: 1,
+    id: 'edit',
+    value: state.ui.edits.get(message.conversation).text,
+    oninput: () => noteEdit(message.conversation, field.value),
+    onkeydown: keyed,
+  });
   const send = button(t('box.send'), submit, { class: 'main-button', disabled: !field.value.trim(), id: 'send-edit' });
   field.addEventListener('input', () => {
     send.disabled = !field.value.trim();

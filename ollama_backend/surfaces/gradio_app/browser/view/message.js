@@ -15,7 +15,11 @@ import { LiveTextView } from './live_text.js';
 import { fileChips, thumbnail } from './media.js';
 
 /** @typedef {import('../tree.js').Message} Message @typedef {import('../live.js').Live} Live */
-/** @typedef {{isLast: boolean, isBusy: boolean, isRead: boolean, place: number, count: number}} Context where it stands */
+/**
+ * Where a message stands.
+ *
+ * @typedef {{isLast: boolean, isBusy: boolean, isRead: boolean, place: number, count: number}} Context
+ */
 
 export class MessageView {
   #heading = el('h2', { class: 'sr' });

@@ -86,11 +86,29 @@ export function watchScrolling(scrolled) {
   host.addEventListener('wheel', (event) => event.deltaY < 0 && leave(), { passive: true });
   host.addEventListener('keydown', (event) => ['ArrowUp', 'PageUp', 'Home'].includes(event.key) && leave());
   let touchY = 0;
-  host.addEventListener('touchstart', (event) => { touchY = event.touches[0].clientY }, { passive: true }); // biome-ignore format: short
+  host.addEventListener(
+    'touchstart',
+    (event) => {
+      touchY = event.touches[0].clientY;
+    },
+    { passive: true },
+  );
   host.addEventListener('touchmove', (event) => event.touches[0].clientY > touchY && leave(), { passive: true });
   let byHand = false;
-  host.addEventListener('pointerdown', (event) => { byHand = event.target === host }, { passive: true }); // biome-ignore format: short
-  window.addEventListener('pointerup', () => { byHand = false }, { passive: true }); // biome-ignore format: short
+  host.addEventListener(
+    'pointerdown',
+    (event) => {
+      byHand = event.target === host;
+    },
+    { passive: true },
+  );
+  window.addEventListener(
+    'pointerup',
+    () => {
+      byHand = false;
+    },
+    { passive: true },
+  );
   host.addEventListener(
     'scroll',
     () => {

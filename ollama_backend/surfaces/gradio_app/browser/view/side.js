@@ -86,7 +86,7 @@ function sideTop() {
 
 const sideFoot = () => [
   button(t('export.title'), () => acts.exportAll(), { id: 'export' }),
-  button(t('import.title'), () => acts.importFile(), { id: 'import' }),
+  button(t('import.title'), () => acts.importFile(), { id: 'import', title: t('import.hint') }),
   !state.ui.selecting &&
     button(t('list.select'), () => setUi({ selecting: true, selected: new Set() }), { id: 'select' }),
 ];

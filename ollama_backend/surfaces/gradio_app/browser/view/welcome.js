@@ -1,4 +1,4 @@
-// What an empty conversation shows: examples, what to expect of the model, or the question for the key. Needs a browser.
+// What an empty conversation shows: examples, what to expect of its model, or the form for the key. Needs a browser.
 
 import { send, shownPath } from '../chat/acts.js';
 import { choose, modelOf, sameModel, shortName } from '../chat/choices.js';

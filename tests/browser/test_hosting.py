@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Request
+from playwright.async_api import Browser, BrowserContext, Page, Request
 
 from tests.support.browser.path_proxy import PathProxy
 from tests.support.browser.source import tell
@@ -33,14 +33,20 @@ async def test_under_a_path_that_the_server_does_not_know(
         await chat.page.goto("about:blank")
 
 
+def requests_of(page: Page) -> list[Request]:
+    """Collect what a page asks for."""
+    requests: list[Request] = []
+    page.on("request", lambda request: requests.append(request))
+    return requests
+
+
 async def test_requests_name_their_page(context: BrowserContext, space: Space, ollama: FakeOllama) -> None:
     """All of a page's own requests to Gradio carry one `X-Chat-Session`, by which a proxy can keep them together."""
     source = tell(ollama, "named", 20, seconds=0.3)
     names = []
     for _ in range(2):
         page = await context.new_page()
-        requests: list[Request] = []
-        page.on("request", requests.append)
+        requests = requests_of(page)
         chat = await Chat(page, space).open(f"#key={KEY}")
         await chat.say("named")
         await chat.settled()

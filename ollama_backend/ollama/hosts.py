@@ -111,6 +111,11 @@ class Hosts:
         return self.all[0].readiness.model
 
     @property
+    def notice(self) -> str:
+        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        return self.all[0].readiness.notice
+
+    @property
     def models(self) -> list[InstalledModel]:
         """The models that are installed on any host and that requests may name."""
         listed: dict[str, InstalledModel] = {}

@@ -7,7 +7,7 @@ from tests.support.browser.space import KEY, Chat, Space, new_chat, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-EMBEDDED = "pageModule('state.js').then(({setSite}) => setSite({engine: 'embedded'}))"
+EMBEDDED = "pageModule('state.js').then(({setSite}) => setSite({engine: 'embedded', notice: 'It has a reason.'}))"
 
 
 async def test_what_to_expect_of_the_models_that_come_along(browser: Browser) -> None:
@@ -22,6 +22,7 @@ async def test_what_to_expect_of_the_models_that_come_along(browser: Browser) ->
             await until(lambda: _says(chat, "very small model", "often wrong"))
             assert await chat.page.locator("#empty .way").count() == 0
             await chat.script(EMBEDDED)
+            await until(lambda: _says(chat, "It has a reason."))
             await chat.page.click("#empty summary")
             commands = await chat.page.locator("#empty .way code").all_inner_texts()
             assert len(commands) == 3 and all("\n" not in command for command in commands)
@@ -30,7 +31,7 @@ async def test_what_to_expect_of_the_models_that_come_along(browser: Browser) ->
             assert await chat.script("navigator.clipboard.readText()") == commands[0]
             await chat.page.click("#ask-guide")
             await until(lambda: _says(chat, "knows only this app", "What is this?"))
-            assert await chat.page.locator("#ask-guide, #empty .way").count() == 0
+            assert await chat.page.locator("#ask-guide").count() == 0
             await chat.page.locator(".example").first.click()
             await until(lambda: chat.shows("This app."))
             assert ollama.generations[-1].ask.model.startswith("guide")

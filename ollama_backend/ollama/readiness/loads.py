@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from ollama_backend.errors import BackendError, OllamaTimeout
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.progress import duration_words
-from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.upstream import RunningModel, Upstream
 
 BELIEF_SECONDS = 15.0  # how long a model that was seen loaded counts as loaded; /api/ps is polled three times as often
 
@@ -74,10 +74,9 @@ class Loads:
         """Ask which models are loaded, and until when. Raises BackendError."""
         requested_at = time.monotonic()
         running = await self._client.running()
+        self._keep_contexts(running)
         believed = {}
         for name, row in running.items():
-            if row.context_length:
-                self._contexts[model_name(name)] = row.context_length
             left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
             if left > 0:
                 believed[model_name(name)] = requested_at + min(left, BELIEF_SECONDS)
@@ -88,6 +87,10 @@ class Loads:
     def unloaded(self, model: str) -> None:
         """Take note that a model was unloaded."""
         self._believed.pop(model_name(model), None)
+
+    def _keep_contexts(self, running: Mapping[str, RunningModel]) -> None:
+        lengths = {model_name(name): row.context_length for name, row in running.items()}
+        self._contexts |= {name: length for name, length in lengths.items() if length}
 
     def forget(self) -> None:
         """Believe nothing any more: another Ollama answers now."""
@@ -114,7 +117,7 @@ class Loads:
         self.used(model)
         self.failure = ""
         with suppress(BackendError):
-            await self.look()  # for its context length
+            self._keep_contexts(await self._client.running())
         log.info("Loaded %s in %.1f s", model, time.monotonic() - began)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:

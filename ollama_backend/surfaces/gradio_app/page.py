@@ -138,6 +138,7 @@ class ChatPage(gr.ChatInterface):
         return {
             **msgspec.to_builtins(self._hosts.health()),
             "access": self._settings.access,
+            "notice": self._hosts.notice,
             "models": [self._described(model) for model in self._hosts.models],
             "max_tokens": self._settings.max_tokens,
             "renderer": self._renderer_version,

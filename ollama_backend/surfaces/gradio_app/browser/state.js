@@ -12,7 +12,8 @@
 
 export const state = {
   /** What the server has told: `access` is empty until it has, then `open`, `key` or `denied`. */
-  site: { access: '', status: 'connecting', reason: '', model: '', engine: '', models: /** @type {Model[]} */ ([]) },
+  /** @type {Record<string, any> & {models: Model[]}} */
+  site: { access: '', status: 'connecting', reason: '', notice: '', model: '', engine: '', models: [] },
   reached: true,
   key: '',
   /** A key from a link, until it was tried. */

@@ -26,11 +26,11 @@ export const welcomePlace = () => el('div', { id: 'empty' });
 export function drawWelcome() {
   const place = document.getElementById('empty');
   if (!place) return;
-  const { access, models } = state.site;
+  const { access, models, engine, notice } = state.site;
   const model = modelOf();
   const isEmpty = !shownPath().length;
   const guide = models.find(isGuide);
-  redraw(place, [access, state.keyFault, state.key !== '', isEmpty, model?.name, !!guide, state.site.engine], () => {
+  redraw(place, [access, state.keyFault, state.key !== '', isEmpty, model?.name, !!guide, engine, notice], () => {
     if (access === 'denied') return [signInForm()];
     if (!isEmpty || !access) return [];
     return [
@@ -64,24 +64,31 @@ function askGuide(guide) {
   focusBox();
 }
 
-/** What to expect of a model that comes with the server. */
+/** What to expect of a model that comes with the server, and how to get a better one. */
 function about(model) {
-  if (isGuide(model)) return el('p', { class: 'quiet about' }, t('welcome.guide'));
-  if (!isTiny(model) && !model?.note) return null;
+  const comesAlong = isGuide(model) || isTiny(model);
+  const { engine, notice } = state.site;
+  const words = comesAlong ? aboutIncluded(model) : model?.note;
+  if (!words && !notice) return null;
   return el(
     'div',
     { class: 'about' },
-    el('p', { class: 'quiet' }, isTiny(model) ? t('welcome.small', { model: shortName(model.name) }) : model.note),
-    isTiny(model) &&
-      state.site.engine === 'embedded' &&
-      el(
-        'details',
-        {},
-        el('summary', {}, t('welcome.realModel')),
-        WAYS.map(([words, command]) => wayTo(t(words), command)),
-      ),
+    words && el('p', { class: 'quiet' }, words),
+    notice && el('p', { class: 'quiet', dir: 'auto' }, notice),
+    comesAlong && engine === 'embedded' && betterModels(),
   );
 }
+
+const aboutIncluded = (model) =>
+  isGuide(model) ? t('welcome.guide') : t('welcome.small', { model: shortName(model.name) });
+
+const betterModels = () =>
+  el(
+    'details',
+    {},
+    el('summary', {}, t('welcome.realModel')),
+    WAYS.map(([words, command]) => wayTo(t(words), command)),
+  );
 
 function wayTo(words, command) {
   const copy = button(t('action.copy'), () => copyAndSay(command, copy.lastChild), { 'data-act': 'copy' });

@@ -15,7 +15,7 @@ let owner = null;
 const wanted = new Set();
 /**
  * @type {{hash: string, events: Map<string, {answer: string, next: number}>, abort: AbortController,
- *   reading: boolean}}
+ *   reading: boolean, broken: boolean}}
  */
 let session = newSession();
 let heardAt = 0;
@@ -25,7 +25,7 @@ let retryTimer = null;
 const joining = new Set();
 
 function newSession() {
-  return { hash: newId(), events: new Map(), abort: new AbortController(), reading: false };
+  return { hash: newId(), events: new Map(), abort: new AbortController(), reading: false, broken: false };
 }
 
 /**
@@ -89,29 +89,37 @@ function refuse(id, error) {
 }
 
 async function read(mine) {
+  const heard = () => {
+    heardAt = Date.now();
+  };
   mine.reading = true;
-  heardAt = Date.now();
+  heard();
   try {
     const path = `gradio_api/queue/data?session_hash=${mine.hash}`;
     const stream = await request(path, { signal: mine.abort.signal });
-    for await (const message of eventsOf(stream.body, () => {
-      heardAt = Date.now();
-    }))
-      take(mine, message);
+    for await (const message of eventsOf(stream.body, heard)) take(mine, message);
   } catch (error) {
-    if (mine === session && error.name !== 'AbortError') mine.events.clear();
+    if (mine === session && error.name !== 'AbortError') breakOff(mine);
   }
   mine.reading = false;
   if (mine !== session) return;
   // Gradio ends the stream after the last event; one that was joined at that instant needs another.
   if (mine.events.size) read(mine);
-  else if (wanted.size) lose();
+  else if (wanted.size && (mine.broken || !isJoining(mine))) lose();
+}
+
+/** Whether an answer is about to be followed in a session; its stream is opened then. */
+const isJoining = ({ hash }) => [...joining].some((key) => key.startsWith(`${hash} `));
+
+function breakOff(mine) {
+  mine.broken = true;
+  mine.events.clear();
 }
 
 function take(mine, message) {
   if (mine !== session) return;
   if (message.msg === 'unexpected_error') {
-    mine.events.clear();
+    breakOff(mine);
     return;
   }
   const event = mine.events.get(message.event_id);

@@ -83,9 +83,25 @@ export function redraw(host, shows, make) {
   const now = JSON.stringify([shows, locale()]);
   if (shownBy.get(host) === now) return;
   shownBy.set(host, now);
-  const focused = host.contains(document.activeElement) ? document.activeElement.id : '';
+  const focused = focusIn(host);
   host.replaceChildren(...make().flat(3).filter(Boolean));
-  if (focused) document.getElementById(focused)?.focus();
+  if (focused) keepFocus(host, focused);
+}
+
+/** The element in a place that has the focus. @param {Element} host */
+export const focusIn = (host) => (host.contains(document.activeElement) ? document.activeElement : null);
+
+/**
+ * Give the focus to what took the place of an element: what has its id or does the same, else what is around it.
+ *
+ * @param {Element} host
+ * @param {HTMLElement} gone
+ */
+export function keepFocus(host, gone) {
+  const { id, dataset } = gone;
+  const same = id ? document.getElementById(id) : dataset.act && host.querySelector(`[data-act="${dataset.act}"]`);
+  const next = same && !same.disabled ? same : (host.closest('[tabindex]') ?? document.getElementById('talk'));
+  next?.focus({ preventScroll: true });
 }
 
 /**

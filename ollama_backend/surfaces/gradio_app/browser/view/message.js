@@ -205,11 +205,13 @@ export class MessageView {
       iconButton('back', t('message.previous'), () => switchAlternative(message, -1), {
         disabled: place === 1,
         class: 'plain icon before',
+        'data-act': 'before',
       }),
       el('span', {}, `${place}/${count}`),
       iconButton('forward', t('message.next'), () => switchAlternative(message, 1), {
         disabled: place === count,
         class: 'plain icon after',
+        'data-act': 'after',
       }),
     );
   }

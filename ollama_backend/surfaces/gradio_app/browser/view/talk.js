@@ -5,7 +5,7 @@ import { runningHere, shownPath } from '../chat/acts.js';
 import { wantHtml } from '../server/rendering.js';
 import { setFollowing, state } from '../state.js';
 import { alternatives, byParent } from '../tree.js';
-import { keyed } from './dom.js';
+import { focusIn, keepFocus, keyed } from './dom.js';
 import { MessageView } from './message.js';
 import { holdPlace, keepPlace, placeOf, restorePlace, toEnd } from './scrolling.js';
 
@@ -52,6 +52,8 @@ function drawShown(host) {
   const byId = new Map(shown.map((message) => [message.id, message]));
   const children = byParent(state.messages.get(state.current) ?? new Map());
   const isBusy = !!runningHere();
+  const focused = focusIn(host);
+  const at = [...host.children].indexOf(focused?.closest('.message'));
   keyed(
     host,
     shown.map((message) => message.id),
@@ -73,6 +75,7 @@ function drawShown(host) {
     },
   );
   for (const id of views.keys()) if (!byId.has(id)) views.delete(id);
+  if (focused && !focused.isConnected) keepFocus(host.children[at] ?? host.lastElementChild ?? host, focused);
   drawLive();
   wantHtml(shown);
 }

@@ -5,10 +5,11 @@ import { setReached, setSite, state } from '../state.js';
 import { call, request, ServerError } from './api.js';
 import { followAnew, silence } from './follower.js';
 
-const CHECK = 500;
-const SILENT = 1500; // longer than the second after which the server says at least that it is there
+// A lost connection is reported within three seconds: after CHECK, SILENT and PROBE_TIMEOUT.
+const CHECK = 250;
+const SILENT = 1300; // longer than the second after which the server says at least that it is there
 const STUCK = 4000;
-const PROBE_TIMEOUT = 1200;
+const PROBE_TIMEOUT = 1100;
 const UNWELL = 2500;
 const WELL = 30_000;
 export const RATE_LIMITED = 'rate_limited';

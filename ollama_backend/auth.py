@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import limits
+from ollama_backend.errors import RateLimited, Unauthorized
+from ollama_backend.key_throttle import KeyThrottle
 
-from ollama_backend.errors import BackendError, RateLimited, Unauthorized
-
-WRONG_KEYS = limits.parse("10/minute")  # lets people correct a typo, and slows guessing down
+KEYS_IN_A_REQUEST = 4  # each header once, and a socket's subprotocol in two spellings
+ADDRESS_CHARACTERS = 64  # more than any address has
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
+TOO_MANY_WRONG_KEYS = "Too many wrong keys from this address. Wait a few seconds."
 NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -20,7 +21,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key's fingerprint (empty without a key) and an address: the unit for the rate limit and fair queueing."""
+    """A key's fingerprint (empty without a key) and an address: the unit for the rate limit and fair queueing.
+
+    For IPv6 the address is the network, because a subscriber can use every address in it.
+    """
 
     key: str
     address: str
@@ -66,7 +70,7 @@ class Keys:
 
 
 def presented_keys(headers: Headers) -> list[bytes]:
-    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`.
+    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, without empty ones.
 
     On a private Space `Authorization` carries a Hugging Face token, so the key comes in `X-API-Key`.
     """
@@ -79,15 +83,16 @@ def presented_keys(headers: Headers) -> list[bytes]:
             scheme, _, rest = value.strip().partition(b" ")
             if scheme.lower() == b"bearer":
                 keys.append(rest.strip())
-    return keys
+    return [key for key in keys if key]
 
 
 def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     """Return the address at position `trusted_proxies` from the right of `X-Forwarded-For`, or the peer's.
 
     Each trusted proxy appends the address it was called from. Entries further left come from the caller and may be
-    forged.
+    forged. An entry that is not an address counts as the peer's: otherwise every invented word would be a new caller.
     """
+    peer = parsed_address(peer) or peer
     if trusted_proxies < 1:
         return peer
     lines = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
@@ -95,7 +100,25 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     if not hops:
         return peer
     # With fewer hops than proxies, the first one is the closest to the caller.
-    return hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]
+    return parsed_address(hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]) or peer
+
+
+def parsed_address(text: str) -> str | None:
+    """Return an IP address in its canonical form, without port, brackets and zone; None for anything else.
+
+    IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report it) is returned as IPv4.
+    """
+    text = text.strip().strip('"')[:ADDRESS_CHARACTERS]
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def network(address: str) -> str:
@@ -111,27 +134,32 @@ def network(address: str) -> str:
 
 
 class Gate:
-    """Checks keys. Behind `trusted_proxies` proxies, the caller's address is taken from `X-Forwarded-For`.
-
-    After WRONG_KEYS from one network, further wrong keys get RateLimited instead of Unauthorized. Valid keys are always
-    accepted, since several people may share an address.
-    """
+    """Checks keys. Behind `trusted_proxies` proxies, the caller's address is taken from `X-Forwarded-For`."""
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
         self._keys = keys
         self._trusted_proxies = trusted_proxies
-        self._wrong_keys = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+        self._throttle = KeyThrottle()
 
     def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
         """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` is set."""
-        presented = presented_keys(headers)
-        address = client_address(headers, peer, self._trusted_proxies)
-        key = self._keys.check(presented)
-        if key is None and not keyless:
-            raise self._refusal(address) if presented else Unauthorized(NO_KEY)
-        return Caller(key or "", address)
+        address = network(client_address(headers, peer, self._trusted_proxies))
+        try:
+            return Caller(self._valid_key(headers, address), address)
+        except (Unauthorized, RateLimited):
+            if not keyless:
+                raise
+        return Caller("", address)
 
-    def _refusal(self, address: str) -> BackendError:
-        if self._wrong_keys.hit(WRONG_KEYS, network(address)):
-            return Unauthorized(WRONG_KEY)
-        return RateLimited("Too many wrong keys from this address. Try again in a minute.", retry_after=60)
+    def _valid_key(self, headers: Headers, address: str) -> str:
+        """Return the fingerprint of the valid key. Raises Unauthorized or RateLimited."""
+        presented = set(presented_keys(headers))
+        request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
+        if not presented:
+            raise Unauthorized(NO_KEY)
+        # Checked before the throttle: a visitor may share the address of a guesser, and comparing costs microseconds.
+        if len(presented) <= KEYS_IN_A_REQUEST and (key := self._keys.check(presented)):
+            return key
+        if wait := self._throttle.wrong(address, request_id):
+            raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)
+        raise Unauthorized(WRONG_KEY)

@@ -111,6 +111,11 @@ class Hosts:
         return self.all[0].readiness.model
 
     @property
+    def notice(self) -> str:
+        """What visitors should know even if the status is `ok`, such as why only the guide answers; may be empty."""
+        return self.all[0].readiness.notice
+
+    @property
     def models(self) -> list[InstalledModel]:
         """The models that are installed on any host and that requests may name."""
         listed: dict[str, InstalledModel] = {}
@@ -118,6 +123,11 @@ class Hosts:
             for model in host.readiness.models:
                 listed.setdefault(model_name(model.name), model)
         return list(listed.values())
+
+    def context_length(self, model: str) -> int | None:
+        """Return the context length, in tokens, with which a model was last loaded, or None if it is unknown."""
+        lengths = (host.readiness.context_length(model) for host in self.all)
+        return next((length for length in lengths if length), None)
 
     @property
     def up(self) -> list[Host]:

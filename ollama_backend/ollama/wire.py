@@ -24,6 +24,8 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 16 * 2**20  # a line holds at most one chunk; a server that never ends one must not fill the memory
 NOT_ITS_PROTOCOL = "The server did not answer as Ollama does. Check that OLLAMA_HOST names an Ollama server."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
+COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy in front of Ollama."
+REDIRECTED = "Ollama redirected the request. Set OLLAMA_HOST to the final address: redirects are not followed."
 
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
 _CALLERS_FAULT = frozenset((400, 413, 415, 422))
@@ -181,6 +183,8 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
     `status` is 200 for an error line within a stream. `key_variable` is the setting with the key that this server sent,
     empty if it sent none.
     """
+    if 300 <= status < 400:
+        return OllamaFailed(REDIRECTED)
     raw = error_words(body)
     # HTML comes from a proxy in front of Ollama; its text would confuse a caller.
     if raw.lstrip().startswith("<") or (status == 200 and not raw):

@@ -82,6 +82,11 @@ class Catalogue:
             if self.allows(model.name, default)
         )
 
+    def remedy(self, model: str, default: str, *, can_pull: bool) -> str:
+        """Return a sentence that says what to do about a missing model."""
+        helps = can_pull and not is_hosted_elsewhere(model)
+        return (f"Install it with `ollama pull {model}` where Ollama runs. " if helps else "") + self.offer(default)
+
     def offer(self, default: str) -> str:
         """Return a sentence that lists the available models."""
         names = [model.name.removesuffix(":latest") for model in self.offered(default)]

@@ -2,10 +2,11 @@
 
 import logging
 
-from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.formats import is_loopback
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.settings import Settings
 
 CALM_SECONDS = 3.0  # while all is well; a failed request triggers a check at once
@@ -66,7 +67,7 @@ class Presence:
         if self.there:
             log.warning("Ollama has stopped answering: %s", exc.message)
         self.there, self.version = False, ""
-        if not isinstance(exc, OllamaUnavailable | OllamaTimeout):
+        if not isinstance(exc, OllamaTimeout) and exc.message != AWAY:
             self.reason = exc.message
         elif self._engine.started:
             self.reason = GONE_OURS

@@ -35,6 +35,11 @@ def read_object(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def is_comment(block: bytes) -> bool:
+    """Return whether a block has only comments, which servers send to keep a connection open."""
+    return all(not line.strip() or line.startswith(b":") for line in block.splitlines())
+
+
 def split_events(block: bytes) -> Iterator[ServerSentEvent]:
     """Yield the events of a block. Lines may end in LF or CRLF, and the space after a colon is optional."""
     at = 0

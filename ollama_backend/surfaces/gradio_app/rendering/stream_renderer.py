@@ -67,6 +67,11 @@ class StreamRenderer:
         self._highlighter = Highlighter()
         self._code: dict[tuple[str, str], str] = {}
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether the end of the text is held back, because it may become markup."""
+        return self._ends_with_return or self._held != ""
+
     def feed(self, delta: str) -> Update:
         """Return the changes after a delta."""
         # A carriage return waits for the next delta, which may begin with the line feed that belongs to it.

@@ -22,7 +22,7 @@ from ollama_backend.ollama.failure_words import clean, error_words, inner_status
 T = TypeVar("T")
 
 MAX_LINE_BYTES = 16 * 2**20  # a line holds at most one chunk; a server that never ends one must not fill the memory
-NOT_ITS_PROTOCOL = "The server did not answer as Ollama does. Check that OLLAMA_HOST names an Ollama server."
+NOT_ITS_PROTOCOL = "The response does not follow Ollama's protocol. Check that OLLAMA_HOST names an Ollama server."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
 COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy in front of Ollama."
 REDIRECTED = "Ollama redirected the request. Set OLLAMA_HOST to the final address: redirects are not followed."

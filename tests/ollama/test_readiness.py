@@ -330,7 +330,7 @@ async def test_a_stranger_at_a_remote_host_is_named(fake_ollama: FakeOllama) -> 
     """What answers but is no Ollama is told as such."""
     fake_ollama.replies["/api/version"] = Reply(200)
     async with watched("http://ollama.invalid", asked=fake_ollama.url) as readiness:
-        await until(lambda: "did not answer as Ollama does" in readiness.reason, "it is told")
+        await until(lambda: "does not follow Ollama's protocol" in readiness.reason, "it is told")
 
 
 async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:

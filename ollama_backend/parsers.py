@@ -1,9 +1,9 @@
 """Parsers of the settings' values; what they raise completes the sentence "NAME: VALUE …"."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,7 +129,7 @@ def frame_ancestors(text: str) -> str:
 
 def ggufs(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list of GGUF files, each a path or an address on the Hub. Raises ValueError."""
-    parts = [text] if Path(text).is_file() else [part.strip() for part in text.split(",") if part.strip()]
+    parts = [text] if os.path.isfile(text) else [part.strip() for part in text.split(",") if part.strip()]
     files = tuple(_gguf(part) for part in parts)
     names = [gguf_model(file) for file in files]
     for name in names:
@@ -143,8 +143,9 @@ def _gguf(text: str) -> str:
         if not _HUB_FILE.fullmatch(text):
             raise ValueError("does not name a file; write it as hf://owner/repository/file.gguf")
         return text
-    if not Path(text).expanduser().is_file():
+    file = os.path.expanduser(text)
+    if not os.path.isfile(file):  # unlike pathlib's, without an error for any text
         raise ValueError(
             "is no file that can be read; give the path of a GGUF file, or hf://owner/repository/file.gguf"
         )
-    return str(Path(text).expanduser().absolute())  # a link keeps its name
+    return os.path.abspath(file)  # a link keeps its name

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from hypothesis import is_hypothesis_test, settings
-from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama

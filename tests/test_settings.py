@@ -126,3 +126,10 @@ def test_several_hosts_with_their_places() -> None:
     for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
         with pytest.raises(SettingsError, match="OLLAMA_HOST"):
             load({"OLLAMA_HOST": wrong})
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0", "/root/\udcff.gguf"])
+def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
+    """Not a crash: a home of nobody, a name that is too long, one that no file can have."""
+    with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is no file that can be read"):
+        load({"CHAT_GGUF": path})

@@ -48,6 +48,9 @@ class Readiness:
         self._presence = Presence(settings, client, engine)
         self._catalogue = Catalogue(settings, client, self._judge)
         self._loads = Loads(client, settings.load_timeout, self._judge)
+        self.is_loading = self._loads.loading
+        self.unloaded = self._loads.unloaded
+        self.context_length = self._loads.context_length
 
     @property
     def status(self) -> Status:
@@ -136,18 +139,10 @@ class Readiness:
         if not self._in_cloud(model):
             await self._loads.loaded(model)
 
-    def is_loading(self, model: str) -> bool:
-        """Tell whether a model is being loaded."""
-        return self._loads.loading(model)
-
     def used(self, model: str) -> None:
         """Take note that an answer got a chunk: its model is loaded."""
         if not self._in_cloud(model):
             self._loads.used(model)
-
-    def unloaded(self, model: str) -> None:
-        """Take note that a model was unloaded."""
-        self._loads.unloaded(model)
 
     def suspect(self) -> None:
         """Look at once: Ollama may have gone."""

@@ -123,7 +123,8 @@ class Loads:
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
         del self._running[key]
         if not task.cancelled() and (failed := task.exception()):
+            known = isinstance(failed, BackendError)
             words = failed.message if isinstance(failed, BackendError) else "Its owner finds the cause in the log."
-            log.warning("%s could not be loaded", key, exc_info=failed)
+            log.warning("%s could not be loaded: %s", key, words, exc_info=None if known else failed)
             self.failure = f"The model {key.removesuffix(':latest')} could not be loaded. {words}"
         self._notify()

@@ -277,7 +277,8 @@ async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
 
     with gr.Blocks(analytics_enabled=False) as blocks:
         gr.Markdown("x")
-    queue, inner, known = GradioQueue(blocks), FastAPI(), [True, False]
+    inner, known = FastAPI(), [True, False]
+    queue = GradioQueue(blocks, EventStreams(inner))
     gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
     told, reached = [], []
 

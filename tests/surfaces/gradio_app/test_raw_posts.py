@@ -140,6 +140,7 @@ async def test_half_an_emoji_and_line_separators(served: Served) -> None:
         (JOIN, {"data": [], "fn_index": "1", "session_hash": "s"}, 400),
         (JOIN, {"data": [], "fn_index": 10**30, "session_hash": "s"}, 400),
         (JOIN, {"data": [], "fn_index": 1}, 400),
+        (JOIN, {"data": [], "fn_index": 1, "session_hash": "s" * 129}, 400),
         (JOIN, {"data": 3, "fn_index": 1, "session_hash": "s"}, 400),
         (JOIN, {"data": [1] * 99, "fn_index": 1, "session_hash": "s"}, 400),
         (JOIN, {"data": []}, 400),

@@ -1,6 +1,7 @@
 """What a model gets of the machine: CPUs by quota, context by memory, one thread when it is tiny."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,5 +87,17 @@ def test_what_cannot_fit_is_refused() -> None:
 def test_the_guide_gets_one_thread_and_four_slots() -> None:
     """A tiny model is slower with more threads, and can serve four at once."""
     planned = sizing.plan(gguf.read(GUIDE), Wishes())
-    assert (planned.threads, planned.slots) == (1, 4)
-    assert sizing.plan(qwen3_4b(), Wishes()).threads == sizing.cpu_count()
+    assert (planned.threads, planned.prompt_threads, planned.slots) == (1, 1, 4)
+
+
+def test_threads_follow_the_size() -> None:
+    """A small model generates with one thread and reads with all, a larger one does both with all, or as wished."""
+    small = replace(qwen3_4b(), parameters=135_000_000)
+    cpus = sizing.cpu_count()
+    for model, wishes, threads in [
+        (small, Wishes(), (1, cpus)),
+        (qwen3_4b(), Wishes(), (cpus, cpus)),
+        (small, Wishes(threads=3), (3, 3)),
+    ]:
+        planned = sizing.plan(model, wishes)
+        assert (planned.threads, planned.prompt_threads) == threads

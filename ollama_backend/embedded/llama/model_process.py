@@ -32,6 +32,9 @@ from ollama_backend.embedded.request_json import Body, dumps
 STREAMED = {"stream": True, "return_progress": True}
 PROMPT_CACHE_MIB = 512
 MAX_EVENT_BYTES = 2**22
+# How often a thread of OpenMP looks for the others before it sleeps. By default it spins for milliseconds, and beside
+# a busy neighbour it spins away the time of the thread that it waits for (docs/embedded.md).
+SPINS = "1000"
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,8 @@ class ModelProcess:
         folder = tempfile.mkdtemp(prefix="embedded-")
         order = _order(model, plan, folder, cpuinfo)
         command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker")
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+        environment = {"GOMP_SPINCOUNT": SPINS, **os.environ}
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
         try:
             address = await _load(process, msgspec.json.encode(order), model.gguf.path.name)
             return cls(process, folder, model.name, _session(address, order.key))
@@ -109,6 +113,7 @@ def _order(model: ServedModel, plan: Plan, folder: str, cpuinfo: str) -> Order:
         slots=plan.slots,
         context=plan.context,
         threads=plan.threads,
+        prompt_threads=plan.prompt_threads,
         prompt_cache_mib=0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
         embeddings=model.embeds,
         sampling=model.sampling,

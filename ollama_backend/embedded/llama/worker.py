@@ -42,6 +42,7 @@ class Order(msgspec.Struct):
     slots: int
     context: int
     threads: int
+    prompt_threads: int
     prompt_cache_mib: int
     embeddings: bool
     sampling: dict[str, Any]
@@ -90,7 +91,7 @@ def _parameters(xllamacpp: ModuleType, order: Order) -> Any:
     chosen = xllamacpp.CommonParams()
     chosen.model.path = order.path
     chosen.n_parallel, chosen.n_ctx = order.slots, order.context * order.slots
-    chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = order.threads
+    chosen.cpuparams.n_threads, chosen.cpuparams_batch.n_threads = order.threads, order.prompt_threads
     chosen.n_threads_http = order.slots + 4
     # An input to be embedded must fit into one batch.
     chosen.n_batch = chosen.n_ubatch = order.context if order.embeddings else max(PROMPT_BATCH, order.slots)

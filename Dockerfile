@@ -69,17 +69,26 @@ WORKDIR /home/user
 # another machine (a Space hands its variables in as build arguments).
 ARG OLLAMA_MODEL=qwen3:4b
 ARG OLLAMA_HOST=
-# Some builders share the machine's network, hence a port of its own. The key that a first start makes is not kept: it
-# would be the same in every container.
+ARG OLLAMA_BUILD_PORT=
+# Some builders share the machine's network, where another Ollama may listen, and a pull would go there: hence a port
+# that is free (OLLAMA_BUILD_PORT names one), and a server that must live as long as it is used. The key that a first
+# start makes is not kept: it would be the same in every container.
 # hadolint ignore=DL3001 # nothing else ends the server
 RUN set -eu; \
     mkdir -p .ollama/models; \
     case "$OLLAMA_HOST" in ""|127.*|localhost*|0.0.0.0*|:*|http://127.*|http://localhost*) ;; *) exit 0;; esac; \
     case "$OLLAMA_MODEL" in ""|*:cloud|*-cloud) exit 0;; esac; \
-    export OLLAMA_HOST=127.0.0.1:21434; \
+    free='import socket, sys; print(socket.create_server(("127.0.0.1", int(sys.argv[1] or 0))).getsockname()[1])'; \
+    port="$(python -c "$free" "$OLLAMA_BUILD_PORT")"; \
+    export OLLAMA_HOST="127.0.0.1:$port"; \
     ollama serve >/tmp/ollama.log 2>&1 & server=$!; \
     trap 'cat /tmp/ollama.log; kill "$server"' EXIT; \
-    timeout 60 sh -c 'until ollama list >/dev/null 2>&1; do :; done'; \
+    for _ in $(seq 600); do \
+        if ollama list >/dev/null 2>&1; then break; fi; \
+        kill -0 "$server"; \
+        sleep 0.1; \
+    done; \
+    kill -0 "$server"; \
     ollama pull "$OLLAMA_MODEL"; \
     ollama list "${OLLAMA_MODEL#library/}" >/tmp/list; \
     cat /tmp/list; \

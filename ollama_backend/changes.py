@@ -22,6 +22,8 @@ class Changes:
     def notify(self) -> None:
         """Wake all who wait."""
         self.version += 1
+        if not self._waiters:
+            return
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
@@ -37,6 +39,9 @@ class Changes:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
+            if seconds is None:
+                await waiter
+                return True
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:

@@ -27,7 +27,7 @@ from ollama_backend.surfaces.chat_api import ChatApi
 from ollama_backend.surfaces.description import Description
 from ollama_backend.surfaces.gradio_app.app import GradioApp
 from ollama_backend.surfaces.gradio_app.pdf_text import PdfText
-from ollama_backend.surfaces.landing import redirect_to_page
+from ollama_backend.surfaces.landing import Landing, redirect_to_page, unversioned_routes
 from ollama_backend.surfaces.metrics import Metrics, RequestCounters
 from ollama_backend.surfaces.passthrough.app import PREFIXES, PassThrough
 from ollama_backend.surfaces.realtime.app import SEND_SECONDS, Realtime
@@ -110,6 +110,7 @@ class Space:
             "/openapi.json": route(Description(VERSION, passthrough.routes)),
             "/chat": route(redirect_to_page),
             SOCKET: Realtime(context, send_seconds=send_seconds),
+            **unversioned_routes(),
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
@@ -120,6 +121,7 @@ class Space:
             stack.push_async_callback(pdf_text.close)
             exact["/page/pdf-text"] = route(pdf_text)
         stack.callback(self.admission.close)
+        exact["/"] = Landing(rest)
         return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,13 +1,15 @@
 """An answer: one reply being written, followed by any number of readers."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal, Self
 
 from ollama_backend.changes import Changes
 from ollama_backend.chat.answer_state import ENDS, KINDS, AnswerState, Delta, StopReason, Times
+from ollama_backend.chat.thinking import Piece, ThinkingSplitter
 from ollama_backend.errors import BackendError, OllamaFailed, ShuttingDown
 from ollama_backend.ollama.wire import Chunk
 
@@ -23,7 +25,8 @@ class Answer:
 
     `write` writes the answer that it is given. The answer is stopped `grace` seconds after its last reader has left.
     `error` says why it failed; `last` is Ollama's closing chunk with its counts; `size` is in bytes. Unless it
-    `keeps_deltas`, its deltas are joined once it has ended and nobody reads.
+    `keeps_deltas`, its deltas are joined once it has ended and nobody reads. `splitter` takes thinking out of the
+    content; `rewritten` says that deltas became thinking which were content when they came.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class Answer:
         self.stop_reason: StopReason | None = None
         self.times = Times(time.monotonic())
         self.changes = Changes()
+        self.splitter = ThinkingSplitter()
+        self.rewritten = False
         self.readers = 0
         self._grace = grace
         self._keeps_deltas = keeps_deltas
@@ -94,6 +99,9 @@ class Answer:
             self._end(AnswerState.FAILED)
 
     def _end(self, state: AnswerState) -> None:
+        if state is not AnswerState.DONE:
+            with contextlib.suppress(OllamaFailed):
+                self._add_pieces(self.splitter.finish(), "")
         self.times.ended = time.monotonic()
         if self.times.thought is None and self.state is AnswerState.THINKING:
             self.times.thought = self.times.ended
@@ -120,12 +128,32 @@ class Answer:
         if self.ended:
             return
         if chunk.message.thinking:
+            self.splitter.skip()
             self._add("thinking", chunk.message.thinking, chunk.created_at)
-        if chunk.message.content:
+        if chunk.message.content and self.splitter.passes:
             self._add("content", chunk.message.content, chunk.created_at)
+        elif chunk.message.content:
+            self._add_pieces(self.splitter.feed(chunk.message.content), chunk.created_at)
         if chunk.done:
             self.last = chunk
+            self._add_pieces(self.splitter.finish(), chunk.created_at)
+            if chunk.done_reason == "stop" and (unclosed := self.splitter.unclosed):
+                self._add("content", unclosed, chunk.created_at)  # it did not think, although its template said so
             self._end(AnswerState.DONE)
+
+    def _add_pieces(self, pieces: Iterator[Piece], created_at: str) -> None:
+        for kind, text in pieces:
+            if self.splitter.closed_unopened and not self.rewritten:
+                self._rewrite()
+            self._add(kind, text, created_at)
+
+    def _rewrite(self) -> None:
+        """Turn all text so far into thinking; its readers keep their position."""
+        self.rewritten = True
+        self.deltas = [delta._replace(kind="thinking") for delta in self.deltas]
+        self._leading = {"content"} if self.deltas else set(KINDS)
+        if self.deltas:
+            self.state = AnswerState.THINKING
 
     def _add(self, kind: Literal["thinking", "content"], text: str, created_at: str) -> None:
         if kind in self._leading:
@@ -133,15 +161,17 @@ class Answer:
             if not text:
                 return
             self._leading.remove(kind)
-        now = time.monotonic()
-        self.times.first = self.times.first or now
-        if kind == "content" and self.state is AnswerState.THINKING:
-            self.times.thought = now
-        self.size += len(text.encode())
+        if self.times.first is None:
+            self.times.first = time.monotonic()
+        state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
+        if state is not self.state:
+            if kind == "content" and self.state is AnswerState.THINKING:
+                self.times.thought = time.monotonic()
+            self.state = state
+        self.size += len(text) if text.isascii() else len(text.encode())
         if self.size > MAX_BYTES:
             raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
-        self.state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
         self.changes.notify()
 
     def came(self) -> None:

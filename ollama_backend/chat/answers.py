@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import time
-from contextlib import aclosing
+from functools import partial
 
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.chat.request import Request
+from ollama_backend.chat.thinking_habits import ThinkingHabits
 from ollama_backend.errors import BackendError, NotFound
+from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.wire import Chunk
 
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20
@@ -23,6 +26,7 @@ class Answers:
     """
 
     def __init__(self, *, silence: float) -> None:
+        self._habits = ThinkingHabits()
         self._silence = silence or None
         self._named: dict[str, Answer] = {}
         self._live: set[Answer] = set()
@@ -94,6 +98,7 @@ class Answers:
         for answer in ending:
             answer.stop("shutdown")
         await asyncio.gather(*(answer.wait_closed() for answer in ending))
+        await self._habits.close()
 
     def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
         """Stop a named answer; one that does not exist needs no stopping."""
@@ -116,10 +121,28 @@ class Answers:
     async def _write_once(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
         async with request.place(answer.move) as place:
             answer.model = request.model
-            async with aclosing(place.host.client.chat(chat.body(place.model), self._silence)) as chunks:
-                async for chunk in chunks:
-                    place.slot.progress(finished=chunk.done)
-                    answer.add(chunk)
+            client, model = place.host.client, place.model
+            self._habits.ask(client, model)
+            is_first = True
+
+            def take(chunk: Chunk) -> Room | None:
+                place.slot.progress(finished=chunk.done)
+                if is_first:
+                    return partial(take_first, chunk)
+                answer.add(chunk)
+                return None
+
+            async def take_first(chunk: Chunk) -> None:
+                nonlocal is_first
+                is_first = False
+                # Not asked for earlier: whoever holds a slot must use it at once.
+                answer.splitter = await self._habits.splitter(client, model, chat.think)
+                answer.add(chunk)
+
+            try:
+                await client.feed_chat(chat.body(model), take, self._silence)
+            finally:
+                self._habits.learn(model, chat.think, answer)
 
     def _forget_old(self) -> None:
         """Keep finished answers within their number, bytes and age."""

@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ollama_backend.auth import Caller
+from ollama_backend.chat.thinking import split_thinking
 from ollama_backend.errors import BadRequest
 
 # Ollama loads a model anew when one of these differs from what runs (server/sched.go, needsReload).
@@ -17,6 +18,11 @@ _NUMBERS = frozenset(
     """num_predict num_keep seed top_k repeat_last_n mirostat temperature top_p min_p typical_p tfs_z repeat_penalty
     presence_penalty frequency_penalty mirostat_tau mirostat_eta""".split()  # noqa: SIM905
 )
+THINK_LEVELS = ("high", "medium", "low", "max")
+THINK_SCHEMA: dict[str, Any] = {
+    "oneOf": [{"type": "null"}, {"type": "boolean"}, {"type": "string", "enum": [*THINK_LEVELS]}]
+}
+_THINK_VALUES = ", ".join(f'"{level}"' for level in THINK_LEVELS) + ", true, or false"  # in Ollama's words
 MAX_HISTORY_BYTES = 512 * 1024
 MAX_HISTORY_MESSAGES = 200
 
@@ -48,12 +54,47 @@ def checked_request(
     *,
     model: str | None,
     options: Mapping[str, Any] | None,
-    think: bool | str | None,
+    think: Any,
     max_tokens: int,
 ) -> ChatRequest:
     """Return a request within its limits; a blank model is the default one. Raises BadRequest."""
     named = model if model and model.strip() else None
-    return ChatRequest(named, messages, check_options(options, max_tokens), think)
+    return ChatRequest(named, alternating(messages), check_options(options, max_tokens), check_think(think))
+
+
+def check_think(think: Any) -> bool | str | None:
+    """Return a value that Ollama takes for `think`. Raises BadRequest in Ollama's words (api/types.go, ThinkValue)."""
+    if think is None or isinstance(think, bool) or think in THINK_LEVELS:
+        return cast(bool | str | None, think)
+    if isinstance(think, str):
+        raise BadRequest(f'invalid think value: "{think[:100]}" (must be {_THINK_VALUES})')
+    raise BadRequest(f"think must be a boolean or string ({_THINK_VALUES})")
+
+
+def alternating(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages in which user and assistant alternate, since many templates take no others.
+
+    Questions without an answer are joined with the next one. Answers without a question are left out, and so is what
+    a model has thought: it is no part of a history.
+    """
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        kept = dict(message)
+        if kept["role"] == "assistant":
+            kept["content"] = split_thinking(kept["content"])[1]
+            if not kept["content"].strip() or not joined or joined[-1]["role"] == "system":
+                continue
+        if joined and joined[-1]["role"] == kept["role"]:
+            _join(joined[-1], kept)
+        else:
+            joined.append(kept)
+    return joined
+
+
+def _join(first: dict[str, Any], second: Mapping[str, Any]) -> None:
+    first["content"] = "\n\n".join(text for text in (first["content"], second["content"]) if text)
+    if images := [*first.get("images", ()), *second.get("images", ())]:
+        first["images"] = images
 
 
 def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[str, Any]:
@@ -66,6 +107,8 @@ def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[st
         if name in RELOADING:
             raise BadRequest(f"The option {name!r} would load the model anew for everyone. Leave it out.")
         _check_type(name, value)
+    if isinstance(checked.get("stop"), str):
+        checked["stop"] = [checked["stop"]]  # all that Ollama takes (api/types.go, FromMap)
     checked["num_predict"] = clamp_tokens(checked.get("num_predict"), max_tokens)
     return checked
 
@@ -110,10 +153,9 @@ class Conversation:
         self.messages: list[dict[str, Any]] = []
 
     def add(self, question: str, answer: str) -> None:
-        """Append a finished turn; an empty answer is left out."""
-        self.messages.append({"role": "user", "content": question})
-        if answer:
-            self.messages.append({"role": "assistant", "content": answer})
+        """Append a finished turn; a question without an answer is joined with the next one."""
+        turn = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        self.messages = alternating([*self.messages, *turn])
         while len(self.messages) > MAX_HISTORY_MESSAGES or self._size() > MAX_HISTORY_BYTES:
             self._drop_oldest_turn()
 

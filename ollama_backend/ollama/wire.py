@@ -1,6 +1,5 @@
 """Ollama's wire format: chunks, lines, and its words for a failure."""
 
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from ollama_backend.errors import (
     OllamaUnavailable,
     RateLimited,
 )
+from ollama_backend.json_text import decode_mended
+from ollama_backend.ollama.failure_words import clean, error_words, inner_status, is_callers_fault
 
 T = TypeVar("T")
 
@@ -24,17 +25,8 @@ MAX_LINE_BYTES = 16 * 2**20
 NOT_ITS_PROTOCOL = "Ollama answered with something that is not its protocol. Check that OLLAMA_HOST names an Ollama."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
 
-_OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
-_PRIVATE = (
-    (re.compile(r"\b(?:Get|Post|Head|Put) \"[^\"]*\": ?"), ""),
-    (re.compile(r"\bhttps?://\S+"), "its server"),
-    (re.compile(r"\blookup \S+(?: on \S+?:\d+)?"), "no address for its server"),
-    (re.compile(r"\[[\da-fA-F:.]+\](?::\d+)?|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "its server"),
-    (re.compile(r"\b(?:localhost|[\w-]+(?:\.[\w-]+)+):\d{2,5}\b"), "its server"),
-    (re.compile(r"\b[A-Za-z]:\\\S+"), "a file"),
-    (re.compile(r"(?<![\w/])(?:/[\w.@+-]+){2,}/?"), "a file"),
-)
+_CALLERS_FAULT = frozenset((400, 413, 415, 422))
 
 
 class Message(msgspec.Struct):
@@ -85,6 +77,29 @@ class Tags(msgspec.Struct):
     models: list[Tag] | None = None
 
 
+class LoadedModel(msgspec.Struct):
+    """One model in `/api/ps`; `context_length` is in tokens."""
+
+    name: str = ""
+    model: str = ""
+    expires_at: datetime | None = None
+    context_length: int | None = None
+
+
+class LoadedModels(msgspec.Struct):
+    """The answer of `/api/ps`."""
+
+    models: list[LoadedModel] | None = None
+
+
+class Shown(msgspec.Struct):
+    """What `/api/show` says of a model."""
+
+    template: str | None = None
+    modelfile: str | None = None
+    capabilities: list[str] | None = None
+
+
 class Version(msgspec.Struct):
     """The answer of `/api/version`."""
 
@@ -105,7 +120,7 @@ _chunks = msgspec.json.Decoder(Chunk)
 def decode_chunk(line: bytes) -> Chunk:
     """Return the chunk in a line. Raises OllamaFailed for an error line and for what is no chunk."""
     try:
-        chunk = _chunks.decode(line)
+        chunk = decode_mended(_chunks.decode, line)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
     if chunk.error is not None:
@@ -116,7 +131,7 @@ def decode_chunk(line: bytes) -> Chunk:
 def decode(body: bytes, kind: type[T]) -> T:
     """Return a body as an object of a msgspec type. Raises OllamaFailed for what is none."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_mended(lambda raw: msgspec.json.decode(raw, type=kind), body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
@@ -128,50 +143,36 @@ def decode_tags(body: bytes) -> Tags:
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield the lines in a stream of bytes, without blank ones. Raises OllamaFailed for an endless line."""
-    rest = b""
+    splitter = LineSplitter()
     async for part in parts:
-        lines = (rest + part).split(b"\n") if rest else part.split(b"\n")
-        rest = lines.pop()
-        if len(rest) > MAX_LINE_BYTES:
+        for line in splitter.feed(part):
+            yield line
+    for line in splitter.end():
+        yield line
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, without blank ones."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, part: bytes) -> list[bytes]:
+        """Return the lines that have ended. Raises OllamaFailed for an endless line."""
+        lines = (self._rest + part).split(b"\n") if self._rest else part.split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > MAX_LINE_BYTES:
             raise OllamaFailed(NOT_ITS_PROTOCOL)
-        for line in lines:
-            if line.strip():
-                yield line
-    if rest.strip():
-        yield rest
+        return [line for line in lines if line.strip()]
+
+    def end(self) -> list[bytes]:
+        """Return what has come after the last line."""
+        return [self._rest] if self._rest.strip() else []
 
 
 def timestamp() -> str:
     """Return the time now as Ollama writes it."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def error_words(body: bytes | str) -> str:
-    """Return Ollama's words for a failure out of its JSON, however deeply wrapped; empty where there are none."""
-    words: Any = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    for _ in range(6):
-        try:
-            words = json.loads(words) if isinstance(words, str) else words
-        except ValueError:
-            return str(words)
-        if not isinstance(words, dict):
-            return str(words)
-        words = words.get("error", words.get("message", words.get("StatusMessage", "")))
-        if isinstance(words, str) and not words.lstrip().startswith("{"):
-            return words
-    return ""
-
-
-def clean(words: str) -> str:
-    """Return Ollama's words fit for a stranger: no address, folder or sign-in link; the known ones as a sentence."""
-    if found := _OVERFLOW.search(words):
-        return (
-            f"The prompt is too long: it has {found[1]} tokens and the model's context holds {found[2]}. "
-            "Shorten it or start a new chat."
-        )
-    for pattern, instead in _PRIVATE:
-        words = pattern.sub(instead, words)
-    return re.sub(r"\s+", " ", words).strip()[:500]
 
 
 def failure(status: int, body: bytes | str, *, retry_after: str | None = None, key_variable: str = "") -> BackendError:
@@ -182,7 +183,7 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
     raw = error_words(body)
     if raw.lstrip().startswith("<") or (status == 200 and not raw):
         return OllamaFailed(NOT_ITS_PROTOCOL)
-    words = clean(raw)
+    words, status = clean(raw), inner_status(body) or status
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
     if status in (401, 403) and key_variable:
         return CloudKeyRefused(
@@ -194,7 +195,7 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
         )
     if status == 404 or (status == 200 and _NOT_FOUND.search(raw)):
         return ModelNotFound(f"{words or 'The model was not found'}. Choose a model that is installed.")
-    if status == 400 or _OVERFLOW.search(raw):
+    if status in _CALLERS_FAULT or is_callers_fault(raw):
         return BadRequest(words or "Ollama refused the request.")
     if status == 503:
         return OllamaUnavailable(words or "Ollama is busy. Try again.", retry_after=wait or 5)

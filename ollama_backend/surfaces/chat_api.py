@@ -1,6 +1,6 @@
 """`POST /chat_api`: one prompt in, newline-delimited JSON out."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -8,9 +8,10 @@ from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.conversation import ChatRequest, checked_request, messages_for
+from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError
+from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import COUNTS, Chunk, timestamp
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, error_body, parse_json
@@ -25,7 +26,7 @@ class ChatBody(msgspec.Struct):
     prompt: str | None = None
     model: str | None = None
     system: str | None = None
-    think: bool | None = None
+    think: Annotated[Any, msgspec.Meta(extra_json_schema=THINK_SCHEMA)] = None  # checked in Ollama's words
     options: dict[str, Any] | None = None
     stream: bool | None = None
 
@@ -76,11 +77,11 @@ class ChatApi:
                     await exchange.send(lines)
         if answer.state is AnswerState.DONE:
             await _begin_lines(exchange)
-            await exchange.send(msgspec.json.encode(_last_line(answer)) + b"\n", more=False)
+            await exchange.send(encode_line(_last_line(answer)) + b"\n", more=False)
         elif answer.error and not exchange.began:
             raise answer.error
         elif answer.error:
-            await exchange.send(msgspec.json.encode(_late_error(exchange, answer.error)) + b"\n", more=False)
+            await exchange.send(encode_line(_late_error(exchange, answer.error)) + b"\n", more=False)
 
     async def _send_whole(self, exchange: Exchange, answer: Answer) -> None:
         async def beat() -> None:
@@ -94,11 +95,12 @@ class ChatApi:
                 await reader.changed()
         if answer.error and not exchange.began:
             raise answer.error
-        content = _late_error(exchange, answer.error) if answer.error else _whole(answer)
-        if not exchange.began:
-            await exchange.whole(200, content)
+        if answer.error:
+            await exchange.break_off(encode_line(_late_error(exchange, answer.error)))
+        elif not exchange.began:
+            await exchange.whole(200, _whole(answer))
         else:
-            await exchange.send(msgspec.json.encode(content), more=False)
+            await exchange.send(encode_line(_whole(answer)), more=False)
 
 
 def chat_request(body: ChatBody, settings: Settings) -> ChatRequest:
@@ -117,7 +119,7 @@ async def _begin_lines(exchange: Exchange) -> None:
 def _line(model: str, delta: Delta) -> bytes:
     thinks = delta.kind == "thinking"
     response, thinking = ("", delta.text) if thinks else (delta.text, "")
-    return msgspec.json.encode(ResponseLine(model, delta.created_at, response, False, thinking)) + b"\n"
+    return encode_line(ResponseLine(model, delta.created_at, response, False, thinking)) + b"\n"
 
 
 def _last_line(answer: Answer) -> dict[str, Any]:

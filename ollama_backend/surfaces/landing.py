@@ -1,6 +1,31 @@
-"""The short address of the page."""
+"""What the first address of the server answers, and addresses that only lack a part."""
 
-from ollama_backend.surfaces.asgi.exchange import Exchange
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ollama_backend.errors import NotFound
+from ollama_backend.surfaces.asgi.exchange import UNVERSIONED, Exchange, route
+
+RUNNING = b"Ollama is running"  # what Ollama answers; programs check their connection with it (server/routes.go)
+
+
+class Landing:
+    """The ASGI app of `/`: the page for browsers, Ollama's own greeting for programs."""
+
+    def __init__(self, page: ASGIApp) -> None:
+        self._page = page
+        self._greeting = route(_greet)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        is_browser = b"text/html" in accepted.lower() or scope["method"] not in ("GET", "HEAD")
+        await (self._page if is_browser else self._greeting)(scope, receive, send)
+
+
+async def _greet(exchange: Exchange) -> None:
+    headers = [(b"content-length", str(len(RUNNING)).encode()), (b"vary", b"accept")]
+    await exchange.begin(200, b"text/plain; charset=utf-8", headers)
+    await exchange.send(b"" if exchange.method == "HEAD" else RUNNING, more=False)
 
 
 async def redirect_to_page(exchange: Exchange) -> None:
@@ -8,3 +33,12 @@ async def redirect_to_page(exchange: Exchange) -> None:
     exchange.allow("GET", "HEAD")
     await exchange.begin(307, b"text/plain; charset=utf-8", [(b"location", b"/")])
     await exchange.send(b"" if exchange.method == "HEAD" else b"The page is at /\n", more=False)
+
+
+async def _refuse_unversioned(exchange: Exchange) -> None:
+    raise NotFound("There is no such route here: OpenAI's are below /v1. Add /v1 to the base URL.")
+
+
+def unversioned_routes() -> dict[str, ASGIApp]:
+    """Return OpenAI's and Anthropic's paths without their /v1, each with an app that says what is missing."""
+    return dict.fromkeys(UNVERSIONED, route(_refuse_unversioned))

@@ -61,7 +61,7 @@ async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOl
 async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(long_answers: FakeOllama) -> None:
     """Some models have one slot whatever is set: a second place is no reason to believe in a second slot."""
     long_answers.wedge_after_cancel = True
-    async with parts(long_answers, places=2) as p:
+    async with parts(long_answers, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
         await done(await p.start(ask(), BERT), 15)
@@ -73,9 +73,7 @@ async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOlla
     async with parts(long_answers) as p:
         for _ in range(5):
             await cancelled_in_mid_stream(p, long_answers)
-            began = time.monotonic()
-            await done(await p.start(ask(), BERT), 3)
-            assert time.monotonic() - began < 1
+            await done(await p.start(ask(), BERT), 3)  # a probe that finds no slot takes 5
         assert not long_answers.unloads
 
 
@@ -108,7 +106,7 @@ async def test_the_turn_after_a_stop_keeps_its_prompt_cache() -> None:
 
 async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOllama) -> None:
     """A silent answer is no wedge, however long, and whoever waits behind it waits."""
-    fake_ollama.script(match="long prompt", first_delay=3.0, content="read at last")
+    fake_ollama.script(match="long prompt", first_delay=1.5, content="read at last")
     async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.2)) as p:
         reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
@@ -136,7 +134,7 @@ async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> 
     """The long answer goes on unharmed to its end; then the model is freed, and both slots work again."""
     async with FakeOllama(models=["guide"], slots=2, joins_expiring=joins_expiring) as fake:
         fake.script(match="to be cancelled", content=["w "] * 500, token_delay=0.01)
-        fake.script(match="long", content=["long "] * 100, token_delay=0.03, thinking="")
+        fake.script(match="long", content=["long "] * 60, token_delay=0.03, thinking="")
         fake.script(match="both", content=["both "] * 20, token_delay=0.03, thinking="")
         async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
             long = await p.start(ask("long"), BERT)
@@ -145,7 +143,7 @@ async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> 
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
             await done(await p.start(ask("next"), ANNE), 15)
-            assert long.state is AnswerState.DONE and long.text("content") == "long " * 100
+            assert long.state is AnswerState.DONE and long.text("content") == "long " * 60
             assert len(fake.unloads) == 1
             pair = [await p.start(ask("both"), caller) for caller in (ANNE, BERT)]
             await until(lambda: all(answer.deltas and not answer.ended for answer in pair))
@@ -156,11 +154,11 @@ async def test_a_lost_slot_is_drained_while_others_wait() -> None:
     """With answers following each other without a gap, the lost slot is fetched back all the same."""
     async with FakeOllama(models=["guide"], slots=3) as fake:
         fake.script(content=["w "] * 30, token_delay=0.02, thinking="")
-        async with parts(fake, places=3, slot_policy=SlotPolicy(probe=0.3, drain=1.0)) as p:
+        async with parts(fake, places=3, slot_policy=SlotPolicy(probe=0.3, drain=0.5)) as p:
             fake.wedge_after_cancel = True
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
-            ends = time.monotonic() + 4
+            ends = time.monotonic() + 2.5
 
             async def visitor(delay: float) -> None:
                 await asyncio.sleep(delay)

@@ -14,7 +14,9 @@ import pytest
 from ollama_backend.embedded.fetch import Failure, HubFile, parse
 from tests.support.embedded_engine import ROOT
 from tests.support.hub import COMMIT, Hub, serving
+from tests.support.ports import free_port
 
+NOBODY = f"http://127.0.0.1:{free_port()}"
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
 
 
@@ -68,7 +70,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         parse(address)
 
 
-@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+@pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": NOBODY}])
 def test_the_cache_needs_no_network(tmp_path: Path, environment: dict[str, str]) -> None:
     """What the cache has is used, offline by choice or because nothing answers."""
     path = cache(tmp_path, "model.gguf")
@@ -143,7 +145,7 @@ def test_a_refusal_is_told_in_words(
 
 def test_no_network_is_told_in_words(tmp_path: Path) -> None:
     """Where nothing answers, the connection is named."""
-    status, lines = fetch("hf://owner/repo/model.gguf", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    status, lines = fetch("hf://owner/repo/model.gguf", tmp_path, HF_ENDPOINT=NOBODY)
     assert (status, "cannot be reached: check the internet connection" in lines[-1]["error"]) == (1, True)
 
 

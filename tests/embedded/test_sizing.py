@@ -13,6 +13,8 @@ from ollama_backend.embedded.llama.gguf import Gguf
 from ollama_backend.embedded.llama.sizing import Wishes
 from tests.support.embedded_engine import GUIDE
 
+pytestmark = pytest.mark.in_process
+
 GB = 10**9
 
 

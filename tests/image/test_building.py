@@ -1,15 +1,19 @@
 """The image is built for real, with buildah."""
 
 import stat
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.support.image.building import Builder, BuildFailed, Image
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
+pytestmark = [pytest.mark.needs("root", "buildah", "debootstrap"), pytest.mark.timeout(600)]
 
 LIMIT_BYTES = 500 * 10**6
 MODEL = "home/user/.ollama/models/qwen3@4b"
@@ -126,17 +130,49 @@ def test_another_model_is_the_apps_default(builder: Builder) -> None:
     assert (code / "app/.env").read_text() == "OLLAMA_MODEL=gemma3:1b\n"
 
 
+def test_another_ollama_on_the_machine_is_not_asked(builder: Builder) -> None:
+    """A build on a port where somebody listens ends with that reason, and nobody but its own server gets a request."""
+    with serving_stranger() as (port, asked):
+        with pytest.raises(BuildFailed, match="Address already in use"):
+            builder.build(target="model", OLLAMA_BUILD_PORT=str(port))
+        named = builder.unpack(builder.build(target="model", OLLAMA_BUILD_PORT=str(free_port())))
+        assert (named / MODEL).exists()
+        assert asked == []
+
+
+@contextmanager
+def serving_stranger() -> Iterator[tuple[int, list[str]]]:
+    """Another Ollama of this machine: its port, and the paths that it is asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        do_POST = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port, asked
+        server.shutdown()
+        thread.join()
+
+
 def test_a_model_that_cannot_be_pulled_ends_the_build(builder: Builder) -> None:
     """A failed pull is a failed build, with Ollama's words, and no server is left running."""
     with pytest.raises(BuildFailed, match="pull model manifest: file does not exist"):
         builder.build(target="model", OLLAMA_MODEL="no-such-model")
-    wait_until(lambda: not serving(), "the server of the failed build has ended", 10)
+    wait_until(lambda: not serving(builder), "the server of the failed build has ended", 10)
 
 
-def serving() -> list[str]:
-    """The processes of an Ollama that a build has started."""
+def serving(builder: Builder) -> list[str]:
+    """The processes of an Ollama that a build of this builder has started."""
     commands = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            commands.append(path.read_text().replace("\0", " "))
+            if (process / "root").readlink().is_relative_to(builder.folder):
+                commands.append((process / "cmdline").read_text().replace("\0", " "))
     return [command for command in commands if "/usr/local/bin/ollama serve" in command]

@@ -17,7 +17,7 @@ from tests.support.image.running import Container, running
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.needs("root", "buildah", "debootstrap")
+pytestmark = [pytest.mark.needs("root", "buildah", "debootstrap"), pytest.mark.timeout(600)]
 
 KEY = "image-test-key"
 SECRETS = {"OLLAMA_API_KEY": KEY, "HF_TOKEN": "hf_never", "OLLAMA_CLOUD_API_KEY": "cloud-never"}
@@ -54,10 +54,11 @@ def test_it_says_how_it_is_run(config: dict[str, Any]) -> None:
 
 
 def test_everything_runs_as_the_user(container: Container) -> None:
-    """Two processes, the app as process 1 and Ollama, both of user and group 1000 without further groups."""
+    """The app as process 1, Ollama and its keeper, all of user and group 1000 without further groups."""
     commands = container.processes()
     assert re.search(r"python\S* app\.py$", commands[container.first])
-    assert len(commands) == 2 and any(command.endswith("ollama serve") for command in commands.values())
+    others = sorted(command.split()[-2:] for pid, command in commands.items() if pid != container.first)
+    assert len(others) == 2 and ["/usr/local/bin/ollama", "serve"] in others
     for process in commands:
         status = Path(f"/proc/{process}/status").read_text()
         assert re.search(r"^Uid:\t1000\t1000\t1000\t1000$", status, re.M)
@@ -65,10 +66,11 @@ def test_everything_runs_as_the_user(container: Container) -> None:
 
 
 def test_the_page_is_there(container: Container) -> None:
-    """GET and HEAD of / answer 200, as a Space's health probe asks."""
-    status, page = container.ask("/")
+    """GET and HEAD of / answer 200, as a Space's health probe asks, and a browser gets the page."""
+    status, page = container.ask("/", Accept="text/html")
     assert status == 200 and "<html" in page
-    assert container.ask("/", "HEAD") == (200, "")
+    assert container.ask("/", "HEAD", Accept="text/html") == (200, "")
+    assert container.ask("/") == (200, "Ollama is running") and container.ask("/", "HEAD") == (200, "")
 
 
 def test_the_api_answers_with_the_key_alone(container: Container) -> None:

@@ -23,6 +23,8 @@ from tests.support.ports import free_port
 from tests.support.stub_ollama import Stub, is_alive, stub_ollama, write_ollama
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.processes
+
 HASTY = RestartPolicy(hang=10.0, quick=10.0, steady=60.0, first_pause=0.05, longest_pause=0.1, deaths=3, poll=0.2)
 
 
@@ -363,7 +365,7 @@ async def test_a_file_of_the_hub_is_fetched_and_served(slow_hub: tuple[type[Hub]
 
 async def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     """A fetch that fails is told in words and tried again, and nothing is started."""
-    hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}", "HF_HOME": str(tmp_path)}
     async with supervised({"PATH": os.defpath, "CHAT_GGUF": "hf://owner/repo/model.gguf", **hub}) as engine:
         await until(lambda: "could not be fetched" in engine.reason, "the failure", 60)
         assert "cannot be reached" in engine.reason

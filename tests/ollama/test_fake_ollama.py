@@ -30,6 +30,7 @@ async def test_an_answer_is_scripted_by_prompt_model_and_number(fake_ollama: Fak
     assert said == ["once", "on cats", "always"]
 
 
+@pytest.mark.alone
 async def test_a_departure_is_recorded_in_every_phase(fake_ollama: FakeOllama, client: Client) -> None:
     """While the model loads, in the queue, in silence and between tokens: within 50 ms."""
     slow = Model("slow", load_seconds=60)

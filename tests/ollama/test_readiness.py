@@ -182,7 +182,7 @@ async def test_a_suspicion_is_looked_into_at_once(fake_ollama: FakeOllama) -> No
         began = time.monotonic()
         readiness.suspect()
         await reach(readiness, "unavailable")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2  # the next look would come after 3
 
 
 async def test_one_load_serves_all_and_outlives_its_waiters(fake_ollama: FakeOllama) -> None:

@@ -1,5 +1,6 @@
 """Ollama's lines and its words for a failure."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +14,8 @@ from ollama_backend.errors import (
     OllamaUnavailable,
     RateLimited,
 )
-from ollama_backend.ollama.wire import clean, decode_chunk, error_words, failure, split_lines
+from ollama_backend.ollama.failure_words import clean, error_words
+from ollama_backend.ollama.wire import decode_chunk, failure, split_lines
 
 OVERFLOW = (
     '{"error":"{\\"error\\":{\\"code\\":400,\\"message\\":\\"request (6011 tokens) exceeds the available context size '
@@ -71,8 +73,8 @@ def test_failures_have_their_kind(status: int, body: str, kind: type[BackendErro
 
 def test_the_clouds_own_refusals() -> None:
     """A refused cloud key is never the caller's 401; a 429 keeps its time to wait."""
-    assert isinstance(failure(401, '{"error":"unauthorized"}', cloud=True), CloudKeyRefused)
-    assert isinstance(failure(403, "", cloud=True), CloudKeyRefused)
+    assert isinstance(failure(401, '{"error":"unauthorized"}', key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
+    assert isinstance(failure(403, "", key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
     assert failure(429, "{}", retry_after="17").retry_after == 17
 
 
@@ -95,8 +97,89 @@ def test_json_inside_json_is_unwrapped() -> None:
         ("dial tcp [::1]:38111: connect: connection refused", "38111"),
         ("read C:\\Users\\anne\\x.gguf: failed", "anne"),
         ("see https://ollama.com/connect?name=box&key=abc for more", "abc"),
+        ("open /home/anne smith/models/x y.gguf: permission denied", "smith"),
+        ("cannot read ~/.ollama/models/x", ".ollama"),
+        ("see file:///home/anne/x", "anne"),
+        ("loading (/data/models/x.gguf)", "data"),
+        ("dial tcp ollama.internal:11434: connect: connection refused", "internal"),
+        ("connect to [fe80::1%eth0]:11434 failed", "fe80"),
+        ("sent Bearer abcdefghijklmnopqrst", "abcdefghijkl"),
     ],
 )
 def test_addresses_and_folders_stay_here(words: str, private: str) -> None:
     """Neither an address, a folder nor a link comes out."""
     assert private in words and private not in clean(words) and clean(words)
+
+
+CHAT_ERROR = "llama-server chat error: map[code:{code} message:{words} type:server_error]"
+TEMPLATE_STACK = (
+    "Unable to generate parser for this template. Automatic parser generation failed: \n------------\n"
+    'While executing CallExpression at line 4, column 27 in source:\n...% 2 == 0) -%}↵  {{ raise_exception("Convers\n'
+    "        ^\nError: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."
+)
+NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "kind", "words"),
+    [
+        (CHAT_ERROR.format(code=500, words="The model produced odd output"), OllamaFailed, "odd output"),
+        (CHAT_ERROR.format(code=500, words="a type:x [y] z"), OllamaFailed, "a type:x [y] z"),
+        (CHAT_ERROR.format(code=400, words="request (9 tokens) exceeds the available context size (8 tokens) n_ctx:8"),
+         BadRequest, "holds 8"),
+        ("map[error:map[code:400 message:bad type:invalid_request_error]]", BadRequest, "bad"),
+        ('llama-server chat error: {"error":{"code":503,"message":"Loading"}}', OllamaUnavailable, "Loading"),
+        ('{"error":{"code":400,"message":"bad"}}', BadRequest, "bad"),
+    ],
+)  # fmt: skip
+def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[BackendError], words: str) -> None:
+    """Go's maps and JSON after words are unwrapped like nested JSON, and the status inside is the one that counts."""
+    for body in (json.dumps({"error": wrapped}), json.dumps({"error": {"message": wrapped, "code": None}})):
+        found = failure(500, body)
+        assert type(found) is kind and words in found.message
+        assert not any(mark in found.message for mark in ("map[", "llama-server", "{", "_error", "n_ctx"))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (501, NO_EMBEDDINGS),
+        (500, NO_EMBEDDINGS),
+        (500, 'option "stop" must be of type array'),
+        (500, 'invalid format: "xml"; expected "json" or a valid JSON Schema object'),
+        (500, TEMPLATE_STACK),
+        (422, "messages: field required"),
+    ],
+)
+def test_the_callers_fault_is_400(status: int, words: str) -> None:
+    """Whatever status Ollama gives it: clients try again after every other one, for nothing."""
+    assert type(failure(status, json.dumps({"error": words}))) is BadRequest
+
+
+def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
+    """A flag of another program's helps nobody."""
+    message = failure(501, json.dumps({"error": NO_EMBEDDINGS})).message
+    assert message == "This model makes no embeddings. Choose an embedding model."
+
+
+def test_a_template_error_is_a_sentence() -> None:
+    """Without the stack of template text that llama.cpp puts before it."""
+    nested = json.dumps({"error": json.dumps({"error": {"code": 400, "message": TEMPLATE_STACK}})})
+    assert failure(400, nested).message == (
+        "The model's chat template does not take this conversation: "
+        "Conversation roles must alternate user/assistant/user/assistant/..."
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error resolving ref #/definitions/Foo", "use /v1/responses", "see /api/chat or /v1/chat/completions",
+        "text/plain and/or client/server", "messages[0].content and tools[12]", "sched.go:520 failed", "llama3.1:405",
+        "expected http:// or https://", "</think> before /no_think", "failed to lookup x", "at /tools/0/function",
+        "registry.ollama.ai/library/guide:latest does not support tools", "read 12 of 24 bytes: short", "24/7",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_folder_or_an_address_stays(words: str) -> None:
+    """Routes, JSON pointers, media types, model names and positions in a source."""
+    assert clean(words) == words

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,13 +45,12 @@ def test_a_taken_port_is_told() -> None:
 @pytest.mark.parametrize("given", ["", "k1"])
 def test_what_is_printed_of_keys(given: str) -> None:
     """A generated key is printed once, in the link that signs in; a configured one never."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
     settings = {
         "PORT": str(port),
         "OLLAMA_API_KEY": given,
-        "OLLAMA_HOST": "http://127.0.0.1:9",
+        "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
         "CHAT_OWNS_OLLAMA": "no",
     }
     app = subprocess.Popen(

@@ -39,6 +39,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         app = subprocess.Popen([ROOT / "start.sh"], env=environment, stdout=out, stderr=out, cwd="/")
     try:
         wait_until_ok(f"http://127.0.0.1:{port}/health")
+        wait_until_ok(f"http://127.0.0.1:{port}/config")
         key = re.search(rf"http://localhost:{port}/#key=(\S+)", log.read_text())
         assert key
         yield f"http://127.0.0.1:{port}", key[1]
@@ -52,7 +53,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
 
 
 def wait_until_ok(url: str) -> None:
-    """Return when /health says ok."""
+    """Return when a URL answers with 200."""
     until = time.monotonic() + 180
     while time.monotonic() < until:
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.measured import measured
 from tests.support.ports import free_port
 from tests.support.space_process import ROOT, Space
 from tests.support.waiting import wait_until
@@ -37,6 +38,7 @@ def sdk_space(home: Path, **more: str) -> Iterator[Space]:
         "GRADIO_NUM_PORTS": "1",
         "GRADIO_THEME": "huggingface",
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
+        **measured(),
         "OLLAMA_MODEL": "guide",  # SmolLM2 may be installed beside it
         **more,
     }
@@ -63,8 +65,7 @@ def test_the_embedded_engine_answers_there(tmp_path: Path) -> None:
     with sdk_space(tmp_path, OLLAMA_API_KEY=KEY) as space:
         assert space.reaches("ok")["engine"] == "embedded"
         assert "guide" in ask(space, "Who are you?")
-        status, page = space.get("/")
-        assert status == 200 and b"<html" in page
+        wait_until(lambda: b"<html" in space.get("/")[1], "the page")
         assert "https://user-space.hf.space/" in (tmp_path / "log").read_text()
 
 
@@ -121,7 +122,7 @@ def test_zerogpu_is_told_that_the_app_has_started(tmp_path: Path, scheduler: tup
         wait_until(lambda: posted, "the report")
         assert space.reaches("ok")["engine"] == "embedded"
         assert "guide" in ask(space, "Who are you?")
-        assert space.get("/")[0] == 200
+        wait_until(lambda: space.get("/")[0] == 200, "the page")
     assert posted == ["/startup-report"]
 
 
@@ -129,7 +130,7 @@ def test_a_scheduler_that_is_away_stops_nothing(tmp_path: Path) -> None:
     """When the report cannot be sent, the log says so and the page is there."""
     zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": f"http://127.0.0.1:{free_port()}"}
     with sdk_space(tmp_path, **zero) as space:
-        wait_until(lambda: "ZeroGPU was not told" in (tmp_path / "log").read_text(), "the words in the log")
+        wait_until(lambda: "could not be reported to ZeroGPU" in (tmp_path / "log").read_text(), "the words in the log")
         wait_until(lambda: space.get("/")[0] == 200, "the page")
 
 

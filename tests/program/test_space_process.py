@@ -59,7 +59,7 @@ def test_nothing_stays_of_a_hanging_ollama(stub: Stub) -> None:
     """Page and health do not wait for an Ollama that never answers and is deaf to TERM; stopping kills it."""
     stub.behave("hang", "deaf", "runner")
     with space(stub.folder) as running:
-        assert running.reaches("starting")["reason"] == "Ollama is starting."
+        wait_until(lambda: running.reaches("starting")["reason"] == "Ollama is starting.", "it is started")
         wait_until(lambda: running.get("/")[0] == 200, "the page")
         (start,) = wait_until(lambda: stub.starts, "the start")
         assert running.stop(signal.SIGTERM) in (143, -signal.SIGTERM)

@@ -52,6 +52,7 @@ def test_both_ways_are_described() -> None:
     assert [front["sdk"] for front in front_matters()] == ["docker", "docker", "gradio"]
 
 
+@pytest.mark.processes
 def test_the_dockerfile_is_clean() -> None:
     """hadolint finds nothing."""
     linted = subprocess.run(
@@ -112,6 +113,7 @@ def hf_lines() -> list[str]:
     return re.findall(r"^(hf .+)$", joined, re.M) + re.findall(r"`(hf [^`]+)`", joined)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("line", hf_lines())
 def test_the_commands_of_hf_are_known(line: str) -> None:
     """The pinned `hf` program knows each command on the page, and each of its options."""

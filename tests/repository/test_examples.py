@@ -2,7 +2,6 @@
 
 import http.server
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,9 @@ from playwright.sync_api import sync_playwright
 
 from tests.support.browser.space import ARGS, CHROMIUM
 from tests.support.fake_ollama import FakeOllama
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -29,11 +31,9 @@ ELSEWHERE = {"websocket_client.py", "realtime.js", "iframe.html"}
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of the running app in front of a stand-in, once its page is there."""
-    with FakeOllama(["guide"]) as fake, socket.socket() as free:
+    with FakeOllama(["guide"]) as fake:
         fake.script(thinking="", content=SAID, tokens_per_second=100)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+        port = free_port()
         told = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
         told |= {"CHAT_RATE_LIMIT": "off"}
         program = subprocess.Popen(

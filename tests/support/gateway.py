@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ollama_backend.chat.slots import SlotPolicy
 from ollama_backend.settings import load
 from ollama_backend.space import create_app
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
@@ -27,11 +28,17 @@ ASK = [{"role": "user", "content": "Hello"}]
 class Gateway:
     """The app without its page in front of a stand-in; `settings` by the names of their variables."""
 
-    def __init__(self, fake: FakeOllama, heartbeats: Heartbeats | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        fake: FakeOllama,
+        heartbeats: Heartbeats | None = None,
+        slot_policy: SlotPolicy | None = None,
+        **settings: str,
+    ) -> None:
         self.fake = fake
         given = {"OLLAMA_HOST": fake.url, "OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "guide", "CHAT_RATE_LIMIT": "off"}
         self.settings = load(given | settings)
-        self.space = create_app(self.settings, page=False, heartbeats=heartbeats)
+        self.space = create_app(self.settings, page=False, heartbeats=heartbeats, slot_policy=slot_policy)
 
     async def __aenter__(self) -> Self:
         # Only for a socket of this protocol asyncio sends small pieces at once.

@@ -1,10 +1,25 @@
 """Ports for the servers of the tests and of the measurements."""
 
+import atexit
 import socket
+
+_holders: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nobody uses, and that the kernel gives to nobody else while this process runs.
+
+    It is bound here but not listened on: connections are refused, and a server can still take it, because SO_REUSEADDR
+    is set here and by nearly every server.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _holders.append(holder)
+    return int(holder.getsockname()[1])
+
+
+@atexit.register
+def _release() -> None:
+    while _holders:
+        _holders.pop().close()

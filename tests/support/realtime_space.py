@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app import SOCKET_MESSAGE_BYTES
 from ollama_backend.chat.sessions import Sessions
+from ollama_backend.chat.slots import SlotPolicy
 from ollama_backend.parsers import HostPlaces
 from ollama_backend.settings import Settings
 from ollama_backend.space import create_app
@@ -30,13 +31,15 @@ class RealtimeSpace:
         fake: FakeOllama,
         *,
         sessions: Sessions | None = None,
+        slot_policy: SlotPolicy | None = None,
         ping_seconds: float = 20.0,
         send_seconds: float = 20.0,
         **settings: Any,
     ) -> None:
         given: dict[str, Any] = {"named_model": "guide", "keys": (KEY, OTHER_KEY), "rate_limit": None, **settings}
         self.settings = Settings(hosts=(HostPlaces(fake.url),), **given)
-        self.ping_seconds, self.send_seconds, self.given_sessions = ping_seconds, send_seconds, sessions
+        self.ping_seconds, self.send_seconds = ping_seconds, send_seconds
+        self.given_sessions, self.slot_policy = sessions, slot_policy
         self.holder = socket.socket()
         self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.holder.bind(("127.0.0.1", 0))
@@ -45,7 +48,10 @@ class RealtimeSpace:
     async def start(self) -> None:
         """Listen, with no session yet."""
         self.sessions = Sessions() if self.given_sessions is None else self.given_sessions
-        self.space = create_app(self.settings, page=False, sessions=self.sessions, send_seconds=self.send_seconds)
+        self.space = create_app(
+            self.settings, page=False, sessions=self.sessions, slot_policy=self.slot_policy,
+            send_seconds=self.send_seconds,
+        )  # fmt: skip
         self.space.start()
         config = uvicorn.Config(
             self.space, lifespan="off", log_config=None, ws="websockets-sansio",
@@ -79,7 +85,8 @@ class RealtimeSpace:
     async def open(self, session: str | None = "s", key: str | None = KEY, **more: Any) -> AsyncIterator["Talk"]:
         """A socket without its welcome taken."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        more = {"additional_headers": headers, "proxy": None, "max_size": None, **more}
+        # A client that has not read all that came hears no answer to its close.
+        more = {"additional_headers": headers, "proxy": None, "max_size": None, "close_timeout": 0.2, **more}
         async with connect(self.url(session), **more) as ws:
             yield Talk(ws)
 
@@ -109,7 +116,7 @@ class Talk:
     async def send(self, kind: str, **fields: Any) -> None:
         await self.ws.send(json.dumps({"type": kind, **fields}))
 
-    async def take(self, *kinds: str, seconds: float = 5.0) -> dict[str, Any]:
+    async def take(self, *kinds: str, seconds: float = 20.0) -> dict[str, Any]:
         """The next message, which must be of one of these kinds."""
         async with asyncio.timeout(seconds):
             message: dict[str, Any] = json.loads(await self.ws.recv())
@@ -128,7 +135,7 @@ class Talk:
         await self.send("chat", content=content, **fields)
         return await self.take_until("complete", "stopped", "error")
 
-    async def closed(self, seconds: float = 5.0) -> tuple[int | None, str]:
+    async def closed(self, seconds: float = 20.0) -> tuple[int | None, str]:
         """The code and the reason with which the server closes."""
         try:
             async with asyncio.timeout(seconds):

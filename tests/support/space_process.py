@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.measured import measured
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -27,9 +28,10 @@ class Space:
     port: int
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Ask; 0 is the status while nothing answers."""
+        """Ask as a browser does; 0 is the status while nothing answers."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept": "text/html, */*"})
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as exc:
             return exc.code, exc.read()
@@ -77,6 +79,7 @@ def space(folder: Path, *prefix: str, **environment: str) -> Iterator[Space]:
         "PORT": str(port),
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
         "OLLAMA_API_KEY": "test-key",
+        **measured(),
         **environment,
     }
     with (folder / "log").open("w") as log:

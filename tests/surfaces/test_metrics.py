@@ -77,6 +77,7 @@ async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama)
         await fake_ollama.until(lambda: not gateway.space.line.running)
         assert (await figures(gateway))["ollamaspace_requests_total", "/api/chat", "stopped"] == 3
         await fake_ollama.stop()
+        gateway.space.hosts.all[0].readiness.suspect()
         await fake_ollama.until(lambda: gateway.space.hosts.all[0].readiness.status != "ok", 20)
         assert (await figures(gateway))["ollamaspace_ready", gateway.space.hosts.all[0].readiness.status] == 0
 

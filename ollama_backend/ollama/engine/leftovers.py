@@ -25,9 +25,14 @@ def _start_time(pid: int, proc: Path) -> str:
 
 
 def find(proc: Path = Path("/proc")) -> Iterator[int]:
-    """Yield the process groups of engines whose app is gone. Yields nothing where there is no `/proc`."""
+    """Yield the process groups of engines whose app is gone. Yields nothing where there is no `/proc`.
+
+    Engines in another PID namespace, as in a container, are left alone: their app's id means nothing out here.
+    """
     for folder in proc.glob("[0-9]*"):
         with suppress(OSError):
+            if os.readlink(folder / "ns/pid") != os.readlink(proc / "self/ns/pid"):
+                continue
             environment = (folder / "environ").read_bytes().split(b"\0")
             marks = [line.partition(b"=")[2].decode() for line in environment if line.startswith(MARK.encode() + b"=")]
             if marks and started_by(int(marks[0].partition(":")[0]), proc) != marks[0]:

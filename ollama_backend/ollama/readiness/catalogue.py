@@ -1,6 +1,7 @@
 """The models that are installed, and which of them requests may name."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,11 +11,17 @@ from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 SHOWN_NAMES = 8
+_HOSTED = re.compile(r"claude-|(?:chat)?gpt-(?!oss)|codex-|o[1-9]\b|gemini-|grok-|text-embedding-", re.IGNORECASE)
 
 
 def is_cloud_model(name: str) -> bool:
     """Tell whether a name means a model that Ollama's cloud runs (server/cloud_proxy.go)."""
     return name.lower().endswith(("-cloud", ":cloud"))
+
+
+def is_hosted_elsewhere(name: str) -> bool:
+    """Tell whether a name means a model that only its maker serves: coding agents ask for such without being told."""
+    return _HOSTED.match(name) is not None
 
 
 def _without_cloud(name: str) -> str:

@@ -10,7 +10,7 @@ from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, Ol
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.readiness.assessment import LISTING, assess
-from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
+from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model, is_hosted_elsewhere
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
 from ollama_backend.ollama.readiness.pull import Pull
@@ -130,7 +130,8 @@ class Readiness:
         return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
 
     def _remedy(self, model: str) -> str:
-        add = "" if self._engine.kind != "ollama" else f"`ollama pull {model}` where Ollama runs adds it. "
+        can_pull = self._engine.kind == "ollama" and not is_hosted_elsewhere(model)
+        add = f"`ollama pull {model}` where Ollama runs adds it. " if can_pull else ""
         return add + self._catalogue.offer(self.model)
 
     async def loaded(self, model: str) -> None:

@@ -1,11 +1,20 @@
 """Dispatch of a connection to the app for its path."""
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+def fold_slashes(scope: Scope) -> None:
+    """Write doubled and trailing slashes of a path once and not at all: Ollama redirects such paths (gin)."""
+    path: str = scope["path"]
+    if "//" in path or (path.endswith("/") and path != "/"):
+        scope["path"] = re.sub("//+", "/", path).rstrip("/") or "/"
+        scope["raw_path"] = re.sub(b"//+", b"/", scope.get("raw_path") or b"").rstrip(b"/") or b"/"
 
 
 class PathDispatcher:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,7 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.auth import Headers
 from ollama_backend.chat.admission import new_request_id
-from ollama_backend.errors import BackendError, BadRequest, ClientGone, MethodNotAllowed, TooLarge, Unauthorized
+from ollama_backend.errors import (
+    BackendError,
+    BadRequest,
+    ClientGone,
+    MethodNotAllowed,
+    Unauthorized,
+    UnsupportedCoding,
+)
+from ollama_backend.json_text import decode_mended, encode_line
+from ollama_backend.surfaces.asgi.content_coding import CODINGS, too_large, unpack
 
 log = logging.getLogger(__name__)
 
@@ -20,28 +30,38 @@ T = TypeVar("T")
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 BODY_BYTES = 2**20
+SERVER_SEND = "server_send"  # in a scope: the server's own `send`, beneath all middleware
 DRAINED_BYTES = 64 * 2**20
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
-_ERROR_TYPES = {
-    400: "invalid_request_error",
+# OpenAI's and Anthropic's routes as programs call them whose base URL lacks /v1.
+UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
+# Also below a base URL that is wrong, so that each client shows the words that put it right.
+_ANTHROPIC = re.compile(r"(?:/api|/v1)*/messages(?:/.*)?")
+_OPENAI = re.compile(r"(?:/api)?/v1(?:/(?!api/).*)?|/api(?:/chat/completions|/completions|/models|/responses)")
+_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
-    405: "invalid_request_error",
-    413: "invalid_request_error",
+    413: "request_too_large",
     429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
 
 
 def error_body(path: str, exc: BackendError) -> dict[str, Any]:
     """Return an error in the shape of its route: `/v1/*` has OpenAI's, everything else Ollama's.
 
-    On Anthropic's route it stands in Anthropic's envelope, so that both kinds of client read it.
+    On Anthropic's routes it stands in Anthropic's envelope, so that both kinds of client read it.
     """
-    if path == "/v1" or path.startswith("/v1/"):
-        kind = _ERROR_TYPES.get(exc.status, "api_error")
-        body = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
-        return {"type": "error", **body} if path == "/v1/messages" else body
-    return {"error": exc.message}
+    is_anthropic = _ANTHROPIC.fullmatch(path) is not None
+    if not is_anthropic and path not in UNVERSIONED and not _OPENAI.fullmatch(path):
+        return {"error": exc.message}
+    types, other = (_ANTHROPIC_TYPES if is_anthropic else _OPENAI_TYPES), "api_error"
+    kind = types.get(exc.status, "invalid_request_error" if exc.status < 500 else other)
+    body = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
+    return {"type": "error", **body} if is_anthropic else body
 
 
 def error_headers(exc: BackendError) -> list[tuple[bytes, bytes]]:
@@ -53,7 +73,17 @@ def error_headers(exc: BackendError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(exc, MethodNotAllowed):
         headers.append((b"allow", exc.allow.encode()))
+    if isinstance(exc, UnsupportedCoding):
+        headers.append((b"accept-encoding", CODINGS.encode()))
     return headers
+
+
+class UnfinishedFilter(logging.Filter):
+    """Drops uvicorn's report of a body that was left unfinished: the record of the request has its outcome."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a line is logged."""
+        return record.getMessage() != "ASGI callable returned without completing response."
 
 
 class Exchange:
@@ -75,6 +105,8 @@ class Exchange:
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self._receive = receive
         self.send_message = send
+        # Middleware changes heads only, so parts of a body go straight to the server where a guard has noted it.
+        self._send_part: Send = scope.get(SERVER_SEND, send)
 
     @property
     def began(self) -> bool:
@@ -93,11 +125,13 @@ class Exchange:
             )
 
     async def body(self, limit: int = BODY_BYTES) -> bytes:
-        """Return the whole body. Raises TooLarge over `limit` bytes, after the whole body was read."""
+        """Return the whole body, unpacked where it came compressed.
+
+        Raises TooLarge over `limit` bytes, after the whole body was read, and what `unpack` raises.
+        """
         parts, size = [], 0
-        too_large = TooLarge(f"The body is larger than {limit // 2**20} MiB. Send less.")
         if int(self.header(b"content-length") or 0) > DRAINED_BYTES:
-            raise too_large
+            raise too_large(limit)
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -107,12 +141,14 @@ class Exchange:
             if size <= limit:
                 parts.append(part)
             if size > DRAINED_BYTES:
-                raise too_large
+                raise too_large(limit)
             if not message.get("more_body"):
                 break
         if size > limit:
-            raise too_large
-        return b"".join(parts)
+            raise too_large(limit)
+        body = b"".join(parts)
+        codings = b",".join(value for name, value in self.headers if name.lower() == b"content-encoding")
+        return unpack(codings.decode("latin-1"), body, limit) if codings else body
 
     @contextmanager
     def on_departure(self, leave: Callable[[], object]) -> Iterator[None]:
@@ -138,9 +174,16 @@ class Exchange:
     async def send(self, part: bytes, *, more: bool = True) -> None:
         """Send a part of the body."""
         self.is_sending = True
-        await self.send_message({"type": "http.response.body", "body": part, "more_body": more})
+        await self._send_part({"type": "http.response.body", "body": part, "more_body": more})
         self.is_sending = False
         self.sent_at = self._loop.time()
+
+    async def break_off(self, part: bytes) -> None:
+        """Send the last part and leave the body unfinished.
+
+        The server then closes the connection without a last chunk, which every client reports as an error of its own.
+        """
+        await self.send(part)
 
     async def whole(
         self,
@@ -150,7 +193,7 @@ class Exchange:
         media_type: bytes = b"application/json",
     ) -> None:
         """Send a complete JSON answer."""
-        encoded = msgspec.json.encode(content)
+        encoded = encode_line(content)
         size = str(len(encoded)).encode()
         await self.begin(status, media_type, [(b"content-length", size), (b"cache-control", b"no-store"), *headers])
         await self.send(b"" if self.method == "HEAD" else encoded, more=False)
@@ -190,7 +233,7 @@ def parse_json(body: bytes, kind: type[T]) -> T:
     if not body.strip():
         raise BadRequest("The body is empty. Send a JSON object.")
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode_mended(lambda raw: msgspec.json.decode(raw, type=kind), body)
     except msgspec.ValidationError as exc:
         raise BadRequest(f"The body does not fit: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -1,11 +1,13 @@
 """Which of Gradio's routes are open: those that the page and `gradio_client` need, and no others."""
 
 import re
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.auth import Gate
 from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, RateLimited, Unauthorized
+from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 
@@ -14,17 +16,26 @@ OPEN_IMAGES_BYTES = 8 * 2**20  # of visitors without a key
 
 _READS = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(?:assets|static|svelte)/.+"
-    r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]+|call/chat_api/\w+)"
+    r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]+|call/(?:v2/)?chat_api/\w+)"
 )
-_WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/chat_api)")
+_WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/(?:v2/)?chat_api)")
+_OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+# Gradio keeps what it has once shown of all pages together, with the address of whoever came first in its snippets.
+_INFO = "/gradio_api/info"
 _WITH_IMAGES = "/gradio_api/queue/join"
 
 
 class AllowList:
-    """Wraps Gradio's app: every other route is 404, and bodies are bounded."""
+    """Wraps Gradio's app: every other route is 404, and bodies are bounded and checked.
 
-    def __init__(self, app: ASGIApp, settings: Settings, gate: Gate) -> None:
+    `check` returns the body for Gradio from a path and the body that was posted there.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, gate: Gate, check: Callable[[str, bytes], Awaitable[bytes]]
+    ) -> None:
         self._app = app
+        self._check_body = check
         self._gate = gate
         self._is_open = settings.access == "open"
 
@@ -36,9 +47,14 @@ class AllowList:
         exchange = Exchange(scope, receive, send)
         try:
             writes = self._check(exchange)
-            body = await exchange.body(self._limit(exchange)) if writes else None
-            receiving = receive if body is None else _replayed(body, receive)
-            await self._app(scope, receiving, _without_cors(send))
+            receiving = receive
+            if writes:
+                body = await exchange.body(self._limit(exchange))
+                checked = await self._check_body(exchange.path, body)
+                scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
+            elif exchange.path == _INFO:
+                scope = {**scope, "query_string": scope["query_string"] + b"&page="}
+            await self._app(scope, receiving, _outgoing(send))
         except ClientGone:
             return
         except BackendError as exc:
@@ -65,13 +81,28 @@ class AllowList:
         return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
 
 
-def _without_cors(send: Send) -> Send:
-    """Return a `send` that drops Gradio's CORS headers: it lets every origin in, with credentials."""
+def _as_json(scope: Scope, size: int) -> Scope:
+    """Return a request whose body is plain JSON, whatever its headers called it: curl's `-d` calls it a form."""
+    kept = [(k, v) for k, v in scope["headers"] if k.lower() not in _OF_THE_BODY]
+    return {
+        **scope,
+        "headers": [*kept, (b"content-type", b"application/json"), (b"content-length", str(size).encode())],
+    }
+
+
+def _outgoing(send: Send) -> Send:
+    """Return a `send` that drops Gradio's CORS headers, which let every origin in with credentials, and escapes the
+    line separators in its events, at which `gradio_client` would break them."""
+    has_events = False
 
     async def sending(message: Message) -> None:
+        nonlocal has_events
         if message["type"] == "http.response.start":
             kept = [(k, v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
+            has_events = any(k.lower() == b"content-type" and v.startswith(b"text/event-stream") for k, v in kept)
             message = {**message, "headers": kept}
+        elif has_events and message.get("body"):
+            message = {**message, "body": escape_breaks(message["body"])}
         await send(message)
 
     return sending

@@ -7,7 +7,6 @@ import importlib.util
 import threading
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from ollama_backend.chat.admission import Admission
@@ -16,9 +15,11 @@ from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.deferred import DeferredApp
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
+from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from gradio.blocks import Blocks
 
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
@@ -35,7 +36,8 @@ class GradioApp:
         self._queue: GradioQueue | None = None
         self._deferred = DeferredApp(self._create)
         self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
-        self._app = AllowList(self._streams, settings, admission.gate)
+        self._bodies = EventBodies(lambda: self._queue.functions if self._queue else {})
+        self._app = AllowList(self._streams, settings, admission.gate, self._checked_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -56,16 +58,22 @@ class GradioApp:
             self._queue.close()
         await self._deferred.close()
 
+    async def _checked_body(self, path: str, body: bytes) -> bytes:
+        await self._deferred.created()
+        return self._bodies.checked(path, body)
+
     def _session_of(self, event_id: str) -> str:
         return self._queue.session_of(event_id) if self._queue else event_id
 
     def _is_known(self, session: str) -> bool:
         return self._queue is None or self._queue.knows(session)
 
-    def _create(self) -> FastAPI:
+    def _create(self) -> "FastAPI":
         from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 
         gr = import_gradio()
+        from fastapi import FastAPI
+
         from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
         from ollama_backend.surfaces.gradio_app.page import create_page
         from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates

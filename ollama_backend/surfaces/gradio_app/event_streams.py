@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.changes import Changes
+from ollama_backend.errors import NotFound
 
 UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
 # Gradio's message about a session that it does not know (server_messages.py), as after a restart of the server.
@@ -70,15 +71,17 @@ class EventStreams:
         session = self._session(scope)
         if session is None:
             await self._app(scope, receive, send)
-        elif scope["path"].rstrip("/") == _STREAM and not self._is_known(session):
+        elif self._is_known(session):
+            await self._count(session, scope, receive, send)
+        elif scope["path"] == _STREAM:
             await _send_unknown(send)
         else:
-            await self._count(session, scope, receive, send)
+            raise NotFound("There is no such event any more. Post the call again.")
 
     def _session(self, scope: Scope) -> str | None:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
-        if scope["path"].rstrip("/") == _STREAM:
+        if scope["path"] == _STREAM:
             query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
             return query.get("session_hash", [""])[0]
         call = _CALL.fullmatch(scope["path"])

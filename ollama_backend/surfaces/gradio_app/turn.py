@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ollama_backend.chat.answer import Answer, Reader
-from ollama_backend.chat.answer_state import AnswerState
+from ollama_backend.chat.answer_state import KINDS, AnswerState
 from ollama_backend.chat.conversation import ChatRequest, checked_request, system_message
 from ollama_backend.errors import BackendError, BadRequest
 from ollama_backend.settings import Settings
@@ -32,7 +32,7 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[TurnMessage] = []
     model: str | None = None
     system: str | None = None
-    think: bool | Literal["low", "medium", "high"] | None = None
+    think: Any = None
     options: dict[str, Any] = {}
 
 
@@ -69,6 +69,7 @@ class AnswerUpdates:
 
     def __init__(self, name: str) -> None:
         self._beat = 0
+        self._rewritten = False
         self._update: Update = {"id": name, "state": None, "thinking": "", "content": ""}
 
     def next(self, reader: Reader, reason: str | None) -> Update:
@@ -77,6 +78,9 @@ class AnswerUpdates:
         self._beat += 1
         for delta in reader.take():
             self._update[delta.kind] += delta.text
+        if answer.rewritten and not self._rewritten:
+            self._rewritten = True
+            self._update |= {kind: answer.text(kind) for kind in KINDS}
         if answer.state != self._update["state"]:
             self._update |= {"state": answer.state, "since": _seconds_in_state(answer)}
         more: Update = {"beat": self._beat, "position": answer.position, "reason": None if answer.ended else reason}

@@ -9,7 +9,7 @@ from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, NotFound
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange, error_body, error_headers, route
+from ollama_backend.surfaces.asgi.exchange import Exchange, error_body, error_headers, route
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from ollama_backend.surfaces.passthrough.context_limit import ContextLimit
 from ollama_backend.surfaces.passthrough.dialects import EMBEDDING, GENERATING, Dialect
@@ -21,13 +21,15 @@ from ollama_backend.surfaces.passthrough.requests import (
     embedding,
     generation,
     named_model,
+    sent_name,
 )
 from ollama_backend.surfaces.passthrough.response import Response
 from ollama_backend.surfaces.passthrough.strict_json import parse_object
 
 PREFIXES = ("/api/", "/v1/")
-IMAGES_BYTES = 20 * 2**20
+LARGE_BYTES = 20 * 2**20
 _MODEL = "/v1/models/"
+_MANAGING = ("/api/pull", "/api/create", "/api/copy", "/api/push", "/api/delete", "/api/blobs")
 _ERROR_TYPE = b"application/json; charset=utf-8"  # as Ollama's own
 RouteHandler = Callable[[Exchange, Request], Awaitable[None]]
 
@@ -61,6 +63,7 @@ class PassThrough:
             "/api/ps": (("GET",), lambda exchange, _: lists.running(exchange)),
             "/v1/models": (("GET",), lambda exchange, _: lists.models(exchange)),
             "/api/show": (("POST",), self._show),
+            "/v1/messages/count_tokens": (("POST",), self._count_tokens),
         }
         for dialect in (*GENERATING, *EMBEDDING):
             routes[dialect.path] = ("POST",), self._handler(dialect)
@@ -103,12 +106,30 @@ class PassThrough:
             return self._routes[path]
         if path.startswith(_MODEL) and path != _MODEL:
             return ("GET",), lambda exchange, _: self._lists.model(exchange, path.removeprefix(_MODEL))
-        raise NotFound("There is no such route here. Models are managed where Ollama runs, not from outside.")
+        raise NotFound(f"There is no such route here. {self._advice(path)}")
+
+    def _advice(self, path: str) -> str:
+        """Return what to do about a path that has no route: most often the base URL has a part too many."""
+        first = path[: path.index("/", 1)]
+        rest = path.removeprefix(first)
+        if rest in self._routes or rest.startswith(_MODEL):
+            return f"Leave {first} out of the base URL."
+        if f"/v1{rest}" in self._routes:
+            return "OpenAI's are below /v1: put it in place of /api in the base URL."
+        if path.startswith(_MANAGING):
+            return "Models are managed where Ollama runs, not from outside."
+        return "Ollama's own are below /api, OpenAI's and Anthropic's below /v1."
 
     async def _show(self, exchange: Exchange, _: Request) -> None:
         body = parse_object(await exchange.body())
-        check_shape(body)
+        check_shape(exchange.path, body)
         await self._lists.show(exchange, body)
+
+    async def _count_tokens(self, exchange: Exchange, request: Request) -> None:
+        body = parse_object(await exchange.body(LARGE_BYTES))
+        check_shape(exchange.path, body)
+        name = named_model(exchange.path, body)
+        await self._lists.count_tokens(exchange, {**body, "model": sent_name(name, request.resolve(name))})
 
     async def _answer(self, exchange: Exchange, request: Request, dialect: Dialect) -> None:
         """Check the request, take it through admission and relay the answer."""
@@ -131,16 +152,14 @@ class PassThrough:
                 request.record.first_token = response.first_token
 
     async def _checked(self, exchange: Exchange, request: Request, dialect: Dialect) -> UpstreamRequest:
-        is_large = dialect in GENERATING and dialect.path != "/v1/completions"
-        body = parse_object(await exchange.body(IMAGES_BYTES if is_large else BODY_BYTES))
-        check_shape(body)
+        body = parse_object(await exchange.body(LARGE_BYTES))
+        check_shape(dialect.path, body)
         name = named_model(dialect.path, body)
         installed = request.resolve(name)
         if dialect in GENERATING:
             checked = generation(dialect, body, name, installed, self._settings.max_tokens)
         else:
             checked = embedding(body, name, installed)
-        await self._context_limit.check(checked.model, checked.num_ctx)
         return checked
 
     async def _relayed(
@@ -156,7 +175,9 @@ class PassThrough:
         while True:
             try:
                 async with request.place(lambda *_: None) as place:
-                    await self._context_limit.check(upstream_request.model, upstream_request.num_ctx)
+                    # The model runs by now. A longer context would load it anew for everyone.
+                    if await self._context_limit.is_exceeded(upstream_request.model, upstream_request.num_ctx):
+                        upstream_request.refuse_to_cut()
                     response.requested()
                     return await self._relay.pass_on(dialect, upstream_request, response, place, accept)
             except BackendError:

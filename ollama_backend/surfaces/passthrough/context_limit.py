@@ -1,8 +1,8 @@
-"""Context lengths of the running models: a request for a longer one is refused, not silently cut."""
+"""Context lengths of the running models, for requests that want a longer one."""
 
 import time
 
-from ollama_backend.errors import BackendError, BadRequest
+from ollama_backend.errors import BackendError
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.hosts import Hosts
 
@@ -17,16 +17,12 @@ class ContextLimit:
         self._in_cloud = in_cloud
         self._known: dict[str, tuple[int, float]] = {}
 
-    async def check(self, model: str, num_ctx: float | None) -> None:
-        """Raise BadRequest for more than the running context; a model that does not run is left alone."""
+    async def is_exceeded(self, model: str, num_ctx: float | None) -> bool:
+        """Tell whether more is wanted than a model runs with; of one that does not run nothing is known."""
         if num_ctx is None or self._in_cloud:
-            return
+            return False
         length = await self._length(model_name(model))
-        if length is not None and num_ctx > length:
-            raise BadRequest(
-                f"num_ctx {num_ctx:g} is more than the {length} tokens that the model runs with here, and a larger "
-                f"one would load it anew for everyone. Ask for {length} or less, or leave num_ctx out."
-            )
+        return length is not None and num_ctx > length
 
     async def _length(self, key: str) -> int | None:
         """Return the shortest context with which a model runs on any host."""

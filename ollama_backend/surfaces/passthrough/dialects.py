@@ -1,4 +1,8 @@
-"""Dialects: for each route, where its limits stand, what ends its stream, its heartbeats and its errors."""
+"""Dialects: for each route, where its limits stand, what ends its stream, its heartbeats and its errors.
+
+Failures and ends are recognised by their meaning, so that other servers which speak the protocol work too: JSON with
+blanks, CRLF, `data:` without a blank. A few bytes that a sound block lacks decide whether a block is parsed at all.
+"""
 
 import re
 from dataclasses import dataclass
@@ -7,21 +11,30 @@ from typing import Any
 import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
+from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.exchange import error_body
+from ollama_backend.surfaces.passthrough.event_stream import Event, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
-_SEQUENCE = re.compile(rb'"sequence_number":(\d+)')
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+_MAYBE_ERROR = re.compile(rb'event:\s*error|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]')
+_SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
+_NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
+_FINGERPRINT = "fp_ollama"
 
 
 class _LastLine(msgspec.Struct):
     done: bool = False
 
 
+_last_line = msgspec.json.Decoder(_LastLine)
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One route. `streams` is what a missing `stream` means; `limit` is where the number of tokens stands, None in
-    `options`; a stream has ended well when one of `ends` was in it.
+    `options`; an event that is or has the name of one of `ends` ends a stream; a block ends with one of `boundaries`.
 
     `swallows` is where Ollama makes a chunk of no model of a failure in mid-stream (middleware/openai.go).
     """
@@ -32,35 +45,45 @@ class Dialect:
     limit_required: bool = False
     streams: bool = False
     media_type: bytes = b"text/event-stream"
-    boundary: bytes = b"\n\n"
+    boundaries: tuple[bytes, ...] = (b"\n\n", b"\n\r\n")
     swallows: bool = False
 
     def heartbeat(self, model: str) -> bytes:
-        """Return what a silent stream carries: no client shows it."""
-        return b": still waiting\n\n"
+        """Return what a silent stream carries: no client shows it.
+
+        One newline ends a comment; a second one would end an event without data, on which some clients fail.
+        """
+        return b": still waiting\n"
 
     def fault(self, block: bytes) -> tuple[int, BackendError] | None:
         """Return where in whole lines or events a failure of Ollama's begins, and which; None for a sound block."""
         if self.swallows and b'"model":""' in block:
-            before = block.rfind(b"\n\n", 0, block.index(b'"model":""'))
-            return (before + 2 if before >= 0 else 0), OllamaFailed(BROKE_OFF)
-        for mark in (b'data: {"error"', b"event: error\n"):
-            at = _line_that_begins(mark, block)
-            if at is not None:
-                return at, failure(200, block[at:].partition(b"data: ")[2].partition(b"\n")[0])
-        return self._half_an_event(block)
-
-    def _half_an_event(self, block: bytes) -> tuple[int, BackendError] | None:
-        if block.endswith((b"}\n\n", b"[DONE]\n\n")):
+            for event in split_events(block):
+                payload = event.payload or {}
+                # Other servers may name no model in any chunk.
+                if payload.get("model") == "" and payload.get("system_fingerprint") == _FINGERPRINT:
+                    return event.at, OllamaFailed(BROKE_OFF)
+        if b"error" in block and _MAYBE_ERROR.search(block):
+            for event in split_events(block):
+                if _is_error(event):
+                    return event.at, failure(200, event.data)
+        if block.endswith(_SOUND_ENDS):
             return None
-        before, _, event = block.rstrip().rpartition(b"\n\n")
-        if b"data:" not in event or event.endswith((b"}", b"[DONE]")):
-            return None
-        return len(before) + 2 if before else 0, OllamaFailed(NOT_ITS_PROTOCOL)
+        *_, last = (None, *split_events(block))
+        return (last.at, OllamaFailed(NOT_ITS_PROTOCOL)) if last and last.is_half else None
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the end of the answer is in a block."""
-        return any(mark in block for mark in self.ends)
+        for mark in self.ends:
+            if mark in block:
+                return any(self._is_end(event) for event in split_events(block))
+        return False
+
+    def _is_end(self, event: Event) -> bool:
+        if event.name in self.ends or event.data.strip() in self.ends:
+            return True
+        kind = (event.payload or {}).get("type")
+        return isinstance(kind, str) and kind.encode() in self.ends
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
         """Return the failure as the last event, after the block `last`."""
@@ -70,11 +93,18 @@ class Dialect:
             body |= {"type": "error", "code": exc.code, "message": exc.message, "param": None}
             body |= {"sequence_number": int(numbers[-1]) + 1 if numbers else 0}
         name = f"event: {body['type']}\n".encode() if "type" in body else b""
-        return name + b"data: " + msgspec.json.encode(body) + b"\n\n"
+        return name + b"data: " + encode_line(body) + b"\n\n"
+
+    def whole_fault(self, body: bytes) -> BackendError | None:
+        """Return the failure that a whole answer with the status 200 is, None for a sound one."""
+        if b'"error"' not in body:
+            return None
+        answer = read_object(body) or {}
+        return failure(200, body) if answer.get("error") and "model" not in answer else None
 
     def whole_error(self, exc: BackendError) -> bytes:
-        """Return the failure as the whole answer whose status is fixed already."""
-        return msgspec.json.encode(error_body(self.path, exc))
+        """Return the failure as the rest of a whole answer whose status is fixed already."""
+        return encode_line(error_body(self.path, exc))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +113,35 @@ class Native(Dialect):
 
     part: str = "message"
     media_type: bytes = b"application/x-ndjson"
-    boundary: bytes = b"\n"
+    boundaries: tuple[bytes, ...] = (b"\n",)
 
     def heartbeat(self, model: str) -> bytes:
         """Return an empty chunk."""
         empty: Any = {"role": "assistant", "content": ""} if self.part == "message" else ""
         chunk = {"model": model, "created_at": timestamp(), self.part: empty, "done": False}
-        return msgspec.json.encode(chunk) + b"\n"
+        return encode_line(chunk) + b"\n"
 
     def fault(self, block: bytes) -> tuple[int, BackendError] | None:
-        """Find a line that is an error, or none at all."""
-        at = _line_that_begins(b'{"error"', block)
-        if at is not None:
-            return at, failure(200, block[at:].partition(b"\n")[0])
+        """Find a line that is an error, or no object at all."""
+        if b'"error"' in block:
+            at = 0
+            for line in block.splitlines(keepends=True):
+                if (read_object(line) or {}).get("error"):
+                    return at, failure(200, line)
+                at += len(line)
         if not block.endswith(b"}\n") and not block.rstrip().endswith(b"}"):
             return block.rstrip().rfind(b"\n") + 1, OllamaFailed(NOT_ITS_PROTOCOL)
         return None
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the last line of a block ends the answer; arguments of a tool may look alike."""
-        if self.ends[0] not in block:
+        if block.endswith(_NOT_DONE):
             return False
+        line = block[block.rfind(b"\n", 0, -2) + 1 :]
         try:
-            return msgspec.json.decode(block.rstrip().rpartition(b"\n")[2], type=_LastLine).done
+            return _last_line.decode(line).done
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
+            return (read_object(line) or {}).get("done") is True
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
         """Return the failure as the last line."""
@@ -115,27 +149,24 @@ class Native(Dialect):
 
     def whole_error(self, exc: BackendError) -> bytes:
         """Return the failure with its code."""
-        return msgspec.json.encode({"error": exc.message, "code": exc.code})
+        return encode_line({"error": exc.message, "code": exc.code})
 
 
-def _line_that_begins(mark: bytes, block: bytes) -> int | None:
-    """Return where the first line with that beginning is."""
-    if block.startswith(mark):
-        return 0
-    found = block.find(b"\n" + mark)
-    return found + 1 if found >= 0 else None
+def _is_error(event: Event) -> bool:
+    payload = event.payload or {}
+    return event.name == b"error" or payload.get("type") == "error" or bool(payload.get("error"))
 
 
-_LAST_LINE = (b'"done":true',)
-_LAST_RESPONSE = (b"event: response.completed\n", b"event: response.incomplete\n", b"event: response.failed\n")
+_DONE = (b"[DONE]",)
+_RESPONSE_ENDS = (b"response.completed", b"response.incomplete", b"response.failed")
 
 GENERATING: tuple[Dialect, ...] = (
-    Native("/api/chat", _LAST_LINE, streams=True),
-    Native("/api/generate", _LAST_LINE, streams=True, part="response"),
-    Dialect("/v1/chat/completions", (b"data: [DONE]\n",), "max_tokens", swallows=True),
-    Dialect("/v1/completions", (b"data: [DONE]\n",), "max_tokens", swallows=True),
-    Dialect("/v1/responses", _LAST_RESPONSE, "max_output_tokens"),
-    Dialect("/v1/messages", (b"event: message_stop\n",), "max_tokens", limit_required=True),
+    Native("/api/chat", (), streams=True),
+    Native("/api/generate", (), streams=True, part="response"),
+    Dialect("/v1/chat/completions", _DONE, "max_tokens", swallows=True),
+    Dialect("/v1/completions", _DONE, "max_tokens", swallows=True),
+    Dialect("/v1/responses", _RESPONSE_ENDS, "max_output_tokens"),
+    Dialect("/v1/messages", (b"message_stop",), "max_tokens", limit_required=True),
 )
 # Embeddings never stream; of their dialect only the errors are spoken.
 EMBEDDING: tuple[Dialect, ...] = (

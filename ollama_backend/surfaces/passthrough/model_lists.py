@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ollama_backend.errors import ModelNotFound, OllamaFailed
+from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
@@ -68,6 +68,15 @@ class ModelLists:
         if isinstance(shown.get("modelfile"), str):
             shown["modelfile"] = without_folders(shown["modelfile"], sent)
         await _send(exchange, media_type, msgspec.json.encode(shown))
+
+    async def count_tokens(self, exchange: Exchange, body: dict[str, Any]) -> None:
+        """Count the tokens of a request in Anthropic's dialect, where the engine does. Raises NotFound elsewhere."""
+        host = self._hosts.with_model(str(body.get("model", "")))
+        try:
+            media_type, raw = await host.client.get(exchange.path, encode(body), "POST")
+        except ModelNotFound as exc:
+            raise NotFound("The engine here does not count tokens. Estimate them: about four bytes are one.") from exc
+        await _send(exchange, media_type, raw)
 
     async def _listed(self, exchange: Exchange, path: str, rows: str, name: str, *, is_union: bool = True) -> None:
         """Answer with the rows of all hosts for allowed models; in a union each model is listed once."""

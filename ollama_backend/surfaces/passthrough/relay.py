@@ -1,29 +1,32 @@
 """The relay: bytes from Ollama to a caller as they come, in whole lines or events, never decoded."""
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.upstream import ResponseStream
+from ollama_backend.ollama.upstream import ResponseStream, Room
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
-from ollama_backend.surfaces.passthrough.dialects import Dialect
+from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
+from ollama_backend.surfaces.passthrough.event_stream import read_object
 from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
 from ollama_backend.surfaces.passthrough.response import Response
 from ollama_backend.surfaces.passthrough.strict_json import encode
 
 _STREAMED = ("application/x-ndjson", "text/event-stream")
+_WHOLE = ("application/json", "text/html")
 
 
 class Blocks:
     """Cuts a stream of bytes behind its last whole line or event; the rest waits for its end.
 
-    So a heartbeat or an error never lands in the middle of a line, and half a line is never the last.
+    So a heartbeat or an error never lands in the middle of a line, and half a line is never the last. Each of
+    `boundaries` ends one.
     """
 
-    def __init__(self, boundary: bytes) -> None:
-        self._boundary = boundary
+    def __init__(self, boundaries: tuple[bytes, ...]) -> None:
+        self._boundaries = boundaries
+        self._overlap = max(map(len, boundaries)) - 1
         self._held = bytearray()
 
     @property
@@ -33,18 +36,22 @@ class Blocks:
 
     def feed(self, part: bytes) -> bytes:
         """Return what is whole by now, maybe nothing. Raises OllamaFailed for an endless line."""
-        if not self._held and part.endswith(self._boundary):
+        if not self._held and part.endswith(self._boundaries):
             return part
-        searched = max(0, len(self._held) - 1)
+        searched = max(0, len(self._held) - self._overlap)
         self._held += part
-        at = self._held.rfind(self._boundary, searched)
-        if at < 0:
+        end = max(self._end(boundary, searched) for boundary in self._boundaries)
+        if not end:
             if len(self._held) > MAX_LINE_BYTES:
                 raise OllamaFailed(NOT_ITS_PROTOCOL)
             return b""
-        whole = bytes(self._held[: at + len(self._boundary)])
-        del self._held[: len(whole)]
+        whole = bytes(self._held[:end])
+        del self._held[:end]
         return whole
+
+    def _end(self, boundary: bytes, searched: int) -> int:
+        at = self._held.rfind(boundary, searched)
+        return at + len(boundary) if at >= 0 else 0
 
 
 class Relay:
@@ -60,10 +67,13 @@ class Relay:
         silence = self._longest_silence(upstream_request)
         body = encode(upstream_request.body_for(place.model, exact=place.host.client.exact_names))
         async with place.host.client.stream(dialect.path, body, accept=accept, silence=silence) as upstream:
-            if upstream.media_type in _STREAMED:
+            streams = upstream_request.streams
+            if upstream.media_type in _STREAMED or (streams and upstream.media_type not in _WHOLE):
                 await _stream(upstream, dialect, response, place.slot)
+            elif streams and isinstance(dialect, Native):
+                await _lines_or_whole(upstream, dialect, response, place.slot)
             else:
-                await _whole(upstream, response, place.slot)
+                await _whole(upstream, dialect, response, place.slot)
 
     def _longest_silence(self, upstream_request: UpstreamRequest) -> float | None:
         # A whole answer is silent while it is written: a second for each token is slow for any machine.
@@ -71,37 +81,59 @@ class Relay:
         return self._silence + while_writing if self._silence else None
 
 
-async def _stream(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
-    async with aclosing(_blocks(upstream, dialect.boundary)) as blocks:
-        async for block in blocks:
-            slot.progress(finished=slot.finished)
-            if fault := dialect.fault(block):
-                if fault[0]:
-                    await response.block(block[: fault[0]], upstream.content_type)
-                raise fault[1]
-            if not slot.finished and dialect.ended(block):
-                slot.finished = response.finished = True
-                upstream.finish()
-            await response.block(block, upstream.content_type)
+async def _stream(
+    upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
+) -> None:
+    """Pass on whole lines or events as they come; what has no end at the very end is given one."""
+    blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
+
+    def take(part: bytes) -> Room | None:
+        block = blocks.feed(part)
+        return pass_on(block) if block else None
+
+    def pass_on(block: bytes) -> Room | None:
+        slot.progress(finished=slot.finished)
+        if fault := dialect.fault(block):
+            if fault[0]:
+                response.block(block[: fault[0]], content_type)
+            raise fault[1]
+        if not slot.finished and dialect.ended(block):
+            slot.finished = response.finished = True
+            upstream.finish()
+        return response.block(block, content_type)
+
+    if begun and (room := take(begun)):
+        await room()
+    await upstream.feed(take)
+    if blocks.rest.strip() and (room := pass_on(blocks.rest + dialect.boundaries[0])):
+        await room()
     if not slot.finished:
         raise OllamaFailed(CUT_OFF)
 
 
-async def _whole(upstream: ResponseStream, response: Response, slot: Slot) -> None:
-    if upstream.media_type != "application/json":
+async def _lines_or_whole(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
+    """Pass on lines, which some servers call JSON too, or one object, as Ollama answers a load."""
+    begun = b""
+    async with aclosing(upstream.parts()) as parts:
+        async for part in parts:
+            begun += part
+            if b"\n" in part:
+                break
+    line, newline, _ = begun.partition(b"\n")
+    if newline and read_object(line) is not None:
+        await _stream(upstream, dialect, response, slot, begun)
+    else:
+        await _whole(upstream, dialect, response, slot, begun)
+
+
+async def _whole(
+    upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
+) -> None:
+    body = begun + await upstream.read()
+    if upstream.media_type != "application/json" and read_object(body) is None:
         raise OllamaFailed(NOT_ITS_PROTOCOL)
-    body = await upstream.read()
+    if fault := dialect.whole_fault(body):
+        raise fault
     slot.progress(finished=True)
     response.finished = True
     await response.whole(upstream.content_type, body)
-
-
-async def _blocks(upstream: ResponseStream, boundary: bytes) -> AsyncGenerator[bytes, None]:
-    """Yield a stream in whole lines or events; what has no end at the very end is given one."""
-    blocks = Blocks(boundary)
-    async with aclosing(upstream.parts()) as parts:
-        async for part in parts:
-            if block := blocks.feed(part):
-                yield block
-    if blocks.rest.strip():
-        yield blocks.rest + boundary

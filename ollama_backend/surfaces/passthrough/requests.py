@@ -12,25 +12,41 @@ from ollama_backend.formats import model_name
 from ollama_backend.surfaces.passthrough.dialects import Dialect
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
-_KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "model": (str, "a text"),
-    "name": (str, "a text"),
-    "stream": (bool, "true or false"),
-    "messages": (list, "a list"),
-    "tools": (list, "a list"),
-    "options": (dict, "an object"),
-    "prompt": (str, "a text"),
-    "suffix": (str, "a text"),
-    "template": (str, "a text"),
-    "raw": (bool, "true or false"),
-    "images": (list, "a list"),
-    "context": (list, "a list"),
-    "verbose": (bool, "true or false"),
-    "instructions": (str, "a text"),
-    "max_tokens": ((int, float), "a number"),
-    "max_completion_tokens": ((int, float), "a number"),
-    "max_output_tokens": ((int, float), "a number"),
+Kind = tuple[type | tuple[type, ...], str]
+_TEXT: Kind = (str, "a text")
+_FLAG: Kind = (bool, "true or false")
+_LIST: Kind = (list, "a list")
+_OBJECT: Kind = (dict, "an object")
+_NUMBER: Kind = ((int, float), "a number")
+_OF_EVERY_ROUTE: Mapping[str, Kind] = {"model": _TEXT, "stream": _FLAG}
+# The fields that decide a request's way, of each route's own dialect; the rest Ollama checks, or ignores.
+_KINDS: Mapping[str, Mapping[str, Kind]] = {
+    "/api/chat": {"messages": _LIST, "tools": _LIST, "options": _OBJECT},
+    "/api/generate": {
+        "prompt": _TEXT,
+        "suffix": _TEXT,
+        "system": _TEXT,
+        "template": _TEXT,
+        "raw": _FLAG,
+        "images": _LIST,
+        "context": _LIST,
+        "options": _OBJECT,
+    },
+    "/api/embed": {"options": _OBJECT},
+    "/api/embeddings": {"options": _OBJECT},
+    "/api/show": {"name": _TEXT, "verbose": _FLAG},
+    "/v1/chat/completions": {
+        "messages": _LIST,
+        "tools": _LIST,
+        "max_tokens": _NUMBER,
+        "max_completion_tokens": _NUMBER,
+    },
+    "/v1/completions": {"suffix": _TEXT, "max_tokens": _NUMBER},
+    "/v1/responses": {"instructions": _TEXT, "tools": _LIST, "max_output_tokens": _NUMBER},
+    "/v1/messages": {"messages": _LIST, "tools": _LIST, "max_tokens": _NUMBER},
+    "/v1/messages/count_tokens": {"messages": _LIST, "tools": _LIST},
 }
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # `keep_alive` and `shift` change the model for everybody; the last shows prompts instead of answering.
 _DROPPED = frozenset(("keep_alive", "shift", "_debug_render_only"))
 # Where Ollama answers a request without a model with "model '' not found" (server/routes.go).
@@ -62,15 +78,21 @@ class UpstreamRequest:
         """The model as the answer will call it."""
         return str(self.body["model"])
 
+    def refuse_to_cut(self) -> None:
+        """Have Ollama refuse a prompt that does not fit, instead of cutting it, unless the caller has chosen."""
+        if self.body.get("truncate") is None:
+            self.body["truncate"] = False
 
-def check_shape(body: Mapping[str, Any]) -> None:
-    """Raise BadRequest where a field that decides a request's way is of a wrong type; the rest Ollama checks."""
-    for name, (kind, words) in _KINDS.items():
+
+def check_shape(path: str, body: Mapping[str, Any]) -> None:
+    """Raise BadRequest where a field that decides the way of a request on this route is of a wrong type."""
+    for name, (kind, words) in {**_OF_EVERY_ROUTE, **_KINDS.get(path, {})}.items():
         value = body.get(name)
         wrong = value is not None and not isinstance(value, kind)
         if wrong or (isinstance(value, bool) and kind is not bool):
             raise BadRequest(f"{name!r} must be {words}.")
-    if body.get("format") and body["format"] != "json" and not isinstance(body["format"], dict):
+    schema = body.get("format") if path in _PROMPTS else None
+    if schema and schema != "json" and not isinstance(schema, dict):
         raise BadRequest("'format' must be \"json\" or a JSON schema.")
 
 
@@ -95,20 +117,22 @@ def generation(
     """Return a request to generate, within its limits. Raises BadRequest."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     given = body.get("stream")
-    options = body.get("options") or {}
-    sent["options"] = check_options(_harmless(options), max_tokens)
-    tokens = sent["options"]["num_predict"]
+    options: Mapping[str, Any] = {}
     if dialect.limit:
+        sent.pop("options", None)
         tokens = _limit_tokens(dialect, sent, max_tokens)
-        sent.pop("options")
-    if tools := sent.get("tools"):
+    else:
+        options = body.get("options") or {}
+        sent["options"] = check_options(_harmless(options), max_tokens)
+        tokens = sent["options"]["num_predict"]
+    if isinstance(tools := sent.get("tools"), list):
         sent["tools"] = [tool for tool in tools if not _searches(tool)]
     return UpstreamRequest(
         model=installed,
         body=sent,
         streams=dialect.streams if given is None else given,
         work=_work(dialect, body),
-        num_ctx=_number(options.get("num_ctx")),
+        num_ctx=_context_wanted(options),
         tokens=tokens,
     )
 
@@ -124,7 +148,7 @@ def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamReq
     options = body.get("options") or {}
     if options:
         sent["options"] = _harmless(options)
-    return UpstreamRequest(model=installed, body=sent, work=Work.EMBED, num_ctx=_number(options.get("num_ctx")))
+    return UpstreamRequest(model=installed, body=sent, work=Work.EMBED)
 
 
 def _harmless(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,16 +156,21 @@ def _harmless(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name.casefold() not in RELOADING}
 
 
+def _context_wanted(options: Mapping[str, Any]) -> float | None:
+    wanted = options.get("num_ctx")
+    return wanted if _is_number(wanted) else None
+
+
 def _limit_tokens(dialect: Dialect, sent: dict[str, Any], max_tokens: int) -> int:
-    """Clamp every limit in the body; return the one that Ollama reads."""
-    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
-        given = sent.get(name)
-        refused_by_ollama = dialect.limit_required and (given or 0) <= 0
-        if given is not None and not refused_by_ollama:
-            sent[name] = clamp_tokens(given, max_tokens)
-    if sent.get(dialect.limit or "") is None and not dialect.limit_required:
-        sent[dialect.limit or ""] = max_tokens
-    return int(sent.get(dialect.limit or "") or max_tokens)
+    """Put the smallest of the limits given and the ceiling where Ollama reads it, and return it."""
+    own = dialect.limit or ""
+    given = {name: sent.pop(name) for name in _LIMITS if name in sent}
+    tokens = min(clamp_tokens(limit if _is_number(limit) else None, max_tokens) for limit in (None, *given.values()))
+    if not dialect.limit_required or (given.get(own) or 0) > 0:
+        sent[own] = tokens
+    elif own in given:
+        sent[own] = given[own]  # Ollama refuses it in its own words
+    return tokens
 
 
 def _searches(tool: Any) -> bool:
@@ -150,5 +179,5 @@ def _searches(tool: Any) -> bool:
     return any(key.casefold() == "type" and str(value).startswith("web_search") for key, value in fields)
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

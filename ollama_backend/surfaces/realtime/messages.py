@@ -7,6 +7,7 @@ import msgspec
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.errors import BackendError, BadRequest, TooLarge
+from ollama_backend.json_text import decode_mended
 from ollama_backend.ollama.wire import COUNTS, Chunk
 
 MESSAGE_BYTES = 2**20
@@ -22,7 +23,7 @@ class Chat(msgspec.Struct, tag="chat"):
     content: str
     model: str | None = None
     system: str | None = None
-    think: bool | None = None
+    think: Any = None
     options: dict[str, Any] | None = None
     answer: Name | None = None
 
@@ -106,7 +107,7 @@ def parse(message: bytes) -> Chat | Clear | Stop | Resume:
     if len(message) > MESSAGE_BYTES:
         raise TooLarge(f"The message is larger than {MESSAGE_BYTES // 2**20} MiB. Send less.")
     try:
-        return _client_message.decode(message)
+        return decode_mended(_client_message.decode, message)
     except msgspec.ValidationError as exc:
         raise BadRequest(f"The message does not fit: {exc}. Its type is one of {KINDS}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

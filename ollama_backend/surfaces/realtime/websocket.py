@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ollama_backend.auth import Headers
+from ollama_backend.json_text import encode_line
 
 CLOSE_SECONDS = 0.2
 REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, two of them are the code
@@ -49,7 +49,7 @@ class SessionSocket:
     async def send(self, message: Any) -> None:
         """Send one message as JSON. Raises PeerGone."""
         async with self._limited(self._send_seconds):
-            await self._socket.send_text(msgspec.json.encode(message).decode())
+            await self._socket.send_text(encode_line(message).decode())
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; a peer that has left needs no closing."""

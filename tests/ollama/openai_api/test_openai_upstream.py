@@ -189,6 +189,7 @@ def llama_server() -> Iterator[str]:
         process.kill()
 
 
+@pytest.mark.processes
 async def test_a_real_llama_cpp(llama_server: str) -> None:
     """Chats on our own surface, translated and relayed, with thinking on and off, and several at once."""
     async with behind(llama_server) as (session, space):

@@ -117,7 +117,7 @@ def plain(message: dict[str, Any]) -> dict[str, Any]:
 
 
 async def messages(fake: "FakeOllama", exchange: Exchange) -> None:
-    body = checks.decode(exchange.request.raw, "MessagesRequest", KINDS, "[]anthropic.MessageParam")
+    body = openai.own(checks.decode(exchange.request.raw, "MessagesRequest", KINDS, "[]anthropic.MessageParam"))
     for field, told in (("model", "model is required"), ("max_tokens", "max_tokens is required and must be positive")):
         if not body.get(field):
             raise Refused(400, told)

@@ -109,6 +109,8 @@ def check_options(options: dict[str, Any]) -> None:
     for name in INTEGERS:
         if isinstance(options.get(name), (str, list, dict, bool)):
             raise Refused(500, f'option "{name}" must be of type integer')
+    if options.get("stop") is not None and not isinstance(options["stop"], list):
+        raise Refused(500, 'option "stop" must be of type array')
 
 
 def check_logprobs(body: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ RENAMED = {"max_tokens": "num_predict", "max_completion_tokens": None}
 TAKEN = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
 CHAT = {"model": str, "messages": list, "stream": bool, "tools": list, "max_tokens": int, "stream_options": dict}
 COMPLETION = {"model": str, "stream": bool, "max_tokens": int, "suffix": str, "stream_options": dict}
+NATIVE = ("format", "raw", "think", "truncate", "shift", "options", "keep_alive", "context", "images", "template")
 ids = itertools.count(100)
 
 
@@ -129,6 +130,11 @@ def options(body: dict[str, Any]) -> dict[str, Any]:
     return {"temperature": 1.0, "top_p": 1.0} | taken | limit
 
 
+def own(body: dict[str, Any]) -> dict[str, Any]:
+    """A body without the fields that only Ollama's own routes read."""
+    return {name: value for name, value in body.items() if name not in NATIVE}
+
+
 def plain(message: dict[str, Any]) -> dict[str, Any]:
     """A message with its parts put together as Ollama's own: text in one string, images as base64."""
     content = message.get("content")
@@ -154,7 +160,7 @@ def response_format(body: dict[str, Any]) -> Any:
 
 
 async def chat(fake: "FakeOllama", exchange: Exchange) -> None:
-    body = checks.decode(exchange.request.raw, "ChatCompletionRequest", CHAT, "[]openai.Message")
+    body = own(checks.decode(exchange.request.raw, "ChatCompletionRequest", CHAT, "[]openai.Message"))
     messages = [plain(message) for message in body.get("messages") or []]
     if not messages:
         raise Refused(400, "[] is too short - 'messages'")
@@ -165,7 +171,7 @@ async def chat(fake: "FakeOllama", exchange: Exchange) -> None:
 
 
 async def completions(fake: "FakeOllama", exchange: Exchange) -> None:
-    body = checks.decode(exchange.request.raw, "CompletionRequest", COMPLETION)
+    body = own(checks.decode(exchange.request.raw, "CompletionRequest", COMPLETION))
     sent = body | {"stream": bool(body.get("stream")), "options": options(body)}
     await start(fake, exchange, sent, [{"role": "user", "content": str(body.get("prompt") or "")}], Completion)
 

@@ -162,7 +162,7 @@ def turns(given: Any, instructions: str | None) -> list[dict[str, Any]]:
 
 
 async def respond(fake: "FakeOllama", exchange: Exchange) -> None:
-    body = checks.decode(exchange.request.raw, "ResponsesRequest", KINDS)
+    body = openai.own(checks.decode(exchange.request.raw, "ResponsesRequest", KINDS))
     if not body.get("model"):
         raise Refused(400, "model is required")
     messages = turns(body.get("input"), body.get("instructions"))

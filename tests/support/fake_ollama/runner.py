@@ -189,6 +189,8 @@ class Scheduler:
         self.loads.append(load)
         try:
             await asyncio.sleep(model.load_seconds)
+            if model.load_gate:
+                await model.load_gate.wait()
         except asyncio.CancelledError:
             load.outcome, load.ended = "thrown away", time.monotonic()
             raise

@@ -135,7 +135,7 @@ class FakeOllama:
             raise ValueError("made without tls=True")
         return self.authority
 
-    async def until(self, holds: Callable[[], Any], seconds: float = 5.0) -> Any:
+    async def until(self, holds: Callable[[], Any], seconds: float = 20.0) -> Any:
         """What `holds` gives as soon as it is true; fails after some seconds."""
         deadline = time.monotonic() + seconds
         while not (value := holds()):

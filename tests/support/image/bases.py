@@ -22,12 +22,14 @@ def mirror() -> str:
 
 
 def debian() -> Path:
-    """A tar file of a small Debian with Python, as `python:slim` is one; made once for each machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ollamaspace-tests"
+    """A tar file of a small Debian with Python, as `python:slim` is one; made once for each machine and user."""
+    cache = Path("/var/tmp") / f"ollamaspace-tests-{os.getuid()}"
     kept = cache / f"{RELEASE}-{platform.machine()}.tar"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise PermissionError(f"{cache} belongs to another user")
     if kept.exists():
         return kept
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="ollamaspace-base-") as folder:
         root = Path(folder) / "root"
         options = ["--variant=minbase", f"--include={PACKAGES}"]

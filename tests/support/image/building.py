@@ -53,7 +53,7 @@ class Builder:
     """buildah with the two stand-ins for base images, and the project as a build sees it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stored = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
         self._mounts = [f"--volume={where}:{where}:ro" for where in self._index_files()]
         self.context = folder / "context"
@@ -78,7 +78,7 @@ class Builder:
         options = {key.rpartition(".")[2]: value for key, value in re.findall(r"^(\S+)='(.*)'$", listed, re.M)}
         options = {key: value for key, value in options.items() if not value.startswith("/") or Path(value).exists()}
         conf = Path("/etc/pip.conf")
-        made = self._folder / "pip.conf"
+        made = self.folder / "pip.conf"
         made.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
         self._pip_conf = f"--volume={made}:{conf}:ro"
         return [Path(value) for value in options.values() if value.startswith("/")]
@@ -97,7 +97,7 @@ class Builder:
         return ran
 
     def _base(self, name: str, dockerfile: str, context: Path) -> None:
-        file = self._folder / f"Dockerfile.{name}"
+        file = self.folder / f"Dockerfile.{name}"
         file.write_text(dockerfile)
         self.run("build", "--format=docker", f"--file={file}", f"--tag=localhost/{name}", str(context))
 
@@ -106,7 +106,7 @@ class Builder:
         given = [f"--build-arg={name}={value}" for name, value in (STANDINS | arguments).items()]
         aimed = [f"--target={target}"] if target else []
         mounts = [self._pip_conf, *self._mounts]
-        iidfile = self._folder / "id"
+        iidfile = self.folder / "id"
         options = ["--layers", "--format=docker", "--pull-never", f"--iidfile={iidfile}"]
         log = self.run("build", *options, *mounts, *given, *aimed, str(self.context)).stdout
         return Image(iidfile.read_text().removeprefix("sha256:").strip(), log)
@@ -119,7 +119,7 @@ class Builder:
     def layers(self, image: Image) -> list[Layer]:
         """What each instruction added, from the base on."""
         told = json.loads(self.run("inspect", "--type=image", image.id).stdout)["Docker"]
-        (index,) = (self._folder / "root").glob("*-layers/layers.json")
+        (index,) = (self.folder / "root").glob("*-layers/layers.json")
         sizes = {layer.get("diff-digest"): layer.get("diff-size", 0) for layer in json.loads(index.read_text())}
         filled = [entry for entry in told["history"] if not entry.get("empty_layer")]
         digests = told["rootfs"]["diff_ids"]
@@ -135,4 +135,4 @@ class Builder:
         """Give everything back."""
         self.run("umount", "--all")
         self.run("rm", "--all")
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)

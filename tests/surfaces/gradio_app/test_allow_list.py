@@ -28,7 +28,7 @@ async def port() -> AsyncIterator[int]:
         "/gradio_api/file=https://example.com/", "/gradio_api/deep_link", "/monitoring", "/monitoring/summary",
         "/gradio_api/runs", "/gradio_api/openapi.json", "/gradio_api/run/chat_api", "/gradio_api/api/chat_api",
         "/gradio_api/stream/x", "/gradio_api/process_recording", "/login", "/docs", "/CHAT_API",
-        "//chat_api", "/chat_api/", "/./chat_api", "/gradio_api/../chat_api", "/gradio_api/dev/reload",
+        "/./chat_api", "/gradio_api/../chat_api", "/gradio_api/dev/reload",
     ],
 )  # fmt: skip
 @pytest.mark.asyncio(loop_scope="module")

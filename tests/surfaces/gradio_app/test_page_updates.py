@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -37,7 +37,10 @@ OPEN: set["asyncio.Task[None]"] = set()  # a task that nobody holds may be colle
 class Page:
     """A page with an open event stream, until it leaves."""
 
+    opened: ClassVar[list["Page"]] = []  # an event loop alone does not keep a task alive
+
     def __init__(self, session: str = "s") -> None:
+        self.opened.append(self)
         self.streams = EventStreams(endless)
         scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data"}
         scope["query_string"] = f"session_hash={session}".encode()  # type: ignore[assignment]
@@ -63,6 +66,8 @@ async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
     """Everything below the doors, with two places."""
     async with parts(fake_ollama, places=2) as made:
         yield made
+    while Page.opened:
+        Page.opened.pop().leave()
 
 
 async def told(
@@ -83,7 +88,6 @@ async def told(
         asked(drop="../x"),
         asked(messages=[{"role": "system", "content": "x"}]),
         asked(messages=[{"role": "user", "content": 1}]),
-        asked(think="much"),
         asked(secret=1),
     ],
 )
@@ -104,6 +108,41 @@ def test_what_is_asked_of_the_model() -> None:
         chat_request_of(read_turn(asked(options={"num_ctx": 8})), settings)
     with pytest.raises(BadRequest):
         chat_request_of(read_turn(asked(messages=[])), settings)
+
+
+def test_the_history_of_a_page_alternates() -> None:
+    """A question that was stopped joins the next with its pictures; thinking and empty answers do not go up again."""
+    settings = load({"OLLAMA_API_KEY": KEY})
+    said = [
+        ("assistant", "Welcome."), ("user", "One"), ("assistant", ""), ("user", "Two"),
+        ("assistant", "<think>x</think>2"), ("user", "Three"), ("user", "Four"),
+    ]  # fmt: skip
+    messages: list[dict[str, Any]] = [{"role": role, "content": content} for role, content in said]
+    messages[5]["images"] = ["a"]
+    messages[6]["images"] = ["b"]
+    assert chat_request_of(read_turn(asked(messages=messages)), settings).messages == [
+        {"role": "user", "content": "One\n\nTwo"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "Three\n\nFour", "images": ["a", "b"]},
+    ]
+
+
+def test_levels_of_thinking() -> None:
+    """Those that Ollama takes; everything else is refused in Ollama's words."""
+    settings = load({"OLLAMA_API_KEY": KEY})
+    for think in (None, True, False, "low", "medium", "high", "max"):
+        assert chat_request_of(read_turn(asked(think=think)), settings).think == think
+    for think, words in (("much", 'invalid think value: "much" \\(must be "high"'), (3, "must be a boolean or string")):
+        with pytest.raises(BadRequest, match=words):
+            chat_request_of(read_turn(asked(think=think)), settings)
+
+
+async def test_thinking_as_text_is_put_right(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Each update has the whole state, so what first looked like the answer becomes thinking."""
+    fake_ollama.script(content=["the ", "plan", "</think>", "\n\nHello"], token_delay=0.15)
+    news = await told(following(below, Page()), asked(think=False))
+    assert any(one["content"].startswith("the ") for one in news)
+    assert (news[-1]["thinking"], news[-1]["content"]) == ("the plan", "Hello")
 
 
 async def test_news_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:
@@ -131,7 +170,7 @@ async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Pa
 
 async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, below: Parts) -> None:
     """Following another makes the earlier follower leave at once; its answer goes on."""
-    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    fake_ollama.script(token_delay=0.02, content=["w "] * 40)
     follow = following(below, Page())
     first = asyncio.create_task(told(follow, asked()))
     await fake_ollama.until(lambda: fake_ollama.generations)

@@ -82,6 +82,7 @@ async def test_the_ollama_client_without_a_key(fake_ollama: FakeOllama) -> None:
     assert refused.value.status_code == 401
 
 
+@pytest.mark.processes
 async def test_the_ollama_client_takes_the_key_from_its_environment(fake_ollama: FakeOllama) -> None:
     """OLLAMA_HOST and OLLAMA_API_KEY are all that an unchanged program needs."""
     program = "import ollama; print(ollama.generate('guide', 'Hi', think=False).response)"
@@ -196,6 +197,7 @@ async def test_langchain() -> None:
             await client.close()  # which nothing public does
 
 
+@pytest.mark.needs("curl")
 async def test_curl(fake_ollama: FakeOllama) -> None:
     """Streams with either header; without one it gets a 401 and how to send a key."""
     fake_ollama.script(content="I am.")

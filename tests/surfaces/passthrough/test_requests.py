@@ -1,6 +1,5 @@
 """The pass-through: who may, what goes up, what comes down."""
 
-import io
 import json
 from typing import Any
 
@@ -163,9 +162,6 @@ async def test_the_tokens_are_limited(fake_ollama: FakeOllama, path: str, body: 
         if path != "/v1/messages":
             assert (await gateway.post(path, body))[0] == 200
             assert fake_ollama.generations[-1].ask.options["num_predict"] == 20
-        if path == "/v1/chat/completions":
-            await gateway.post(path, {**body, "max_completion_tokens": 10**9})
-            assert gateway.sent(path).body["max_completion_tokens"] == 20
 
 
 async def test_nothing_loads_the_model_anew(fake_ollama: FakeOllama) -> None:
@@ -186,17 +182,74 @@ async def test_nothing_loads_the_model_anew(fake_ollama: FakeOllama) -> None:
     assert len(fake_ollama.loads) == 1 and not fake_ollama.unloads
 
 
-async def test_a_context_larger_than_the_running_one_is_refused(fake_ollama: FakeOllama) -> None:
-    """400 with the length that runs, also when the model had to be loaded first."""
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+@pytest.mark.parametrize(("path", "body"), [(path, body) for _, path, body in GENERATING if path.startswith("/v1/")])
+async def test_the_smallest_limit_counts(fake_ollama: FakeOllama, path: str, body: dict[str, Any]) -> None:
+    """Of all the names it goes by, and of the ceiling; it goes up under the one name that Ollama reads there."""
+    own = {"/v1/responses": "max_output_tokens"}.get(path, "max_tokens")
+    asked = [({own: 9, other: 5}, 5) for other in LIMITS if other != own]
+    asked += [({own: 5, "max_completion_tokens": 9, "max_output_tokens": 7, "max_tokens": 8} | {own: 5}, 5)]
+    asked += [({own: 9, "max_completion_tokens": 10**9}, 9), ({own: 10**9, "max_completion_tokens": -1}, 20)]
+    if path != "/v1/messages":  # where Ollama itself wants its own name
+        asked += [({"max_completion_tokens": 5}, 5), ({"max_completion_tokens": 10**9}, 20)]
+        asked += [({own: 0, "max_completion_tokens": 5}, 5)]
+    async with Gateway(fake_ollama, CHAT_MAX_TOKENS="20") as gateway:
+        for limits, sent in asked:
+            assert (await gateway.post(path, {**body, **limits}))[0] == 200
+            assert {name: gateway.sent(path).body.get(name) for name in LIMITS} == dict.fromkeys(LIMITS) | {own: sent}
+            assert fake_ollama.generations[-1].ask.options["num_predict"] == sent
+
+
+async def test_a_longer_context_is_answered_where_the_prompt_fits(fake_ollama: FakeOllama) -> None:
+    """`num_ctx` never goes up; one above what runs becomes `truncate: false`, whether or not the model was loaded."""
     async with Gateway(fake_ollama, CHAT_OWNS_OLLAMA="no") as gateway:
-        for _ in range(2):
-            status, text = await gateway.post(
-                "/api/chat", {"model": "guide", "messages": ASK, "options": {"num_ctx": 8192}}
-            )
-            assert status == 400 and "4096" in json.loads(text)["error"]
-        smaller = {"model": "guide", "messages": ASK, "options": {"num_ctx": 4096}}
-        assert (await gateway.post("/api/chat", smaller))[0] == 200
-    assert len(fake_ollama.generations) == 1 and len(fake_ollama.loads) == 1
+        for path, body in (("/api/chat", {"messages": ASK}), ("/api/generate", {"prompt": "Hello"})):
+            for num_ctx, truncate in ((8192, False), (4096, None), (32768, False), (512, None), ("many", None)):
+                asked = {"model": "guide", "stream": False, **body, "options": {"num_ctx": num_ctx, "seed": 1}}
+                status, text = await gateway.post(path, asked)
+                assert status == 200, text
+                sent = gateway.sent(path).body
+                assert sent["options"] == {"seed": 1, "num_predict": 4096}
+                assert sent.get("truncate") is truncate
+            chosen = {**asked, "options": {"num_ctx": 8192}, "truncate": True}
+            assert (await gateway.post(path, chosen))[0] == 200 and gateway.sent(path).body["truncate"] is True
+    assert len(fake_ollama.loads) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_prompt_that_fits_only_the_longer_context_is_refused(fake_ollama: FakeOllama, stream: bool) -> None:
+    """400 in a sentence, where Ollama would have cut it for a caller who wanted room for it."""
+    text = "word " * 5000
+    async with Gateway(fake_ollama) as gateway:
+        for path, body in (
+            ("/api/chat", {"messages": [{"role": "user", "content": text}]}),
+            ("/api/generate", {"prompt": text}),
+        ):
+            asked = {"model": "guide", "stream": stream, **body}
+            assert (await gateway.post(path, asked))[0] == 200
+            status, answer = await gateway.post(path, {**asked, "options": {"num_ctx": 32768}})
+            assert status == 400
+            assert "the model's context holds 4096. Shorten it" in json.loads(answer)["error"]
+
+
+async def test_one_stop_text_is_a_list_of_one(fake_ollama: FakeOllama) -> None:
+    """Ollama takes lists only, and fails at anything else."""
+    async with Gateway(fake_ollama) as gateway:
+        for path, body in (("/api/chat", {"messages": ASK}), ("/api/generate", {"prompt": "Hello"})):
+            for stop, sent in (("x", ["x"]), (["x", "y"], ["x", "y"]), (None, None)):
+                asked = {"model": "guide", "stream": False, **body, "options": {"stop": stop}}
+                assert (await gateway.post(path, asked))[0] == 200
+                assert gateway.sent(path).body["options"].get("stop") == sent
+
+
+@pytest.mark.parametrize("path", ["/api/embed", "/api/embeddings", "/v1/embeddings"])
+async def test_embeddings_of_a_chat_model_are_the_callers_mistake(fake_ollama: FakeOllama, path: str) -> None:
+    """400 with the remedy: on a 5xx every client tries again."""
+    async with Gateway(fake_ollama) as gateway:
+        status, text = await gateway.post(path, {"model": "guide", "input": "a", "prompt": "a"})
+    assert status == 400 and "Choose an embedding model" in text and "--embeddings" not in text
 
 
 async def test_nobody_unloads(fake_ollama: FakeOllama) -> None:
@@ -224,7 +277,7 @@ async def test_no_search_on_the_owners_account(fake_ollama: FakeOllama) -> None:
         (b'{"model":"guide","model":"other","messages":[]}', "'model' occurs twice"),
         (b'{"model":"guide","MODEL":"other","messages":[]}', "'model' occurs twice"),
         ('{"keep_alive":1,"\u212aeep_alive":0}'.encode(), "'keep_alive' occurs twice"),
-        (b'{"model":"guide","messages":[{"role":"user","a":{"x":1,"X":2}}]}', "'x' occurs twice"),
+        (b'{"model":"guide","messages":[{"role":"user","x":1,"X":2}]}', "'x' occurs twice"),
         (b'{"model":"guide","options":{"num_predict":1,"Num_Predict":2}}', "'num_predict' occurs twice"),
         (b'{"model":"guide"}{"model":"other"}', "not valid JSON"),
         (b'{"model":"guide","messages":[],}', "not valid JSON"),
@@ -256,28 +309,13 @@ async def test_what_two_parsers_could_read_differently_is_refused(
     """400 in words, on both kinds of routes, and Ollama hears nothing of it."""
     async with Gateway(fake_ollama) as gateway:
         for path in ("/api/chat", "/v1/chat/completions"):
-            if path.startswith("/v1/") and b'"options"' in body:
+            if path.startswith("/v1/") and (b'"options"' in body or b'"format"' in body):
                 continue
             status, text = await gateway.post(path, body)
             told = json.loads(text)["error"]
             assert status == 400
             assert words in (told if isinstance(told, str) else told["message"])
     assert not fake_ollama.generations
-
-
-async def test_sizes_are_checked_after_the_key(fake_ollama: FakeOllama) -> None:
-    """20 MiB where images go, 1 MiB elsewhere; without a key 401, whatever the size."""
-    image = "A" * (19 * 2**20)
-    async with Gateway(fake_ollama) as gateway:
-        fits = {"model": "guide", "messages": [{"role": "user", "content": "x", "images": [image]}]}
-        assert "does not support" in (await gateway.post("/api/chat", io.BytesIO(json.dumps(fits).encode())))[1]
-        for path in ("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/messages", "/v1/responses"):
-            assert (await gateway.post(path, io.BytesIO(b"x" * (20 * 2**20 + 1))))[0] == 413
-            assert (await gateway.post(path, io.BytesIO(b"x" * (2 * 2**20))))[0] == 400
-        for path in ("/v1/completions", "/api/embed", "/api/embeddings", "/v1/embeddings", "/api/show"):
-            assert (await gateway.post(path, io.BytesIO(b"x" * (2**20 + 1))))[0] == 413
-        async with aiohttp.request("POST", gateway.url + "/api/chat", data=io.BytesIO(b"x" * (2 * 2**20))) as answer:
-            assert answer.status == 401
 
 
 async def test_the_rate_counts_generations_alone() -> None:

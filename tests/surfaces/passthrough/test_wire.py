@@ -6,9 +6,9 @@ from tests.support.fake_ollama import FakeOllama, wire_models
 from tests.support.gateway import BEARER, Gateway
 from tests.support.recordings import exchanges, recordings
 
-OURS = "the page, not Ollama's greeting"
 CLOSED = "models are managed where Ollama runs: no such route here"
-ONE_SHAPE = "errors have one shape, JSON; paths must be spelled exactly"
+ONE_SHAPE = "errors have one shape, JSON"
+FOLDED = "slashes too many are folded without a redirect"
 NOT_INSTALLED = "told in words that say what to do and which models there are"
 WORDS = "a wrong body is refused before the line, in words for people"
 UNWRAPPED = "Ollama's JSON inside JSON is unwrapped into a sentence"
@@ -16,16 +16,14 @@ CODE = "`code` names the failure for programs"
 KEEP_ALIVE = "keep_alive is ignored: no caller unloads the model of all"
 ORIGINS = "every origin is allowed by default, and the host is the Space's"
 PREFLIGHT = "a preflight is answered by Starlette, with 200 and a body instead of 204"
-BAD_GATEWAY = "a failure of Ollama's is a 502"
+CALLERS_FAULT = "what the caller must change is a 400, in words that say how"
 
 KNOWN = {
-    "server / root": OURS,
-    "server / root HEAD": OURS,
     "server / unknown path": ONE_SHAPE,
     "server / wrong method": ONE_SHAPE,
     "server / wrong method on tags": ONE_SHAPE,
-    "server / trailing slash": ONE_SHAPE,
-    "server / doubled slash": ONE_SHAPE,
+    "server / trailing slash": FOLDED,
+    "server / doubled slash": FOLDED,
     "show / show unknown": NOT_INSTALLED,
     "chat / chat bad format": WORDS,
     "chat / chat images": UNWRAPPED,
@@ -51,7 +49,7 @@ KNOWN = {
     "native template / native context overflow": UNWRAPPED,
     "native template / native bad format": WORDS,
     "embed / embed unknown": NOT_INSTALLED,
-    "embed / embed with a chat model": BAD_GATEWAY,
+    "embed / embed with a chat model": CALLERS_FAULT,
     "models / pull": CLOSED,
     "models / pull whole": CLOSED,
     "models / pull no model": CLOSED,

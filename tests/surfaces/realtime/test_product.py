@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,7 +17,10 @@ from examples.websocket_client import Backoff, Session
 from tests.support.browser.space import ARGS, CHROMIUM
 from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fake_ollama import Delta, FakeOllama
+from tests.support.ports import free_port
 from tests.support.realtime_space import KEY, RealtimeSpace, Talk
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[3]
 LONG = [f"word {number}, " for number in range(300)]
@@ -27,9 +29,7 @@ LONG = [f"word {number}, " for number in range(300)]
 @asynccontextmanager
 async def product(fake: FakeOllama) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """`python app.py` in front of a stand-in, and its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     told = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
     program = await asyncio.create_subprocess_exec(
         sys.executable, "app.py", cwd=ROOT, env={**os.environ, **told}, stderr=asyncio.subprocess.DEVNULL
@@ -42,6 +42,7 @@ async def product(fake: FakeOllama) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         await program.wait()
 
 
+@pytest.mark.alone
 async def test_the_whole_product(fake_ollama: FakeOllama) -> None:
     """It serves sessions as soon as it listens, through cuts, and closes them with 1012 when it is ended."""
     fake_ollama.script(content=LONG, token_delay=0.002)

@@ -99,7 +99,7 @@ async def test_nobody_comes_back(fake_ollama: FakeOllama) -> None:
         left_at = time.monotonic()
         await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected")
         gone_at = fake_ollama.generations[0].disconnected_at
-        assert gone_at and 0.25 < gone_at - left_at < 1
+        assert gone_at and 0.25 < gone_at - left_at < 5
         async with space.talk() as again:
             assert (again.welcome["running"], again.welcome["history"]) == (False, 2)
             await again.send("resume", **{"from": 1})
@@ -162,7 +162,7 @@ async def test_a_dead_peer_is_noticed(fake_ollama: FakeOllama) -> None:
         raw = await raw_socket(space, "dead", 65536)
         session = await until(lambda: next((s for (_, n), s in space.sessions._kept.items() if n == "dead"), None))
         await until(lambda: session.holder is not None)
-        await until(lambda: session.holder is None, "the dead peer is let go", seconds=2)
+        await until(lambda: session.holder is None, "the dead peer is let go", seconds=10)
         raw.close()
         assert (await alive.ask())[-1]["type"] == "complete"
 
@@ -177,5 +177,5 @@ async def test_a_peer_that_takes_nothing(fake_ollama: FakeOllama) -> None:
         async with space.talk("stuck") as again:
             await again.send("resume", **{"from": 1})
             assert len(text(await again.take_until("complete"))) == 3_000_000
-        await until(lambda: not space.server.server_state.tasks, "both sockets are over", seconds=3)
+        await until(lambda: not space.server.server_state.tasks, "both sockets are over", seconds=10)
         raw.close()

@@ -1,12 +1,18 @@
 """Realtime sessions: every message of the protocol, over real sockets."""
 
+import json
+import math
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from tests.support.fake_ollama import Delta, FakeOllama
-from tests.support.realtime_space import RealtimeSpace, seqs, text
+from tests.support.realtime_space import KEY, RealtimeSpace, seqs, text
+
+BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 @pytest_asyncio.fixture
@@ -88,6 +94,7 @@ async def test_clear_stops_a_running_answer(fake_ollama: FakeOllama, space: Real
         assert (again.welcome["history"], again.welcome["seq"]) == (0, 0)
 
 
+@pytest.mark.alone
 async def test_stop_ends_an_answer_at_once_and_keeps_what_was_written(
     fake_ollama: FakeOllama, space: RealtimeSpace
 ) -> None:
@@ -170,6 +177,58 @@ async def test_model_thinking_and_options_are_passed_on(fake_ollama: FakeOllama)
         assert not text(messages, "thinking")
     body = fake_ollama.generations[-1].ask.body
     assert (body["think"], body["options"]) == (False, {"temperature": 0.5, "num_predict": 7})
+
+
+async def test_a_history_alternates(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """A question that was stopped before its first word joins the next one, and one that failed is left out."""
+    fake_ollama.script(first_delay=math.inf, times=1)
+    async with space.talk() as talk:
+        await talk.send("chat", content="One")
+        await talk.take("ack")
+        await fake_ollama.until(lambda: fake_ollama.generations)
+        await talk.send("stop")
+        await talk.take("stopped")
+        fake_ollama.script(content="2", thinking="", times=1)
+        await talk.ask("Two")
+        fake_ollama.script(status=500, error="no luck", times=1)
+        await talk.ask("Three")
+        await talk.ask("Four")
+    assert fake_ollama.generations[-1].messages == [
+        {"role": "user", "content": "One\n\nTwo"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "Four"},
+    ]
+
+
+async def test_thinking_as_text(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """It comes as thinking and is not sent up again; levels reach Ollama."""
+    fake_ollama.script(content=["<thi", "nk>plan</th", "ink>", "\n\nHello"], thinking="")
+    async with space.talk() as talk:
+        messages = await talk.ask(think="low")
+        assert (text(messages, "thinking"), text(messages)) == ("plan", "Hello")
+        await talk.ask("And?")
+        assert (await talk.ask("x", think="loud"))[-1]["message"].startswith('invalid think value: "loud" (must be')
+    assert fake_ollama.generations[0].ask.body["think"] == "low"
+    assert [message["content"] for message in fake_ollama.generations[1].messages or []] == ["Hello", "Hello", "And?"]
+
+
+async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
+    """The half becomes U+FFFD in whatever it stands; separators are escaped, so that a message is one line."""
+    fake_ollama.script(deltas=[Delta("a\u2028b\u2029c\x85d")])
+    async with space.talk() as talk:
+        await talk.ws.send(r'{"type":"chat","content":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}')
+        raw = [await talk.ws.recv() for _ in range(3)]
+    assert r'"a\u2028b\u2029c\u0085d"' in str(raw[1]) and json.loads(raw[1])["content"] == "a\u2028b\u2029c\x85d"
+    asked = fake_ollama.generations[-1]
+    assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
+    assert asked.ask.options["stop"] == ["\ufffd"]
+
+
+async def test_slashes_too_many_in_the_address(space: RealtimeSpace) -> None:
+    """A base URL that ends in a slash leads to the same route."""
+    for path in ("//ws", "/ws/", "//ws//"):
+        async with connect(f"ws://127.0.0.1:{space.port}{path}?key=", additional_headers=BEARER, proxy=None) as socket:
+            assert json.loads(await socket.recv())["type"] == "welcome"
 
 
 async def test_without_a_session_a_new_one_is_made(space: RealtimeSpace) -> None:

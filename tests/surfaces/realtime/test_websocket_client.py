@@ -119,6 +119,7 @@ async def test_restarts_and_cuts_between_questions(fake_ollama: FakeOllama, spac
             await space.start()
 
 
+@pytest.mark.alone
 async def test_stop(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """The answer ends at once with what was written, and the session is free."""
     fake_ollama.script(content=LONG, token_delay=0.02, times=1)
@@ -239,6 +240,7 @@ async def program(*arguments: str, key: str = KEY) -> asyncio.subprocess.Process
     )  # fmt: skip
 
 
+@pytest.mark.processes
 async def test_the_command_line(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """One question prints one answer; without one, line after line is answered; a failure is told, with status 1."""
     url = f"ws://127.0.0.1:{space.port}/ws"
@@ -254,6 +256,7 @@ async def test_the_command_line(fake_ollama: FakeOllama, space: RealtimeSpace) -
     assert (out, wrong.returncode, b"key" in err) == (b"", 1, True)
 
 
+@pytest.mark.processes
 async def test_ctrl_c_stops_an_answer(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """It ends the answer, not the program: the next line is answered."""
     fake_ollama.script(thinking="", content=LONG, token_delay=0.02, times=1)

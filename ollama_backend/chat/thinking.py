@@ -1,0 +1,156 @@
+"""Thinking that comes as text: a leading `<think>…</think>` in a model's content, taken apart while it streams."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Literal
+
+OPENING, CLOSING = "<think>", "</think>"
+_QUOTES = ("`", '"', "'")
+Piece = tuple[Literal["thinking", "content"], str]
+
+
+class _State(Enum):
+    LEADING = "nothing but whitespace has come"
+    THINKING = "inside the block"
+    CLOSED = "between the block and the answer"
+    UNOPENED = "content, unless its first tag is a closing one"
+    CONTENT = "content to the end"
+
+
+class ThinkingSplitter:
+    """Splits content into thinking and content, as Ollama does where it knows a model to think (thinking/parser.go).
+
+    `opened` says that the model's template has opened the block already; `may_close` says that a closing tag without
+    an opening one is believed. `closed_unopened` tells that this has happened, and that all pieces so far were
+    thinking; `unclosed` is what came in a block that the template opened and the model never closed.
+    """
+
+    def __init__(self, *, opened: bool = False, may_close: bool = False) -> None:
+        self._opened = opened
+        self._may_close = may_close
+        self._state = _State.LEADING
+        self._held = ""
+        self._last = ""
+        self._unclosed: list[str] = []
+        self.closed_unopened = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether all that is still to come is content."""
+        return self._state is _State.CONTENT and not self._held
+
+    @property
+    def unclosed(self) -> str:
+        """The text in a block that was opened by the template, while it is not closed."""
+        return "".join(self._unclosed) if self._state is _State.THINKING and self._opened else ""
+
+    def skip(self) -> None:
+        """Take everything from now on as content: thinking came apart from it."""
+        self._state = _State.CONTENT
+
+    def feed(self, text: str) -> Iterator[Piece]:
+        """Yield the pieces in a new part of the content; what may be half a tag is held back."""
+        if self._state is _State.CONTENT:
+            yield "content", self._taken(text)
+            return
+        text = self._taken(text)
+        if self._state is _State.LEADING:
+            text = self._lead(text)
+        if self._state is _State.UNOPENED:
+            yield from self._unopened(text)
+        elif self._state is _State.THINKING:
+            yield from self._thinking(text)
+        elif self._state is not _State.LEADING:
+            yield from self._after(text)
+
+    def finish(self) -> Iterator[Piece]:
+        """Yield what was held back, at the end of the content."""
+        held = self._taken("")
+        if not held.strip():
+            return
+        if self._state is _State.THINKING:
+            yield from self._inside(held)
+        else:
+            yield "content", held
+
+    def _taken(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        return text
+
+    def _lead(self, text: str) -> str:
+        """Return the text after an opening tag, or all of it where none leads it."""
+        stripped = text.lstrip()
+        if stripped.startswith(OPENING):
+            self._state, self._opened = _State.THINKING, False
+            return stripped[len(OPENING) :].lstrip()
+        if OPENING.startswith(stripped):
+            self._held = text
+        elif self._opened:
+            self._state = _State.THINKING
+        else:
+            self._state = _State.UNOPENED if self._may_close else _State.CONTENT
+        return text
+
+    def _thinking(self, text: str) -> Iterator[Piece]:
+        before, closing, after = text.partition(CLOSING)
+        if not closing:
+            before, self._held = _without_half_tag(text, CLOSING)
+        if before:
+            yield from self._inside(before)
+        if closing:
+            self._state = _State.CLOSED
+            self._unclosed.clear()
+            yield from self._after(after)
+
+    def _inside(self, text: str) -> Iterator[Piece]:
+        if self._opened:
+            self._unclosed.append(text)
+        yield "thinking", text
+
+    def _unopened(self, text: str) -> Iterator[Piece]:
+        closing, opening = text.find(CLOSING), text.find(OPENING)
+        if closing >= 0 and (opening < 0 or closing < opening) and not (self._last + text[:closing]).endswith(_QUOTES):
+            self.closed_unopened = True
+            self._state = _State.CLOSED
+            if closing:
+                yield "thinking", text[:closing]
+            yield from self._after(text[closing + len(CLOSING) :])
+        elif closing >= 0 or opening >= 0:
+            self._state = _State.CONTENT  # it writes about tags
+            yield "content", text
+        else:
+            before, self._held = _without_half_tag(text, CLOSING, OPENING)
+            if before:
+                self._last = before[-1]
+                yield "content", before
+
+    def _after(self, text: str) -> Iterator[Piece]:
+        text = text.lstrip() if self._state is _State.CLOSED else text
+        if text:
+            self._state = _State.CONTENT
+            yield "content", text
+
+
+def _without_half_tag(text: str, *tags: str) -> tuple[str, str]:
+    """Return a text without the beginning of a tag at its end, and that beginning."""
+    for size in range(min(len(text), max(map(len, tags)) - 1), 0, -1):
+        if any(tag.startswith(text[-size:]) for tag in tags):
+            return text[:-size], text[-size:]
+    return text, ""
+
+
+def split_thinking(content: str) -> tuple[str, str]:
+    """Return the thinking in a leading block of a whole content, and the content without it."""
+    splitter = ThinkingSplitter()
+    pieces = [*splitter.feed(content), *splitter.finish()]
+    thinking = "".join(text for kind, text in pieces if kind == "thinking")
+    return thinking, "".join(text for kind, text in pieces if kind == "content")
+
+
+def opens_thinking(template: str, modelfile: str) -> bool:
+    """Tell whether a model's template ends in an opened block, so that only the closing tag comes from the model.
+
+    Ollama's own renderers have no template to read; their names say it (model/renderers).
+    """
+    renderers = [line for line in modelfile.splitlines() if line.startswith(("RENDERER ", "PARSER "))]
+    return template.rfind(OPENING) > template.rfind(CLOSING) or any(line.endswith("-thinking") for line in renderers)

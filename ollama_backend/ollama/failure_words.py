@@ -1,0 +1,119 @@
+"""Ollama's words for a failure: found in whatever they are wrapped in, and made fit for strangers."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+MAX_WORDS = 500
+_MAX_WRAPPINGS = 12
+_MAX_READ = 64 * 2**10
+_MAX_MAP = 8 * 2**10
+
+_OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
+_TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
+_NO_EMBEDDINGS = re.compile(r"does not support embeddings?\b")
+# What the request is to blame for, though Ollama answers with a status that asks clients to try again.
+_CALLERS_FAULT = (
+    _OVERFLOW,
+    _TEMPLATE,
+    _NO_EMBEDDINGS,
+    re.compile(r"option \"[^\"]*\" must be of type"),
+    re.compile(r"^invalid (?:format|image|think value)|illegal base64 data"),
+    re.compile(r"failed to parse grammar|JSON schema conversion failed"),
+    re.compile(r"(?:prompt|input) (?:length )?(?:is longer than|exceeds) the context length"),
+)
+# Go's %v of a map: the keys in their order, the values as they are. `message` ends where a later key begins.
+_GO_MAP = re.compile(
+    r"map\[(?:error:map\[)?(?:code:(?P<code>\d+) )?message:(?P<words>.*?)"
+    r"(?: (?:n_\w+|param|status|type):[^\s\[\]]*)*\]+$",
+    re.DOTALL,
+)
+_WORDS = ("error", "message", "StatusMessage", "detail")
+_INNER_JSON = re.compile(r"^(?:[\w-]+ )*[\w-]+: (?P<json>\{\".*\})$", re.DOTALL)
+
+_ROUTE = r"(?:api|v\d+\w*|gradio_api|openai|properties|definitions|items|messages|tools)/"
+_HOST = r"(?:localhost|(?:[\w-]+\.)+(?!(?:go|py|c|cc|cpp|h|hpp|cu|rs|js|ts|jinja|json)\b)[A-Za-z][\w-]+)"
+_IPV6 = r"\[(?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%\w+)?\]"
+_FILE_CALL = r"open|stat|lstat|mkdir|read|write|remove|rename|fork/exec"  # as Go names them before a path
+_PRIVATE = (
+    (re.compile(r"\b(?:Get|Post|Head|Put) \"\w+://[^\"]*\": ?"), ""),
+    (re.compile(r"\bfile://\S+"), "a file"),
+    (re.compile(r"\bhttps?://[\w\[][^\s\"'<>]*"), "its server"),
+    (re.compile(r"\blookup [\w.-]+(?: on \S+?:\d+|(?=:))"), "no address for its server"),
+    (re.compile(rf"{_IPV6}(?::\d+)?|\b\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d+)?\b"), "its server"),
+    (re.compile(rf"(?<![\w./-]){_HOST}:\d{{2,5}}\b"), "its server"),
+    (re.compile(rf"\b({_FILE_CALL}) (?:[A-Za-z]:\\|~?/)[^:\n]*(?=:)"), r"\1 a file"),
+    (re.compile(r"\b[A-Za-z]:\\\S+"), "a file"),
+    (re.compile(rf"(?<![\w/#<.])~?/(?!{_ROUTE})(?:[\w.@+-]+/)+[\w.@+-]+/?"), "a file"),
+    (re.compile(r"\bssh-\w+ [A-Za-z0-9+/=]{20,}"), "a key"),
+    (re.compile(r"\b(?:Bearer |sk-|hf_|key=|token=)[\w.~+/=-]{12,}"), "a key"),
+)  # fmt: skip
+
+
+def error_words(body: bytes | str) -> str:
+    """Return the words out of their JSON and Go maps, however deeply wrapped; empty where there are none."""
+    return _unwrapped(body)[0]
+
+
+def inner_status(body: bytes | str) -> int | None:
+    """Return the status that the wrapped error itself names, such as llama.cpp's `code`; None where it names none."""
+    return _unwrapped(body)[1]
+
+
+def _unwrapped(body: bytes | str) -> tuple[str, int | None]:
+    words: Any = (body.decode("utf-8", "replace") if isinstance(body, bytes) else body)[:_MAX_READ]
+    status: int | None = None
+    for _ in range(_MAX_WRAPPINGS):
+        if isinstance(words, dict):
+            code = words.get("code")
+            status = code if isinstance(code, int) and 400 <= code < 600 else status
+            words = next((words[name] for name in _WORDS if words.get(name)), "")
+        elif not isinstance(words, str):
+            return ("" if words is None else str(words)), status
+        elif len(words) < _MAX_MAP and (found := _GO_MAP.match(words, max(words.find("map["), 0))):
+            words, status = found["words"].strip(), int(found["code"]) if found["code"] else status
+        else:
+            inner = _INNER_JSON.search(words)
+            try:
+                words = json.loads(inner["json"] if inner else words)
+            except ValueError:
+                return words, status
+    return "", status
+
+
+def is_callers_fault(words: str) -> bool:
+    """Tell whether the request must change before it can succeed, whatever the status says."""
+    return any(pattern.search(words) for pattern in _CALLERS_FAULT)
+
+
+def clean(words: str) -> str:
+    """Return the words fit for a stranger: no address, folder or key; the known ones as a sentence."""
+    for pattern, sentence in _SENTENCES:
+        if found := pattern.search(words):
+            words = sentence(found)
+    for pattern, instead in _PRIVATE:
+        words = pattern.sub(instead, words)
+    return re.sub(r"\s+", " ", words).strip()[:MAX_WORDS]
+
+
+def _overflow(found: re.Match[str]) -> str:
+    return (
+        f"The prompt is too long: it has {found[1]} tokens and the model's context holds {found[2]}. "
+        "Shorten it or start a new chat."
+    )
+
+
+def _template(found: re.Match[str]) -> str:
+    return f"The model's chat template does not take this conversation: {found['why'].strip()}"
+
+
+def _no_embeddings(_: re.Match[str]) -> str:
+    return "This model makes no embeddings. Choose an embedding model."
+
+
+_SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_OVERFLOW, _overflow),
+    (_TEMPLATE, _template),
+    (_NO_EMBEDDINGS, _no_embeddings),
+)

@@ -1,0 +1,77 @@
+"""Request bodies that come compressed, unpacked within a limit."""
+
+import io
+import zlib
+from collections.abc import Callable
+
+import zstandard
+
+from ollama_backend.errors import BadRequest, TooLarge, UnsupportedCoding
+
+CODINGS = "gzip, deflate, zstd"
+MOST_CODINGS = 2
+MOST_MEMBERS = 16  # a body is one; each costs a copy of what follows it
+_WINDOW_BYTES = 8 * 2**20  # the most that a sender may use over HTTP (RFC 9659)
+_ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
+
+
+def too_large(limit: int) -> TooLarge:
+    """Return the error for a body over `limit` bytes."""
+    return TooLarge(f"The body is larger than {limit // 2**20} MiB. Send less.")
+
+
+def unpack(codings: str, raw: bytes, limit: int) -> bytes:
+    """Return a body as it was before the codings of a `Content-Encoding` header.
+
+    Raises UnsupportedCoding for another coding than CODINGS, TooLarge as soon as more than `limit` bytes come out, and
+    BadRequest for what does not unpack.
+    """
+    names = [name.strip().lower().removeprefix("x-") for name in codings.split(",")]
+    names = [name for name in names if name not in ("", "identity")]
+    for name in names:
+        if name not in _UNPACK:
+            raise UnsupportedCoding(f"The content coding {name[:40]!r} is not understood. Use {CODINGS} or none.")
+    if len(names) > MOST_CODINGS:
+        raise UnsupportedCoding(f"A body may have {MOST_CODINGS} content codings at most.")
+    for name in reversed(names):
+        try:
+            raw = _UNPACK[name](raw, limit)
+        except (zlib.error, zstandard.ZstdError, EOFError) as exc:
+            raise BadRequest(f"The body is not {name}, as its Content-Encoding says, or not all of it came.") from exc
+        if len(raw) > limit:
+            raise too_large(limit)
+    return raw
+
+
+def _gunzip(raw: bytes, limit: int) -> bytes:
+    return _inflated(_GZIP, raw, limit)
+
+
+def _inflate(raw: bytes, limit: int) -> bytes:
+    # "deflate" is zlib's format (RFC 9110, 8.4.1.2), but some senders leave its two bytes of header out.
+    is_zlib = len(raw) > 1 and raw[0] & 15 == zlib.DEFLATED and int.from_bytes(raw[:2]) % 31 == 0
+    return _inflated(_ZLIB if is_zlib else _RAW, raw, limit)
+
+
+def _inflated(window_bits: int, raw: bytes, limit: int) -> bytes:
+    """Return all members of a body, or a little more than `limit` bytes. Raises EOFError for half a member."""
+    unpacked = b""
+    for _ in range(MOST_MEMBERS):
+        member = zlib.decompressobj(window_bits)
+        unpacked += member.decompress(raw, limit + 1 - len(unpacked))
+        raw = member.unused_data
+        if len(unpacked) > limit or (member.eof and not raw):
+            return unpacked
+        if not member.eof:
+            break
+    raise EOFError
+
+
+def _unzstd(raw: bytes, limit: int) -> bytes:
+    """Return all frames of a body, or a little more than `limit` bytes; half a frame gives what is whole in it."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    with decompressor.stream_reader(io.BytesIO(raw), read_across_frames=True) as reader:
+        return reader.read(limit + 1)
+
+
+_UNPACK: dict[str, Callable[[bytes, int], bytes]] = {"gzip": _gunzip, "deflate": _inflate, "zstd": _unzstd}

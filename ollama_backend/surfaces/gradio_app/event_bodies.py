@@ -1,0 +1,108 @@
+"""Bodies of the posts that start, cancel and end Gradio's events, checked before Gradio sees them.
+
+Gradio answers one that it does not expect with a trace in the log, and with a missing argument by an error without
+words. Lists of values may be shorter than a function's parameters: the rest are its defaults.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ollama_backend.errors import BadRequest, NotFound
+from ollama_backend.json_text import mend_surrogates
+from ollama_backend.surfaces.asgi.exchange import parse_json
+
+if TYPE_CHECKING:
+    from gradio.block_function import BlockFunction
+
+API_NAME = "chat_api"
+PARAMETERS = ("prompt", "model", "system", "think", "options")
+_CALL, _NAMED_CALL = f"/gradio_api/call/{API_NAME}", f"/gradio_api/call/v2/{API_NAME}"
+_NULL = msgspec.Raw(b"null")
+Functions = dict[int, "BlockFunction"]
+
+
+class Call(msgspec.Struct, omit_defaults=True):
+    """The body of `/gradio_api/call/NAME`; values stay as they were written."""
+
+    data: list[msgspec.Raw] = []
+    session_hash: str | None = None
+
+
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The body of `/gradio_api/queue/join` and of `/gradio_api/run/predict`."""
+
+    fn_index: int
+    data: list[msgspec.Raw] | None = None
+    session_hash: str | None = None
+    event_data: msgspec.Raw = _NULL
+    trigger_id: int | None = None
+
+
+class Cancel(msgspec.Struct):
+    """The body of `/gradio_api/cancel`."""
+
+    session_hash: str
+    fn_index: int
+    event_id: str
+
+
+class Reset(msgspec.Struct):
+    """The body of `/gradio_api/reset`."""
+
+    event_id: str
+
+
+class EventBodies:
+    """Checks bodies by the path that they were posted to; `functions` returns Gradio's, by their numbers."""
+
+    def __init__(self, functions: Callable[[], Functions]) -> None:
+        self._functions = functions
+
+    def checked(self, path: str, raw: bytes) -> bytes:
+        """Return the body for Gradio. Raises BadRequest and NotFound."""
+        raw = mend_surrogates(raw)
+        if path == _NAMED_CALL:
+            return msgspec.json.encode(_by_name(parse_json(raw, dict[str, msgspec.Raw])))
+        if path == _CALL:
+            call = parse_json(raw, Call)
+            call.data = _filled(call.data, len(PARAMETERS))
+            return msgspec.json.encode({"data": call.data, "session_hash": call.session_hash or None})
+        if path.endswith("/cancel"):
+            return msgspec.json.encode(parse_json(raw, Cancel))
+        if path.endswith("/reset"):
+            return msgspec.json.encode(parse_json(raw, Reset))
+        return self._event(path, parse_json(raw, Event))
+
+    def _event(self, path: str, event: Event) -> bytes:
+        function = self._functions().get(event.fn_index)
+        if function is None or function.fn is None:
+            raise BadRequest(f"There is no function with the number {event.fn_index}. GET /config lists them.")
+        if path.endswith("/run/predict") and function.queue is not False:
+            raise NotFound("This function is only reached by /gradio_api/queue/join.")
+        if path.endswith("/queue/join") and not event.session_hash:
+            raise BadRequest("'session_hash' is missing: the name under which /gradio_api/queue/data is read.")
+        event.data = _filled(event.data or [], len(function.inputs))
+        return msgspec.json.encode(event)
+
+
+def _filled(values: list[msgspec.Raw], count: int) -> list[msgspec.Raw]:
+    """Return as many values as a function has parameters; those that are missing are null."""
+    if len(values) > count:
+        named = f": {', '.join(PARAMETERS)}" if count == len(PARAMETERS) else ""
+        raise BadRequest(f"'data' has {len(values)} values, and the function takes {count} at most{named}.")
+    return [*values, *[_NULL] * (count - len(values))]
+
+
+def _by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name; a missing prompt is told where every blank one is."""
+    if unknown := sorted(values.keys() - set(PARAMETERS)):
+        raise BadRequest(
+            f"There is no parameter {unknown[0][:100]!r}. Those of the endpoint are {_listed(PARAMETERS)}."
+        )
+    return {"prompt": _NULL, **values}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"

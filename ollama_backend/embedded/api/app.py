@@ -41,7 +41,7 @@ def create_app(serving: Serving) -> ASGIApp:
     posts: dict[str, Handler] = {"/api/show": ollama.show, "/api/chat": ollama.chat, "/api/generate": ollama.generate}
     posts |= {"/api/embed": embeddings.embed, "/api/embeddings": embeddings.embeddings}
     posts |= {"/v1/embeddings": embeddings.openai, COUNT_TOKENS: relay.count_tokens}
-    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS}
+    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS} | {"/api/pull": management.pull}
     routes = [Route(path, handler, methods=["GET"]) for path, handler in reads.items()]
     routes += [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
     routes += [Route(f"/api/{path}", management.refuse, methods=["POST", "DELETE"]) for path in PATHS]

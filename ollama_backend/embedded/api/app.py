@@ -17,34 +17,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, Guard
-from ollama_backend.embedded.api.native import OllamaRoutes
+from ollama_backend.embedded.api.model_routes import REFUSED, ModelRoutes
+from ollama_backend.embedded.api.native import GenerationRoutes
 from ollama_backend.embedded.api.relay import COUNT_TOKENS, DIALECTS, RelayRoutes
 from ollama_backend.embedded.api.replies import error_body, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
-from ollama_backend.embedded.unsupported import PATHS, ModelManagement
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def create_app(serving: Serving) -> ASGIApp:
     """Return the application."""
-    ollama, relay, embeddings = OllamaRoutes(serving), RelayRoutes(serving), EmbeddingRoutes(serving)
-    management = ModelManagement(serving)
-    reads: dict[str, Handler] = {
-        "/": ollama.root,
-        "/api/version": ollama.version,
-        "/api/tags": ollama.tags,
-        "/api/ps": ollama.ps,
-    }
-    reads |= {"/v1/models": relay.models, "/v1/models/{name:path}": relay.model}
-    posts: dict[str, Handler] = {"/api/show": ollama.show, "/api/chat": ollama.chat, "/api/generate": ollama.generate}
+    models, generation = ModelRoutes(serving), GenerationRoutes(serving)
+    relay, embeddings = RelayRoutes(serving), EmbeddingRoutes(serving)
+    reads: dict[str, Handler] = {"/": models.root, "/api/version": models.version, "/api/tags": models.tags}
+    reads |= {"/api/ps": models.ps, "/v1/models": models.openai_models, "/v1/models/{name:path}": models.openai_model}
+    posts: dict[str, Handler] = {"/api/show": models.show, "/api/pull": models.pull}
+    posts |= {"/api/chat": generation.chat, "/api/generate": generation.generate}
     posts |= {"/api/embed": embeddings.embed, "/api/embeddings": embeddings.embeddings}
     posts |= {"/v1/embeddings": embeddings.openai, COUNT_TOKENS: relay.count_tokens}
-    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS} | {"/api/pull": management.pull}
+    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS}
     routes = [Route(path, handler, methods=["GET"]) for path, handler in reads.items()]
     routes += [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
-    routes += [Route(f"/api/{path}", management.refuse, methods=["POST", "DELETE"]) for path in PATHS]
+    routes += [Route(f"/api/{path}", models.refuse, methods=["POST", "DELETE"]) for path in REFUSED]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
     handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
     app = Starlette(routes=routes, middleware=[Middleware(Guard), cors], exception_handlers=handlers)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from ollama_backend.embedded.api.replies import EVENTS, sse
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
@@ -35,8 +36,9 @@ class Dialect:
     `began` and `ready` (holding a slot) are in nanoseconds, `timings` are llama.cpp's.
     """
 
-    path: ClassVar[str]
+    path: str
     fields: ClassVar[frozenset[str]] = SAMPLING
+    media_type: ClassVar[str] = EVENTS
     end: ClassVar[bytes] = b"data: [DONE]\n\n"
     names_events: ClassVar[bool] = False
 
@@ -92,6 +94,14 @@ class Dialect:
         wants_usage = isinstance(options, dict) and options.get("include_usage")
         if event["choices"] or wants_usage or not self.body.get("stream"):
             yield event | {"model": self.name}
+
+    def last_events(self) -> Iterator[Body]:
+        """Yield what the client sees after llama.cpp's last event."""
+        yield from ()
+
+    def encode(self, event: Body) -> bytes:
+        """Write an event, or an error in the API's shape, as the client reads it."""
+        return sse(event, event.setdefault("type", "error") if self.names_events else "")
 
     def whole(self, events: list[Body]) -> Body:
         """Sum up the events of an answer that is not streamed."""

@@ -24,7 +24,7 @@ from ollama_backend.embedded.api.app import create_app
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import Exit, RequestError, StartupError
 from ollama_backend.embedded.llama import gguf
-from ollama_backend.embedded.llama.loaded_models import Keeping, LoadedModels
+from ollama_backend.embedded.llama.loaded_models import LoadedModels
 from ollama_backend.embedded.llama.sizing import Wishes
 from ollama_backend.embedded.model_card import NAME, ServedModel, plain_name
 from ollama_backend.embedded.request_json import keep_alive_seconds
@@ -46,7 +46,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=11434)
     parser.add_argument("--parallel", type=int, help="answers of a model at the same time (default: 1, 4 if tiny)")
     parser.add_argument("--context", type=int, help="tokens of context of each answer (default: what memory allows)")
-    parser.add_argument("--threads", type=int, help="default: the CPUs that this process may use; 1 for a tiny model")
+    parser.add_argument(
+        "--threads", type=int, help="CPUs to use; a small model generates with one (default: all allowed)"
+    )
     parser.add_argument("--memory", type=int, help="bytes that models may take together (default: what is free)")
     keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
     keep_help = "how long an unused model stays: 90, 5m, or -1 for ever (default: OLLAMA_KEEP_ALIVE, or 5m)"
@@ -73,11 +75,10 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
 
 
 def _serving(chosen: argparse.Namespace) -> Serving:
-    keeping = Keeping(
-        Wishes(chosen.parallel, chosen.context, chosen.threads), chosen.keep_alive, chosen.memory, chosen.cpuinfo
-    )
+    wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
+    loaded = LoadedModels(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
     think = {"on": True, "off": False}.get(chosen.think_default)
-    return Serving(_models(chosen.model), LoadedModels(keeping), think, chosen.tokens_per_second)
+    return Serving(_models(chosen.model), loaded, think, chosen.tokens_per_second)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -46,15 +46,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def cpu_count(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Count the CPUs that this process may really use: containers see all of the host's, and get fewer."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read(cgroup / "cpu.max").partition(" ")
-    if not quota:  # version 1 of control groups
-        quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us"), _read(cgroup / "cpu/cpu.cfs_period_us")
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return allowed
-    return max(1, min(allowed, round(int(quota) / int(period))))
+def cpu_count() -> int:
+    """Count the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> int | None:
@@ -110,6 +104,6 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
         while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:
             context //= 2
     context = -(-context // CONTEXT_STEP) * CONTEXT_STEP
-    prompt_threads = wishes.threads or (1 if tiny else cpu_count())
-    threads = wishes.threads or (1 if gguf.parameters < SMALL_PARAMETERS else cpu_count())
+    cpus = wishes.threads or cpu_count()
+    threads, prompt_threads = 1 if gguf.parameters < SMALL_PARAMETERS else cpus, 1 if tiny else cpus
     return Plan(slots, context, threads, prompt_threads, _memory(gguf, context * slots))

@@ -135,9 +135,9 @@ class ChatDialect(Dialect):
     def request(self) -> Body:
         """Return what llama.cpp is asked."""
         messages = [self._message(message) for message in named_items(self.body, "messages")]
-        asked: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
-        asked["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
-        return super().request() | asked | self.tools(self.body.get("tools") or [])
+        query: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
+        query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
+        return super().request() | query | self.tools(self.body.get("tools") or [])
 
     def _message(self, message: Body) -> Body:
         message = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
@@ -185,8 +185,8 @@ class CompletionsDialect(Dialect):
             raise RequestError(400, f"{self.model.tagged} does not support insert")
         if not self.body.get("prompt"):
             raise RequestError(400, "prompt is required: a text.")
-        asked = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
-        return super().request() | asked | {"stream_options": {"include_usage": True}}
+        query = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
+        return super().request() | query | {"stream_options": {"include_usage": True}}
 
     def whole(self, events: list[Body]) -> Body:
         """Return the completion, a choice for each prompt."""

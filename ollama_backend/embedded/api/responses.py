@@ -30,13 +30,13 @@ class ResponsesDialect(Dialect):
         body, given = self.body, self.body.get("input")
         if body.get("previous_response_id"):
             raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
-        asked = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
-        asked["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
-        roles = [] if isinstance(asked["input"], str) else [item.get("role") for item in asked["input"]]
+        query = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
+        query["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
+        roles = [] if isinstance(query["input"], str) else [item.get("role") for item in query["input"]]
         instructions = body.get("instructions") or ("" if "system" in roles else self.model.profile.system)
-        asked |= {"instructions": instructions} if instructions else {}
+        query |= {"instructions": instructions} if instructions else {}
         functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
-        return asked | self._format() | self.tools(functions)
+        return query | self._format() | self.tools(functions)
 
     def _input(self, given: list[Body]) -> list[Body]:
         typed = [{"type": "message"} | item for item in given]

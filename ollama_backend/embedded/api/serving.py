@@ -47,7 +47,7 @@ class Serving:
         return model
 
     def llama_body(self, dialect: Dialect) -> Body:
-        """Return what llama.cpp is asked, and whether the chat template thinks where it can."""
+        """Return the body for llama.cpp, and whether the chat template thinks where it can."""
         think, model = dialect.think(), dialect.model
         if not model.thinks:
             return dialect.request()

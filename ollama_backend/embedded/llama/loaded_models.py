@@ -72,7 +72,7 @@ class LoadedModels:
     def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[LoadedModel]) -> None:
         del self._loads[model.name]
         if not ended.cancelled():
-            ended.exception()  # whoever waits is told; where nobody does, asyncio shall not complain
+            ended.exception()  # whoever waits gets the error; where nobody does, asyncio shall not complain
 
     @asynccontextmanager
     async def slot(self, model: ServedModel, keep_alive: float | None = None) -> AsyncGenerator[ModelProcess, None]:

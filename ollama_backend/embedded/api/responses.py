@@ -11,6 +11,10 @@ from ollama_backend.embedded.request_json import Body
 
 # Of a conversation's items those that a model can read; others, such as a web search, ran elsewhere.
 READABLE = ("message", "function_call", "function_call_output")
+# What a response repeats of its request, with this API's defaults; clients read it, and llama.cpp leaves it out.
+SETTINGS: Body = dict.fromkeys(("error", "incomplete_details", "previous_response_id", "usage", "instructions"))
+SETTINGS |= {"metadata": {}, "store": False, "output": [], "truncation": "disabled", "parallel_tool_calls": True}
+SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "text": {"format": {"type": "text"}}}
 
 
 class ResponsesDialect(Dialect):
@@ -58,24 +62,12 @@ class ResponsesDialect(Dialect):
         if "item_id" in event:
             event |= {"content_index": 0, "logprobs": []}
         if "response" in event:
-            event["response"] = self._settings() | event["response"] | {"model": self.name}
+            settings = SETTINGS | {key: value for key, value in self.body.items() if key in SETTINGS}
+            event["response"] = settings | {"created_at": self._created} | event["response"] | {"model": self.name}
         if event["type"].endswith("text.delta"):
             event["delta"] = self.lead(event["type"], event["delta"])
         yield _without_lead(event) | {"sequence_number": self._sequence}
         self._sequence += 1
-
-    def _settings(self) -> Body:
-        """Return what a response repeats of its request, with this API's defaults."""
-        nothing = ("error", "incomplete_details", "previous_response_id", "usage")
-        settings: Body = dict.fromkeys(nothing) | {
-            "metadata": {},
-            "store": False,
-            "output": [],
-            "truncation": "disabled",
-        }
-        settings |= {"parallel_tool_calls": True, "tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1}
-        settings |= {"text": {"format": {"type": "text"}}, "created_at": self._created, "instructions": None}
-        return settings | {key: value for key, value in self.body.items() if key in settings}
 
     def whole(self, events: list[Body]) -> Body:
         """Return the response."""

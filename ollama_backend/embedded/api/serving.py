@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import Dialect
-from ollama_backend.embedded.api.replies import error_body, json_reply, streamed
+from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.loaded_models import LoadedModels
 from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, read
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,30 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
+    async def relay(self, dialect: type[Dialect], request: Request) -> Response:
+        """Answer a route that llama.cpp serves: names, limits and errors are ours, the rest is relayed."""
+        body = read(await request.body())
+        model = self.find(body.get("model"), embeds=False)
+        return await self.respond(request, dialect(body, model), stream=bool(body.get("stream")))
+
+    async def count_tokens(self, dialect: type[Dialect], request: Request) -> Response:
+        """Answer Anthropic's route that counts the tokens of a prompt."""
+        body = read(await request.body())
+        query = dialect(body, self.find(body.get("model"), embeds=False))
+        async with self.loaded.slot(query.model) as process:
+            return json_reply(await process.ask(f"{query.path}/count_tokens", self.llama_body(query)))
+
     async def respond(self, request: Request, dialect: Dialect, *, stream: bool) -> Response:
         """Answer a generating route, with a stream once its first piece is there."""
         events = self._events(dialect)
         if stream:
-            path, encoded = request.url.path, _encoded(dialect, events)
-            return await streamed(encoded, dialect.media_type, lambda error: dialect.encode(error_body(path, error)))
+            pieces = _encoded(dialect, events)
+            return Streamed(
+                await anext(pieces, b""),
+                pieces,
+                dialect.media_type,
+                lambda error: dialect.encode(error_body(request.url.path, error)),
+            )
         async with aclosing(events):
             return json_reply(dialect.whole([event async for event in events]))
 

@@ -90,8 +90,8 @@ def _memory(gguf: Gguf, tokens: int) -> int:
 def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
     """Choose what was not wished, within the bytes of `memory` where they are known.
 
-    A small model generates with one thread: a second brings it little, and beside a busy neighbour threads wait for
-    each other (docs/embedded.md has the measurements). Raises StartupError for a model beyond the memory.
+    A small model generates with one thread: a second brings nothing and takes a CPU from others (docs/embedded.md has
+    the measurements). Raises StartupError for a model beyond the memory.
     """
     tiny = is_tiny(gguf)
     slots = wishes.slots or (4 if tiny else 1)

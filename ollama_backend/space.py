@@ -1,4 +1,4 @@
-"""The composed app: every part is created here once, gets what it needs, and registers how it closes."""
+"""The composition of the app: creates every part once, passes it what it needs, and registers how to close it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,13 +43,13 @@ def create_app(
     slot_policy: SlotPolicy | None = None,
     send_seconds: float = SEND_SECONDS,
 ) -> "Space":
-    """Return the app. Without `page` nothing of Gradio is served; its import takes seconds."""
+    """Return the app. Without `page` Gradio is not imported, which takes seconds."""
     sessions = Sessions() if sessions is None else sessions
     return Space(settings, page, heartbeats or Heartbeats(), sessions, slot_policy or SlotPolicy(), send_seconds)
 
 
 class Space:
-    """An ASGI app and its parts. It runs from its lifespan's start, or `start()`, until `close()`."""
+    """The ASGI app and its parts. It runs from the start of its lifespan, or `start()`, until `close()`."""
 
     def __init__(
         self,
@@ -70,7 +70,8 @@ class Space:
         self._asgi = Guard(self._compose_surfaces(page, heartbeats, send_seconds), settings)
 
     def _compose_requests(self, slot_policy: SlotPolicy) -> None:
-        """Create what lies below the surfaces, from the client of Ollama up to the answers."""
+        """Create the parts below the surfaces, from the Ollama client up to the answers."""
+        # The stack closes in reverse order, so each part still finds open what it was created after.
         settings, stack = self.settings, self._stack
         self.registry = CollectorRegistry()
         self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
@@ -114,13 +115,13 @@ class Space:
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
-        if page:
+        if page:  # it serves every path that is left, because Gradio has routes of its own
             rest = self.page = GradioApp(settings, self.admission, self.answers, self.hosts)
             stack.push_async_callback(self.page.close)
             pdf_text = PdfText(settings, self.admission)
             stack.push_async_callback(pdf_text.close)
             exact["/page/pdf-text"] = route(pdf_text)
-        stack.callback(self.admission.close)
+        stack.callback(self.admission.close)  # registered last, so that no request starts while the parts close
         exact["/"] = Landing(rest)
         return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
 
@@ -129,15 +130,15 @@ class Space:
         await self._asgi(scope, receive, send)
 
     def start(self) -> None:
-        """Begin to look after the engine and its models, and to create the page."""
+        """Start watching the engines and their models, and creating the page."""
         parts = [part for host in self.hosts for part in (host.engine, host.readiness)]
         self._watching = [asyncio.create_task(part.run()) for part in (*parts, self.admission)]
         if self.page:
             self.page.start()
 
     async def close(self) -> None:
-        """Close every part, the last created first. May be called again, also meanwhile."""
-        if self._closing is None:
+        """Close every part, the last created first. May be called more than once, also concurrently."""
+        if self._closing is None:  # the server closes the app on a signal, and the lifespan closes it again
             self._closing = asyncio.create_task(self._stack.aclose())
         await asyncio.shield(self._closing)
 

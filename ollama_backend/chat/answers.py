@@ -34,7 +34,7 @@ class Answers:
         """How many answers wait or are being written."""
         return len(self._live)
 
-    def find(self, name: str, owner: str) -> Answer:
+    async def find(self, name: str, owner: str) -> Answer:
         """Return a named answer to the key that started it. Raises NotFound."""
         answer = self._named.get(name)
         if answer is None or answer.owner != owner:
@@ -65,10 +65,10 @@ class Answers:
         It waits for a model that is being pulled and for an Ollama that is away. Raises RateLimited and ShuttingDown.
         """
         if name in self._named:
-            return self.find(name, request.caller.key)
+            return await self.find(name, request.caller.key)
         await request.count()
         if name in self._named:  # started meanwhile
-            return self.find(name, request.caller.key)
+            return await self.find(name, request.caller.key)
         answer = Answer(lambda own: self._prepare(own, request, chat), owner=request.caller.key, grace=grace)
         self._adopt(answer, request)
         self._named[name] = answer
@@ -98,10 +98,10 @@ class Answers:
         await asyncio.gather(*(answer.wait_closed() for answer in ending))
         await self._habits.close()
 
-    def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
+    async def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
         """Stop a named answer; one that does not exist needs no stopping."""
         with contextlib.suppress(NotFound):
-            self.find(name, owner).stop(reason)
+            (await self.find(name, owner)).stop(reason)
 
     async def _prepare(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
         await request.enter_when_ready(chat.model, answer.move, chat.conversation(request.caller))

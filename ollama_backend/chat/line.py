@@ -106,7 +106,7 @@ class Line:
         """How many requests hold a place."""
         return len(self._running)
 
-    def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
+    async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
         """Take a ticket. Raises LineFull."""
         self._arrivals += 1
         order = max(self._round, self._rounds.get(caller, -1) + 1)

@@ -113,7 +113,7 @@ class Request:
             await self.count()
         self._work = work
         self._line = self._admission.line_for(work)
-        self._ticket = self._line.enter(self.caller, self.model, conversation)
+        self._ticket = await self._line.enter(self.caller, self.model, conversation)
 
     async def enter_when_ready(self, model: str | None, report: Report, conversation: str = "") -> None:
         """Take a place in the line once the model can be used: wait for a pull, and for an Ollama that is away."""

@@ -138,7 +138,7 @@ class Sessions:
         """How many sessions are kept."""
         return len(self._kept)
 
-    def open(self, owner: str, name: str) -> Session:
+    async def open(self, owner: str, name: str) -> Session:
         """Return the session of a key by its name, or a new one. Raises Unavailable when none can be given up."""
         self.tidy()
         session = self._kept.pop((owner, name), None)

@@ -160,12 +160,12 @@ async def test_named_answers_start_once_and_belong_to_their_key(fake_ollama: Fak
         one = await p.start_named("ab" * 16, ASK, ANNE, grace=5)
         assert await p.start_named("ab" * 16, ASK, ANNE, grace=5) is one
         with pytest.raises(NotFound):
-            p.answers.find("ab" * 16, "bert")
+            await p.answers.find("ab" * 16, "bert")
         with pytest.raises(NotFound):
             await p.start_named("ab" * 16, ASK, BERT, grace=5)
         await ending(one)
         await until(lambda: p.answers.live == 0, seconds=5)
-        with p.answers.find("ab" * 16, "anne").reader() as reader:
+        with (await p.answers.find("ab" * 16, "anne")).reader() as reader:
             assert "".join(d.text for d in reader.take()) == one.text("thinking") + one.text("content")
         assert len(fake_ollama.generations) == 1
 

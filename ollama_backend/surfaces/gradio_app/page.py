@@ -136,7 +136,7 @@ class ChatPage(gr.ChatInterface):
             self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
-        self._page_updates.stop(name, self._caller(request))
+        await self._page_updates.stop(name, self._caller(request))
         return True
 
     async def _hello(self, request: gr.Request) -> dict[str, Any]:

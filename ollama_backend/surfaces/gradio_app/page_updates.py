@@ -39,14 +39,14 @@ class PageUpdates:
         self._streams = streams
         self._replaced: dict[str, asyncio.Event] = {}
 
-    def stop(self, name: str, caller: Caller) -> None:
+    async def stop(self, name: str, caller: Caller) -> None:
         """Stop an answer of this caller's; one that does not exist needs no stopping."""
-        self._answers.stop(name, caller.key)
+        await self._answers.stop(name, caller.key)
 
     async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[Update, None]:
         """Yield the updates of a turn until its end, or until the page is gone or follows another answer."""
         if turn.drop:
-            self.stop(turn.drop, caller)
+            await self.stop(turn.drop, caller)
         replaced = self._replace(session)
         try:
             if turn.id is not None:
@@ -91,9 +91,9 @@ class PageUpdates:
     async def _answer(self, turn: Turn, name: str, caller: Caller) -> Answer:
         """Return the answer of a turn, started if nobody has. Raises BackendError."""
         if not turn.start:
-            return self._answers.find(name, caller.key)
+            return await self._answers.find(name, caller.key)
         with contextlib.suppress(NotFound):
-            return self._answers.find(name, caller.key)
+            return await self._answers.find(name, caller.key)
         with Request(self._admission, "page") as request:
             request.identify(caller)
             chat = chat_request_of(turn, self._settings)

@@ -177,7 +177,7 @@ async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, belo
     second = asyncio.create_task(told(follow, asked(OTHER)))
     news = await asyncio.wait_for(first, 2)
     assert news[-1]["state"] not in ("done", "stopped")
-    assert below.answers.find(NAME, ANNE.key).readers == 0
+    assert (await below.answers.find(NAME, ANNE.key)).readers == 0
     assert not below.answers.find(NAME, ANNE.key).ended
     assert (await second)[-1]["state"] == "done"
 

@@ -11,7 +11,7 @@ from ollama_backend import VERSION
 from ollama_backend.auth import Gate, Keys
 from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.line import Line
+from ollama_backend.chat.line import MemoryLine
 from ollama_backend.chat.rate import Rate
 from ollama_backend.chat.record import log_request
 from ollama_backend.chat.sessions import Sessions
@@ -80,8 +80,8 @@ class Space:
         self.slots = [Slots(host.client, host.readiness, host.places, slot_policy) for host in self.hosts]
         for slots in self.slots:
             stack.push_async_callback(slots.close)
-        self.line = Line(self.hosts.choose, settings.max_waiting)
-        self.embed_line = Line(self.hosts.choose, settings.max_waiting)
+        self.line = MemoryLine(self.hosts.choose, settings.max_waiting)
+        self.embed_line = MemoryLine(self.hosts.choose, settings.max_waiting)
         self.answers = Answers(silence=settings.silence_timeout)
         stack.push_async_callback(self.answers.close)
         self.admission = Admission(

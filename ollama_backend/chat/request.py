@@ -146,6 +146,7 @@ class Request:
             host.readiness.used(place.model)
             host.worked()
             self._admission.hosts.served(ticket.conversation, host)
+            ticket.leave(worked=True)
         except BackendError as exc:
             self._host_failed(host, place.slot, exc)
             raise

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ollama_backend.changes import Changes
@@ -20,6 +20,42 @@ from ollama_backend.settings import Settings
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
 REMEMBERED_CONVERSATIONS = 10_000
 _BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")
+
+
+class Candidate(Protocol):
+    """A host to choose from; `rests` says that requests go elsewhere for a while because one has failed there."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def places(self) -> int: ...
+    @property
+    def rests(self) -> bool: ...
+    def has(self, model: str) -> bool: ...
+    def has_loaded(self, model: str) -> bool: ...
+
+
+def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, busy: Mapping[int, int]) -> int | None:
+    """Return the number of the host for a request, None while each that could serve it is busy.
+
+    Preferred is a host where the model is loaded, then the `last` that served this conversation (it may still have its
+    prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is returned: the
+    request then fails with that host's own words. `choose` in replicas/scripts/line.lua does the same.
+    """
+    able = [host for host in candidates if host.has(model)]
+    able = [host for host in able if not host.rests] or able or list(candidates)
+    free = [host for host in able if busy.get(host.number, 0) < host.places]
+    if not free:
+        return None
+    return min(
+        free,
+        key=lambda host: (
+            not host.has_loaded(model),
+            host.number != last,
+            busy.get(host.number, 0) / host.places,
+            host.number,
+        ),
+    ).number
 
 
 class Host:
@@ -43,6 +79,14 @@ class Host:
     def rests(self) -> bool:
         """Whether requests go elsewhere for a while because one has failed here."""
         return time.monotonic() < self._rests_until
+
+    def has(self, model: str) -> bool:
+        """Whether a model can be used here."""
+        return self.readiness.installed(model) is not None
+
+    def has_loaded(self, model: str) -> bool:
+        """Whether a model is known to be loaded here."""
+        return self.readiness.is_loaded(model)
 
     def failed(self) -> None:
         """Let this host rest: 5 seconds after the first failure, up to 60 after failures in a row."""
@@ -152,27 +196,8 @@ class Hosts:
         return next((host for host in self.up if host.readiness.installed(model)), self.up[0])
 
     def choose(self, model: str, conversation: str, busy: Mapping[int, int]) -> int | None:
-        """Return the number of the host for a request, None while each that could serve it is busy.
-
-        Preferred is a host where the model is loaded, then the one that served this conversation last (it may still
-        have its prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is
-        returned: the request then fails with that host's own words.
-        """
-        able = [host for host in self.all if host.readiness.installed(model)]
-        able = [host for host in able if not host.rests] or able or list(self.all)
-        free = [host for host in able if busy.get(host.number, 0) < host.places]
-        if not free:
-            return None
-        last = self._served.get(conversation)
-        return min(
-            free,
-            key=lambda host: (
-                not host.readiness.is_loaded(model),
-                host.number != last,
-                busy.get(host.number, 0) / host.places,
-                host.number,
-            ),
-        ).number
+        """Return the number of the host for a request of a conversation, None while there is no place for it."""
+        return choose_host(self.all, model, self._served.get(conversation), busy)
 
     def served(self, conversation: str, host: Host) -> None:
         """Note which host has served a conversation."""

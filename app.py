@@ -101,7 +101,7 @@ def main() -> int:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
     )
     server = Server(config, space)
     try:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.conversation import Conversation
 from ollama_backend.errors import BadRequest, NotFound, Unavailable
@@ -27,14 +29,28 @@ class CloseReason(StrEnum):
 Holder = Callable[[CloseReason], None]
 
 
+class SavedSession(msgspec.Struct, omit_defaults=True):
+    """A session outside of a process; `question` is the one that the last answer belongs to, until that has ended."""
+
+    system: str | None = None
+    messages: list[dict[str, Any]] = []
+    question: str | None = None
+    answer: str | None = None
+    answer_name: str | None = None
+
+
 class Session:
-    """One conversation of one key: its history, its system message, and its last answer, named by its client."""
+    """One conversation of one key: its history, its system message, and its last answer, named by its client.
+
+    `save` is called whenever a question was added, or all was forgotten.
+    """
 
     def __init__(self) -> None:
         self.system: str | None = None
         self.answer: Answer | None = None
         self.answer_name: str | None = None
         self.holder: Holder | None = None
+        self.save: Callable[[], None] = lambda: None
         self.used_at = time.monotonic()
         self._conversation = Conversation()
         self._question: str | None = None
@@ -85,6 +101,7 @@ class Session:
         self._settle()
         self.answer, self.answer_name, self._question = answer, name, question
         self.used_at = time.monotonic()
+        self.save()
 
     def find(self, name: str | None) -> Answer:
         """Return the last answer, which must have that name if one is given. Raises NotFound."""
@@ -103,6 +120,20 @@ class Session:
         self.answer = self.answer_name = self._question = None
         self._conversation.clear()
         self._history_bytes = 0
+        self.save()
+
+    def saved(self) -> "SavedSession":
+        """Return all that another process needs to go on with this session."""
+        self._settle()
+        answer_id = self.answer.id if self.answer else None
+        return SavedSession(self.system, self._conversation.messages, self._question, answer_id, self.answer_name)
+
+    def restore(self, saved: "SavedSession", answer: Answer | None) -> None:
+        """Take over what another process has saved; `answer` is the last one, if it is still there."""
+        self.system, self._conversation.messages = saved.system, saved.messages
+        self.answer, self._question = answer, saved.question if answer else None
+        self.answer_name = saved.answer_name if answer else None
+        self._count_history()
 
     def forget_answer(self) -> None:
         """Keep an ended answer in the history only: it cannot be resumed any more."""
@@ -118,6 +149,9 @@ class Session:
         if content or not self.answer.error:
             self._conversation.add(self._question, content)
         self._question = None
+        self._count_history()
+
+    def _count_history(self) -> None:
         self._history_bytes = sum(len(message["content"].encode()) for message in self._conversation.messages)
 
 
@@ -141,11 +175,15 @@ class Sessions:
     async def open(self, owner: str, name: str) -> Session:
         """Return the session of a key by its name, or a new one. Raises Unavailable when none can be given up."""
         self.tidy()
-        session = self._kept.pop((owner, name), None)
+        return self._open((owner, name), Session())
+
+    def _open(self, key: tuple[str, str], new: Session) -> Session:
+        """Return the session that is kept, or keep the new one."""
+        session = self._kept.pop(key, None)
         if session is None:
             self._make_room()
-            session = Session()
-        self._kept[owner, name] = session
+            session = new
+        self._kept[key] = session
         session.used_at = time.monotonic()
         self._watch()
         return session

@@ -1,14 +1,15 @@
 """The hosts: one or several Ollamas, seen as one."""
 
+import socket
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotReady, OllamaUnavailable
-from ollama_backend.formats import model_name
+from ollama_backend.formats import is_loopback, model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.openai_api.openai_client import OpenAIClient
@@ -76,6 +77,12 @@ class Host:
         return urlsplit(self.client.host).netloc
 
     @property
+    def identity(self) -> str:
+        """What tells this host from every other, also for other machines: there, loopback is another host."""
+        url = self.client.host
+        return f"{socket.gethostname()}/{url}" if is_loopback(url) else url
+
+    @property
     def rests(self) -> bool:
         """Whether requests go elsewhere for a while because one has failed here."""
         return time.monotonic() < self._rests_until
@@ -87,6 +94,14 @@ class Host:
     def has_loaded(self, model: str) -> bool:
         """Whether a model is known to be loaded here."""
         return self.readiness.is_loaded(model)
+
+    def models_loaded(self) -> dict[str, bool]:
+        """Return the models that can be used here, by the names that `model_name` gives, and whether each is loaded."""
+        readiness = self.readiness
+        names = [model.name for model in readiness.models]
+        if default := readiness.installed(readiness.model):  # a cloud serves more than it lists
+            names.append(default)
+        return {model_name(name): readiness.is_loaded(name) for name in names if readiness.is_up}
 
     def failed(self) -> None:
         """Let this host rest: 5 seconds after the first failure, up to 60 after failures in a row."""
@@ -108,10 +123,12 @@ class Hosts:
     """All hosts, with what they know together.
 
     `changes` notifies of every change of what is known of any host. The first host decides the default model.
+    `obstacle` says why requests cannot be taken though the hosts can be used; it is empty where they can.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, obstacle: Callable[[], str] = str) -> None:
         self.changes = Changes()
+        self._obstacle = obstacle
         self.all: Sequence[Host] = [
             Host(number, settings.for_host(url), places, self.changes)
             for number, (url, places) in enumerate(settings.host_places)
@@ -171,6 +188,8 @@ class Hosts:
     def health(self) -> Health:
         """Return the body of `GET /health`; hosts are numbered in it, and their addresses stay private."""
         health = self._best.health()
+        if obstacle := self._obstacle():
+            health.status, health.reason = "unavailable", obstacle
         if len(self.all) > 1:
             health.hosts = [HostHealth(host.readiness.status, host.readiness.reason or None) for host in self.all]
         return health
@@ -198,6 +217,10 @@ class Hosts:
     def choose(self, model: str, conversation: str, busy: Mapping[int, int]) -> int | None:
         """Return the number of the host for a request of a conversation, None while there is no place for it."""
         return choose_host(self.all, model, self._served.get(conversation), busy)
+
+    def view(self) -> list[dict[str, Any]]:
+        """Return what other replicas need to know to choose between the hosts for a request that arrives here."""
+        return [{"id": host.identity, "places": host.places, "models": host.models_loaded()} for host in self.all]
 
     def served(self, conversation: str, host: Host) -> None:
         """Note which host has served a conversation."""

@@ -157,7 +157,7 @@ class Connection:
 
     async def _resume(self, message: messages.Resume) -> None:
         answer = self._session.find(message.answer)
-        if message.wanted > len(answer.deltas) + 1:
+        if message.wanted > len(answer.deltas) + 1 and not answer.is_copy:
             raise BadRequest(f"There are {len(answer.deltas)} pieces so far. Resume from the next one at most.")
         if self._sender:
             self._sender.cancel()

@@ -177,7 +177,8 @@ def load_from_process(env_file: Path) -> Settings:
     """Return the settings of this process, with `env_file` for what its environment lacks.
 
     The keys are taken out of the process's environment: the `ollama` package would send `OLLAMA_API_KEY` to every
-    server it talks to (ollama-python, _client.py), and child processes would inherit it.
+    server it talks to (ollama-python, _client.py), and child processes would inherit it. `OLLAMA_HOST` is too: the
+    package reads it when it is imported, and fails on a list of hosts.
     """
     environment = {name: value for name, value in os.environ.items() if value.strip()}
     try:
@@ -186,6 +187,6 @@ def load_from_process(env_file: Path) -> Settings:
         raise SettingsError([f".env: it cannot be read ({type(exc).__name__}). Make it readable UTF-8 text."]) from exc
     for name, value in lines.items():
         environment.setdefault(name, value or "")
-    for name in SECRETS:
+    for name in (*SECRETS, "OLLAMA_HOST"):
         os.environ.pop(name, None)
     return load(environment)

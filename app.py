@@ -24,6 +24,7 @@ from ollama_backend.settings import Settings, SettingsError, load_from_process
 HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
 MOST_FILES = 65536
+TICK_SECONDS = 1.0
 PING_SECONDS = 20.0  # a peer that does not answer for so long is dead; proxies cut what is silent for a minute
 SOCKET_MESSAGE_BYTES = 4 * 2**20  # above the largest message that gets an error in words, so that the socket survives
 
@@ -34,12 +35,24 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, space: Any) -> None:
         super().__init__(config)
         self._space = space
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signalled = asyncio.Event()
         self.ended_by = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Remember the signal: uvicorn raises it again at the end, which process 1 of a container survives."""
         self.ended_by = sig
         super().handle_exit(sig, frame)
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._signalled.set)
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, and renew the date header every second. uvicorn's own loop looks every 0.1 s."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._signalled.wait()
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Close the app and the connections side by side."""

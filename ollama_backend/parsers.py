@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import limits
 
-from ollama_backend.formats import parse_duration, parse_host
+from ollama_backend.formats import gguf_model, parse_duration, parse_host
 
 _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
@@ -133,8 +133,18 @@ def frame_ancestors(text: str) -> str:
     return text
 
 
-def gguf(text: str) -> str:
-    """Parse the path of a GGUF file, or its address on the Hugging Face Hub. Raises ValueError."""
+def ggufs(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of GGUF files, each a path or an address on the Hub. Raises ValueError."""
+    parts = [text] if Path(text).is_file() else [part.strip() for part in text.split(",") if part.strip()]
+    files = tuple(_gguf(part) for part in parts)
+    names = [gguf_model(file) for file in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"has two files that would both be served as {name}; rename one of them")
+    return files
+
+
+def _gguf(text: str) -> str:
     if text.startswith("hf://"):
         if not _HUB_FILE.fullmatch(text):
             raise ValueError("does not name a file; write it as hf://owner/repository/file.gguf")
@@ -143,4 +153,4 @@ def gguf(text: str) -> str:
         raise ValueError(
             "is no file that can be read; give the path of a GGUF file, or hf://owner/repository/file.gguf"
         )
-    return str(Path(text).expanduser().resolve())
+    return str(Path(text).expanduser().absolute())  # a link keeps its name

@@ -59,7 +59,7 @@ class Settings:
     given_shutdown: float | None = setting("CHAT_SHUTDOWN_TIMEOUT", parsers.seconds, None)
     given_proxies: int | None = setting("CHAT_TRUSTED_PROXIES", parsers.whole(0, 100), None)
     frame_ancestors: str = setting("CHAT_FRAME_ANCESTORS", parsers.frame_ancestors, "*")
-    gguf: str | None = setting("CHAT_GGUF", parsers.gguf, None)
+    ggufs: tuple[str, ...] = setting("CHAT_GGUF", parsers.ggufs, ())
     port: int = setting("PORT", parsers.whole(1, 65535), 7860)
     generated_key: bool = False
     is_one_of_several: bool = False  # these settings are for one of several hosts
@@ -80,7 +80,7 @@ class Settings:
         """The base URL and the places of every host."""
         if self.upstream:
             return [(self.upstream, self.num_parallel)]
-        hosts = self.hosts[:1] if self.gguf else self.hosts
+        hosts = self.hosts[:1] if self.ggufs else self.hosts
         return [(host.url, host.places or self.num_parallel) for host in hosts]
 
     def for_host(self, url: str) -> "Settings":
@@ -110,7 +110,7 @@ class Settings:
     @property
     def is_cloud(self) -> bool:
         """Whether Ollama's own cloud is used."""
-        return self.gguf is None and self.upstream is None and is_cloud(self.host)
+        return not self.ggufs and self.upstream is None and is_cloud(self.host)
 
     @property
     def public_url(self) -> str:
@@ -155,7 +155,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.is_cloud and settings.host.startswith("http://"):
         yield "OLLAMA_HOST: it would send the cloud key in the clear. Write it as https://ollama.com."
-    if settings.upstream and settings.gguf:
+    if settings.upstream and settings.ggufs:
         yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can generate. Remove one."
     if settings.upstream_key and not settings.upstream:
         yield "CHAT_UPSTREAM_KEY: there is no CHAT_UPSTREAM to send it to. Set both, or neither."
@@ -165,7 +165,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     allowed = [model_name(name) for name in settings.models]
-    decided_later = settings.gguf or (settings.upstream and not settings.named_model)
+    decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
     if allowed and not decided_later and model_name(settings.model) not in allowed:
         yield (
             f"CHAT_MODELS: the default model {settings.model!r} is not among them. Add it, or set OLLAMA_MODEL to one "

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import is_hypothesis_test, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
@@ -19,14 +20,26 @@ from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
 STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+UNMARKED = "This test starts a program: mark it with @pytest.mark.processes."
 # Where tests/run puts files that tests read and that are not in the repository.
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `tests/run fast`."""
+    parser.addoption("--fast", action="store_true", help="no test that starts programs, and few generated examples")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the rooms that `--fast` leaves out."""
+    left_out = config.getoption("--fast") and room(collection_path) in PROGRAM_ROOMS
+    return True if left_out and collection_path.is_dir() and room(collection_path) != "embedded" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, and keep what Hypothesis writes out of the repository."""
     for line in (
-        "needs(*names): programs, files that tests/run fetches, or `root`; without them the test is skipped",
+        "needs(*names): programs that the test starts, files that tests/run fetches, or `root`; else it is skipped",
         "processes: the test starts child processes, as all of some rooms do; `tests/run fast` leaves it out",
         "in_process: the test starts none, unlike the others of its room",
         "alone: the test has a tight time limit, so it runs after the others with nothing beside it",
@@ -44,6 +57,14 @@ def is_lacking(name: str) -> bool:
     return shutil.which(name) is None and not (FETCHED / name).is_file()
 
 
+def generate_fewer_examples(item: pytest.Item) -> None:
+    """Have Hypothesis try a tenth of a test's examples."""
+    function = getattr(item, "obj", None)
+    if is_hypothesis_test(function):
+        usual = function._hypothesis_internal_use_settings
+        function._hypothesis_internal_use_settings = settings(usual, max_examples=max(10, usual.max_examples // 10))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
     """Keep rooms together where several processes run the tests."""
@@ -51,17 +72,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduli
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its room and by what it needs, and put the longest rooms first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test by its room and by what it needs, leave out what is not fast, and put the longest rooms first."""
     for item in items:
         needed = {name for marker in item.iter_markers("needs") for name in marker.args}
-        if any(not (FETCHED / name).is_file() for name in needed) or (
-            room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")
-        ):
+        programs = {name for name in needed if not Path(name).suffix}
+        if programs or (room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
             item.add_marker("processes")
         lacking = {name for name in needed if is_lacking(name)}
         if lacking:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("processes")])
+        items[:] = [item for item in items if not item.get_closest_marker("processes")]
+        for item in items:
+            generate_fewer_examples(item)
     order = {name: place for place, name in enumerate(LONG_ROOMS)}
     items.sort(key=lambda item: order.get(room(item.path), len(order)))
 
@@ -79,10 +104,12 @@ class ProcessGuard:
 
     def __init__(self) -> None:
         self.item: pytest.Item | None = None
+        self.refused = False
 
     def __call__(self, event: str, _: object) -> None:
         if event in STARTING and self.item and not self.item.get_closest_marker("processes"):
-            raise RuntimeError(f"{self.item.nodeid} starts a program: mark it with @pytest.mark.processes")
+            self.refused = True
+            raise RuntimeError(UNMARKED)
 
 
 GUARD = ProcessGuard()
@@ -98,13 +125,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for thread in threading.enumerate():
         if thread.name == "deferred-app":
             thread.join()
-    GUARD.item = item
+    GUARD.item, GUARD.refused = item, False
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
-    """Let the guard rest: the last test of a process also ends what other tests have set up."""
+    """Say what the guard has refused, and let it rest: the last test of a process also ends what others have set up."""
     GUARD.item = None
+    if GUARD.refused:
+        pytest.fail(UNMARKED, pytrace=False)
 
 
 @pytest_asyncio.fixture

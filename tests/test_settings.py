@@ -77,12 +77,16 @@ def test_the_default_model_must_be_allowed() -> None:
 
 
 def test_hub_files(tmp_path: Path) -> None:
-    """`CHAT_GGUF` is a file that exists or a file on the hub."""
+    """`CHAT_GGUF` holds files that exist or files on the hub, each under a name of its own."""
     here = tmp_path / "m.gguf"
     here.write_bytes(b"GGUF")
-    assert load({"CHAT_GGUF": str(here)}).gguf == str(here)
+    assert load({"CHAT_GGUF": str(here)}).ggufs == (str(here),)
     for hub in ("hf://Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf", "hf://a/b@main/c/d.gguf", "hf://a/b/c.gguf@v1"):
-        assert load({"CHAT_GGUF": hub}).gguf == hub
+        assert load({"CHAT_GGUF": f"{hub} , {here}"}).ggufs == (hub, str(here))
+    assert "both be served as m; rename one" in problems(CHAT_GGUF=f"{here},hf://a/b/M.gguf")[0]
+    comma = tmp_path / "a,b.gguf"
+    comma.write_bytes(b"GGUF")
+    assert load({"CHAT_GGUF": str(comma)}).ggufs == (str(comma),)
     assert "hf://owner" in problems(CHAT_GGUF="hf://nothing")[0]
 
 

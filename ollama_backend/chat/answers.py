@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from contextlib import aclosing
+from functools import partial
 from uuid import uuid4
 
 from ollama_backend.chat.answer import Answer
@@ -13,6 +13,8 @@ from ollama_backend.chat.request import Request
 from ollama_backend.chat.thinking_habits import ThinkingHabits
 from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.errors import BackendError, NotFound
+from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.wire import Chunk
 
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20
@@ -126,18 +128,28 @@ class Answers:
                     raise
 
     async def _write_once(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
-        splitter = None
         async with request.place(answer.move) as place:
             answer.model = request.model
             client, model = place.host.client, place.model
             self._habits.ask(client, model)
+            is_first = True
+
+            def take(chunk: Chunk) -> Room | None:
+                place.slot.progress(finished=chunk.done)
+                if is_first:
+                    return partial(take_first, chunk)
+                answer.add(chunk)
+                return None
+
+            async def take_first(chunk: Chunk) -> None:
+                nonlocal is_first
+                is_first = False
+                # Not asked for earlier: whoever holds a slot must use it at once.
+                answer.splitter = await self._habits.splitter(client, model, chat.think)
+                answer.add(chunk)
+
             try:
-                async with aclosing(client.chat(chat.body(model), self._silence)) as chunks:
-                    async for chunk in chunks:
-                        place.slot.progress(finished=chunk.done)
-                        if splitter is None:  # not asked for earlier: whoever holds a slot must use it at once
-                            splitter = answer.splitter = await self._habits.splitter(client, model, chat.think)
-                        answer.add(chunk)
+                await client.feed_chat(chat.body(model), take, self._silence)
             finally:
                 self._habits.learn(model, chat.think, answer)
 

@@ -19,6 +19,9 @@ _NUMBERS = frozenset(
     presence_penalty frequency_penalty mirostat_tau mirostat_eta""".split()  # noqa: SIM905
 )
 THINK_LEVELS = ("high", "medium", "low", "max")
+THINK_SCHEMA: dict[str, Any] = {
+    "oneOf": [{"type": "null"}, {"type": "boolean"}, {"type": "string", "enum": [*THINK_LEVELS]}]
+}
 _THINK_VALUES = ", ".join(f'"{level}"' for level in THINK_LEVELS) + ", true, or false"  # in Ollama's words
 MAX_HISTORY_BYTES = 512 * 1024
 MAX_HISTORY_MESSAGES = 200

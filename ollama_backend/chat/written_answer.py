@@ -57,6 +57,13 @@ class WrittenAnswer(Answer):
         self._timer.cancel()
         self._task.cancel()
 
+    def show(self, other: Answer) -> None:
+        """Be for its readers what somebody else writes in its place."""
+        self.state, self.position, self.model, self.times = other.state, other.position, other.model, other.times
+        self.deltas, self.size, self.rewritten = other.deltas, other.size, other.rewritten
+        self.error, self.last, self.stop_reason = other.error, other.last, other.stop_reason
+        self.changes.notify()
+
     def when_closed(self, callback: Callable[[], None]) -> None:
         """Have a function called once the writing task is over and its connection closed."""
         self._task.add_done_callback(lambda _: callback())
@@ -145,15 +152,17 @@ class WrittenAnswer(Answer):
             if not text:
                 return
             self._leading.remove(kind)
-        now = time.monotonic()
-        self.times.first = self.times.first or now
-        if kind == "content" and self.state is AnswerState.THINKING:
-            self.times.thought = now
-        self.size += len(text.encode())
+        if self.times.first is None:
+            self.times.first = time.monotonic()
+        state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
+        if state is not self.state:
+            if kind == "content" and self.state is AnswerState.THINKING:
+                self.times.thought = time.monotonic()
+            self.state = state
+        self.size += len(text) if text.isascii() else len(text.encode())
         if self.size > MAX_BYTES:
             raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
-        self.state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
         self.changes.notify()
 
     def came(self) -> None:

@@ -1,19 +1,19 @@
-"""Serve one GGUF file as a small Ollama: `python -m ollama_backend.embedded --gguf FILE --name guide --port N`.
+"""Serve GGUF files as a small Ollama: `python -m ollama_backend.embedded --model guide=guide.gguf --port N`.
 
-The port answers at once; requests that need the model wait while it loads. Progress is told on stdout, one JSON
-object a line: {"status": "loading", "total": …, "completed": …}, then {"status": "loaded"}. What ends the program
-is told on stderr in one last plain line that names the way out, and by the exit status:
+The port answers at once; the first model, the default, is loaded at the start, others at first use. Progress is
+written to stdout, one JSON object a line: {"status": "loading", "total": …, "completed": …}, then {"status": "loaded"}.
+What ends the program is written to stderr in one last plain line that says what to do, and tells by the exit status:
 
     0   stopped by SIGTERM or SIGINT, or the parent is gone (--exit-with-parent)
     2   wrong arguments
-    65  the model file is damaged, or is no GGUF file
-    66  the model file is missing or unreadable
+    65  a model file is damaged, or is no GGUF file
+    66  a model file is missing or unreadable
     69  the port is taken, or the address is not this machine's
-    70  llama.cpp cannot load the model
-    71  the CPU lacks instructions that the engine is built for (without this check: killed by SIGILL)
+    70  llama.cpp cannot load the first model
+    71  the CPU lacks instructions that llama.cpp is built for
     72  the system library libgomp is missing
     73  the package xllamacpp is missing or broken
-    74  the model does not fit into the memory
+    74  the first model does not fit into the memory
 """
 
 import argparse
@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -31,39 +32,61 @@ from types import FrameType
 
 import uvicorn
 
-from ollama_backend.embedded import checks, gguf, options, sizing
-from ollama_backend.embedded.card import Card
-from ollama_backend.embedded.refusal import Exit, Refusal
-from ollama_backend.embedded.runner import Runner
-from ollama_backend.embedded.server import Application
-from ollama_backend.embedded.service import Service
+from ollama_backend.embedded.api.app import create_app
+from ollama_backend.embedded.api.serving import Serving
+from ollama_backend.embedded.errors import Exit, RequestError, StartupError
+from ollama_backend.embedded.llama import gguf
+from ollama_backend.embedded.llama.loaded_models import Keeping, LoadedModels
+from ollama_backend.embedded.llama.sizing import Wishes
+from ollama_backend.embedded.model_card import NAME, ServedModel, plain_name
+from ollama_backend.embedded.request_json import keep_alive_seconds
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m ollama_backend.embedded", description="A small Ollama.")
-    parser.add_argument("--gguf", type=Path, required=True, help="the model's file, or the first of its parts")
-    parser.add_argument("--name", help="the name it is served under (default: the file's stem)")
+    model_help = "a model's file, or the first of its parts; may be repeated, the first is the default"
+    parser.add_argument("--model", metavar="[NAME=]FILE", action="append", required=True, help=model_help)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11434)
-    parser.add_argument("--parallel", type=int, help="answers at the same time (default: 4 for a tiny model, else 1)")
+    parser.add_argument("--parallel", type=int, help="answers of a model at the same time (default: 1, 4 if tiny)")
     parser.add_argument("--context", type=int, help="tokens of context of each answer (default: what memory allows)")
     parser.add_argument("--threads", type=int, help="default: the CPUs that this process may use; 1 for a tiny model")
-    parser.add_argument("--tokens-per-second", type=float, default=0, help="slow answers down so that a person can see")
-    parser.add_argument("--think-default", choices=("on", "off"), help="when a request is silent; off for a tiny one")
+    parser.add_argument("--memory", type=int, help="bytes that models may take together (default: what is free)")
+    keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
+    parser.add_argument("--keep-alive", default=keep_alive, help="how long an unused model stays (OLLAMA_KEEP_ALIVE)")
+    parser.add_argument("--tokens-per-second", type=float, default=0, help="slow a tiny model's answers down")
+    parser.add_argument("--think-default", choices=("on", "off"), help="when a request does not say; off if tiny")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin, a pipe, is closed")
-    parser.add_argument("--cpuinfo", type=Path, default=Path("/proc/cpuinfo"), help=argparse.SUPPRESS)
+    parser.add_argument("--cpuinfo", default="/proc/cpuinfo", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
 
-def _service(chosen: argparse.Namespace) -> Service:
-    checks.check_cpu(chosen.cpuinfo)
-    head = gguf.read(chosen.gguf)
-    plan = sizing.plan(head, chosen.parallel, chosen.context, chosen.threads, sizing.free_memory())
-    runner = Runner(checks.load_engine(), head, plan, chosen.tokens_per_second)
-    think = not plan.tiny if chosen.think_default is None else chosen.think_default == "on"
-    name = chosen.name or gguf.PART.sub(".gguf", chosen.gguf.name).removesuffix(".gguf")
-    return Service(Card(name, head), runner, options.defaults(head, plan), think)
+def _models(given: list[str]) -> tuple[ServedModel, ...]:
+    models: dict[str, ServedModel] = {}
+    for item in given:
+        name, _, file = item.partition("=")
+        if not file or not NAME.fullmatch(name):
+            stem = gguf.PART.sub(".gguf", Path(item).name).removesuffix(".gguf")
+            name, file = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "model", item
+        model = ServedModel(name, gguf.read(path := Path(file)))
+        if (other := models.setdefault(plain_name(model.name), model)) is not model:
+            words = f"Two models are named {model.name} ({other.gguf.path.name} and {path.name}): rename one of the "
+            raise StartupError(Exit.USAGE, words + "files, or write NAME=FILE.")
+    return tuple(models.values())
+
+
+def _serving(chosen: argparse.Namespace) -> Serving:
+    try:
+        bare = re.fullmatch(r"-?\d+", chosen.keep_alive)
+        keep_alive = keep_alive_seconds(float(chosen.keep_alive) if bare else chosen.keep_alive)
+    except RequestError as exc:
+        words = f"The keep-alive {chosen.keep_alive} is no duration: write seconds, 5m, or -1 for ever."
+        raise StartupError(Exit.USAGE, words) from exc
+    wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
+    keeping = Keeping(wishes, keep_alive or 0.0, chosen.memory, chosen.cpuinfo)
+    think = {"on": True, "off": False}.get(chosen.think_default)
+    return Serving(_models(chosen.model), LoadedModels(keeping), think, chosen.tokens_per_second)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -72,7 +95,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as exc:
         words = f"Port {port} of {host} cannot be used ({exc.strerror}): stop what listens there or choose another."
-        raise Refusal(Exit.PORT_TAKEN, words) from exc
+        raise StartupError(Exit.PORT_TAKEN, words) from exc
 
 
 def _watch_parent(stop: Callable[[], object]) -> None:
@@ -92,43 +115,41 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self.force_exit = True
-        # Of the answers that are cut off now it would tell as of errors.
+        # It would log the answers that are cut off now as errors.
         logging.getLogger("uvicorn.error").disabled = True
 
 
 async def _serve(chosen: argparse.Namespace) -> None:
-    listener = _listen(chosen.host, chosen.port)
-    service = _service(chosen)
+    listener, serving = _listen(chosen.host, chosen.port), _serving(chosen)
     config = uvicorn.Config(
-        Application(service), log_level="warning", access_log=False, lifespan="off", server_header=False
+        create_app(serving), log_level="warning", access_log=False, lifespan="off", server_header=False
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve([listener]))
+    running = asyncio.create_task(server.serve([listener]))
     loop = asyncio.get_running_loop()
     if chosen.exit_with_parent:
         _watch_parent(lambda: loop.call_soon_threadsafe(server.handle_exit, signal.SIGTERM, None))
-    loading = asyncio.create_task(service.runner.load())
+    loading = asyncio.create_task(serving.loaded.load(serving.models[0]))
     try:
-        await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
-        await serving
+            print('{"status": "loaded"}', flush=True)
+        await running
     finally:
-        service.runner.close()
+        loading.cancel()
+        await serving.loaded.close()
 
 
 def main() -> int:
     """Run until stopped; return the exit status."""
     try:
         asyncio.run(_serve(arguments()))
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr, flush=True)
-        return refusal.status
+    except StartupError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.status
     return Exit.STOPPED
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    # llama.cpp's threads cannot be interrupted while they read a prompt, and a proper end would wait for them.
-    os._exit(status)
+    sys.exit(main())

@@ -22,7 +22,7 @@ from typing import Any
 from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.utils.tqdm import tqdm
 
-from ollama_backend.embedded.gguf import PART
+from ollama_backend.embedded.llama.gguf import PART
 
 ADDRESS = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<before>[^/@]+))?/(?P<file>[^@]+\.gguf)(?:@(?P<after>[^@]+))?"

@@ -1,32 +1,31 @@
 """The client of one Ollama: chats, models, loads and pulls."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from typing import Any, cast
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 
-import httpx
 import msgspec
-import ollama
 
-from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.formats import model_name
-from ollama_backend.ollama.http import AWAY, END_SECONDS, REQUEST_SECONDS, SLOW, HttpClient
-from ollama_backend.ollama.upstream import InstalledModel, ResponseStream, Upstream
+from ollama_backend.ollama.http import END_SECONDS, REQUEST_SECONDS, HttpClient
+from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, Room, TakeChunk, Upstream
 from ollama_backend.ollama.wire import (
     CUT_OFF,
-    NOT_ITS_PROTOCOL,
     Chunk,
+    LineSplitter,
+    LoadedModel,
+    LoadedModels,
     Shown,
     Version,
     decode,
     decode_chunk,
     decode_tags,
-    failure,
-    split_lines,
 )
 
-PULL_SECONDS = 600.0  # a pull is silent while it checks the digest of a large layer
 UNLOAD_POLL_SECONDS = 0.05
 
 
@@ -40,7 +39,6 @@ class OllamaClient(Upstream):
     def __init__(self, host: str, cloud_key: str | None = None) -> None:
         self._cloud_key = cloud_key
         self._http = HttpClient(host, cloud_key)
-        self._package: ollama.AsyncClient | None = None
 
     @property
     def host(self) -> str:
@@ -54,42 +52,7 @@ class OllamaClient(Upstream):
 
     async def close(self) -> None:
         """Close every connection."""
-        package, self._package = self._package, None
-        closing = [self._http.close()] + ([package._client.aclose()] if package else [])
-        await asyncio.shield(asyncio.gather(*closing))  # to the end, also when cancelled meanwhile
-
-    def _new_package(self, seconds: float) -> ollama.AsyncClient:
-        timeout = httpx.Timeout(seconds, connect=REQUEST_SECONDS)
-        package = ollama.AsyncClient(
-            host=self.host, follow_redirects=False, trust_env=False, verify=self._http.tls(), timeout=timeout
-        )
-        # The package puts OLLAMA_API_KEY into this header, whatever the host (ollama-python, _client.py).
-        package._client.headers.pop("authorization", None)
-        package._client.headers.update(self._http.headers)
-        return package
-
-    def _asks(self) -> ollama.AsyncClient:
-        if self._package is None:
-            self._package = self._new_package(REQUEST_SECONDS)
-        return self._package
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn the exceptions of the `ollama` package and of httpx into ours."""
-        try:
-            yield
-        except ollama.ResponseError as exc:
-            status = exc.status_code if exc.status_code > 0 else 200
-            key_variable = "OLLAMA_CLOUD_API_KEY" if self._http.sends_key else ""
-            raise failure(status, exc.error, key_variable=key_variable) from exc
-        except httpx.TimeoutException as exc:
-            raise OllamaTimeout(SLOW) from exc
-        except httpx.RemoteProtocolError as exc:
-            raise OllamaFailed(CUT_OFF) from exc
-        except (httpx.TransportError, OSError) as exc:
-            raise OllamaUnavailable(AWAY, retry_after=5) from exc
-        except ValueError as exc:
-            raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+        await asyncio.shield(self._http.close())  # to the end, also when cancelled meanwhile
 
     async def version(self, seconds: float = 2.0) -> str:
         """Return Ollama's version; also used to see whether it is there."""
@@ -101,7 +64,11 @@ class OllamaClient(Upstream):
         _, body = await self._http.whole("GET", "/api/tags")
         return [
             InstalledModel(
-                row.name, row.size, tuple(row.capabilities or ()), (row.details and row.details.parameter_size) or ""
+                row.name,
+                row.size,
+                tuple(row.capabilities or ()),
+                (row.details and row.details.parameter_size) or "",
+                row.note or "",
             )
             for row in decode_tags(body).models or ()
         ]
@@ -115,26 +82,20 @@ class OllamaClient(Upstream):
         _, body = await self._http.whole("POST", "/api/show", msgspec.json.encode({"model": model}))
         return decode(body, Shown)
 
-    async def running(self) -> dict[str, ollama.ProcessResponse.Model]:
-        """Return the loaded models by name, each with `expires_at` and `context_length`."""
-        with self._translated():
-            listed = await self._asks().ps()
-        return {str(model.name or model.model): model for model in listed.models}
+    async def running(self) -> dict[str, LoadedModel]:
+        """Return the loaded models by name."""
+        _, body = await self._http.whole("GET", "/api/ps")
+        return {row.name or row.model: row for row in decode(body, LoadedModels).models or ()}
 
-    async def pull(self, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
+    async def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
         """Pull a model and yield its progress: `status`, `digest`, and `total` and `completed` in bytes.
 
         Closing the generator closes the connection, which ends the pull; what arrived is kept for the next one.
         """
-        package = self._new_package(PULL_SECONDS)
-        try:
-            with self._translated():
-                steps = await package.pull(model, stream=True)
-                async with aclosing(cast(AsyncGenerator[ollama.ProgressResponse, None], steps)):
-                    async for step in steps:
-                        yield step
-        finally:
-            await package._client.aclose()
+        module = await asyncio.to_thread(importlib.import_module, "ollama_backend.ollama.pull_stream")
+        async with aclosing(module.pull_steps(self._http, model)) as steps:
+            async for step in steps:
+                yield step
 
     async def load(self, model: str, seconds: float | None) -> None:
         """Load a model and return when it is loaded; a cancel throws the load away, so share one."""
@@ -174,26 +135,38 @@ class OllamaClient(Upstream):
         async with self._http.stream(path, body, accept=accept, silence=silence) as upstream:
             yield upstream
 
-    async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
-        """Stream `/api/chat`; the last chunk has `done`. Closing the generator closes the connection at once.
+    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+        """Post a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
 
         Raises OllamaFailed when the stream ends without `done`.
         """
-        last = None
+        last: Chunk | None = None
+        splitter = LineSplitter()
         encoded = msgspec.json.encode({**body, "stream": True})
-        async with (
-            self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream,
-            aclosing(split_lines(upstream.parts())) as lines,
-        ):
-            async for line in lines:
-                if last is not None:
-                    continue  # read to the very end
-                chunk = decode_chunk(line)
-                if chunk.done:
-                    last = chunk
-                    upstream.finish()
-                else:
-                    yield chunk
+        async with self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream:
+
+            def take_lines(lines: Iterator[bytes]) -> Room | None:
+                nonlocal last
+                for line in lines:
+                    if last is not None:
+                        continue  # read to the very end
+                    chunk = decode_chunk(line)
+                    if chunk.done:
+                        last = chunk
+                        upstream.finish()
+                    elif room := take(chunk):
+                        return partial(take_rest, room, lines)
+                return None
+
+            async def take_rest(room: Room, lines: Iterator[bytes]) -> None:
+                await room()
+                if more := take_lines(lines):
+                    await more()
+
+            await upstream.feed(lambda part: take_lines(iter(splitter.feed(part))))
+            if room := take_lines(iter(splitter.end())):
+                await room()
         if last is None:
             raise OllamaFailed(CUT_OFF)
-        yield last
+        if room := take(last):
+            await room()

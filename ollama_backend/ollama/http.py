@@ -1,26 +1,29 @@
-"""HTTP to one Ollama: connections, streams with a deadline for silence, and failures as errors of ours."""
+"""HTTP to one Ollama: requests, streams with a deadline for silence, and failures as errors of ours."""
 
 import asyncio
-import io
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from urllib.parse import quote, urlsplit
 
-import aiohttp
 import certifi
 
-from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
-from ollama_backend.ollama.upstream import ResponseStream
-from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure
+from ollama_backend import VERSION
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
+from ollama_backend.ollama.connection_pool import ConnectionPool
+from ollama_backend.ollama.upstream import ResponseStream, Room, Take
+from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
+from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
 
-AWAY = "Ollama does not answer. Try again in a moment."
+__all__ = ["AWAY", "END_SECONDS", "REQUEST_SECONDS", "SLOW", "HttpClient", "UpstreamStream"]
+
 SLOW = "Ollama took too long to answer. Try again."
 SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."
-CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 10.0
 END_SECONDS = 2.0
-PIECE_BYTES = 2**20
 WHOLE_BYTES = 64 * 2**20
+_IN_PATHS = "/:@!$&'()*+,;=~?%"
 
 
 class UpstreamStream(ResponseStream):
@@ -31,8 +34,8 @@ class UpstreamStream(ResponseStream):
     leaving just before the end can make Ollama lose the slot (wire/README.md, The wedge).
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, silence: float | None) -> None:
-        self._response = response
+    def __init__(self, connection: UpstreamConnection, silence: float | None) -> None:
+        self._connection = connection
         self._silence = silence
         self._loop = asyncio.get_running_loop()
         self._finished = self._timed_out = False
@@ -42,18 +45,18 @@ class UpstreamStream(ResponseStream):
     @property
     def media_type(self) -> str:
         """The content type, without its parameters."""
-        return self._response.content_type
+        return self.content_type.partition(b";")[0].strip().lower().decode("latin-1")
 
     @property
     def content_type(self) -> bytes:
         """The content type as it came."""
-        return self._response.headers.get("Content-Type", "").encode("latin-1")
+        return self._connection.headers.get(b"content-type", b"")
 
     def finish(self) -> None:
         """Note that the answer is complete."""
         self._finished = True
         self.close()
-        self._timer = self._loop.call_later(END_SECONDS, self._response.close)
+        self._timer = self._loop.call_later(END_SECONDS, self._connection.abort)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -68,16 +71,15 @@ class UpstreamStream(ResponseStream):
             self._timer = self._loop.call_later(left, self._check)
         else:
             self._timed_out = True
-            self._response.close()
+            self._connection.abort()
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes."""
-        read = self._response.content.readany
+        read = self._connection.part
         while True:
             self._waiting_since = self._loop.time()
             try:
-                with translated_http():
-                    part = await read()
+                part = await read()
             except BackendError as exc:
                 if self._finished:
                     return
@@ -88,6 +90,35 @@ class UpstreamStream(ResponseStream):
                 return
             yield part
 
+    async def feed(self, take: Take) -> None:
+        """Call `take` with the body as it comes, without a switch of tasks for each part."""
+        refused: BackendError | None = None
+
+        def noting(part: bytes) -> Room | None:
+            nonlocal refused
+            try:
+                room = take(part)
+            except BackendError as exc:
+                refused = exc
+                raise
+            self._waiting_since = None if room else self._loop.time()
+            return partial(self._after, room) if room else None
+
+        self._waiting_since = self._loop.time()
+        try:
+            await self._connection.feed(noting)
+        except BackendError as exc:
+            if exc is refused:
+                raise
+            if not self._finished:
+                raise OllamaTimeout(SILENT) if self._timed_out else exc from exc
+        finally:
+            self._waiting_since = None
+
+    async def _after(self, room: Room) -> None:
+        await room()
+        self._waiting_since = self._loop.time()
+
     async def read(self) -> bytes:
         """Return the whole body. Raises OllamaFailed for one over WHOLE_BYTES."""
         body = bytearray()
@@ -97,21 +128,6 @@ class UpstreamStream(ResponseStream):
                 if len(body) > WHOLE_BYTES:
                     raise OllamaFailed(NOT_ITS_PROTOCOL)
         return bytes(body)
-
-
-@contextmanager
-def translated_http() -> Iterator[None]:
-    """Turn the exceptions of aiohttp into ours."""
-    try:
-        yield
-    except TimeoutError as exc:
-        raise OllamaTimeout(SLOW) from exc
-    except aiohttp.ClientPayloadError as exc:
-        raise OllamaFailed(CUT_OFF) from exc
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, OSError) as exc:
-        raise OllamaUnavailable(AWAY, retry_after=5) from exc
-    except (aiohttp.ClientError, ValueError) as exc:
-        raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
 
 class HttpClient:
@@ -134,7 +150,18 @@ class HttpClient:
         self.host = host
         self.sends_key = bearer is not None and (host.startswith("https://") or not only_tls)
         self.headers = {"Authorization": f"Bearer {bearer}"} if self.sends_key else {}
-        self._session: aiohttp.ClientSession | None = None
+        address = urlsplit(host)
+        self._prefix = address.path
+        self._common = "".join(
+            f"{name}: {value}\r\n"
+            for name, value in {
+                "Host": address.netloc.rpartition("@")[2],
+                "User-Agent": f"ollamaspace/{VERSION}",
+                "Accept-Encoding": "identity",
+                **self.headers,
+            }.items()
+        )
+        self._pool = ConnectionPool(host, self.tls)
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return how certificates are checked: the system's, SSL_CERT_FILE's and certifi's are trusted."""
@@ -144,47 +171,33 @@ class HttpClient:
         context.load_verify_locations(certifi.where())
         return context
 
-    def _connections(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self.tls(), keepalive_timeout=30),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                headers=self.headers,
-                read_bufsize=2**18,
-                auto_decompress=False,
-            )
-        return self._session
-
     async def close(self) -> None:
         """Close every connection."""
-        session, self._session = self._session, None
-        if session:
-            await session.close()
+        await self._pool.close()
 
-    @asynccontextmanager
-    async def _open(
-        self, method: str, path: str, body: bytes | None, accept: str = "*/*"
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+    async def _request(self, method: str, path: str, body: bytes | None, accept: str = "*/*") -> UpstreamConnection:
+        head = f"{method} {quote(self._prefix + path, safe=_IN_PATHS)} HTTP/1.1\r\n{self._common}Accept: {accept}\r\n"
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        # aiohttp sends a file in pieces, and warns of many bytes at once
-        content = io.BytesIO(body) if body is not None and len(body) > PIECE_BYTES else body
-        async with self._connections().request(
-            method, self.host + path, headers=headers, allow_redirects=False, data=content
-        ) as response:
-            yield response
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return await self._pool.request(method, [head.encode("latin-1") + b"\r\n", body or b""])
 
     async def whole(
         self, method: str, path: str, body: bytes | None = None, seconds: float | None = REQUEST_SECONDS
     ) -> tuple[bytes, bytes]:
         """Return the content type and the body of a response."""
-        with translated_http():
-            async with asyncio.timeout(seconds), self._open(method, path, body) as response:
-                content = await UpstreamStream(response, None).read()
-        if response.status != 200:
-            raise self._failure(response, content)
-        return response.headers.get("Content-Type", "").encode("latin-1"), content
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._request(method, path, body)
+                try:
+                    response = UpstreamStream(connection, None)
+                    content = await response.read()
+                finally:
+                    self._pool.release(connection)
+        except TimeoutError as exc:
+            raise OllamaTimeout(SLOW) from exc
+        if connection.status != 200:
+            raise self._failure(connection, content)
+        return response.content_type, content
 
     @asynccontextmanager
     async def stream(
@@ -194,20 +207,22 @@ class HttpClient:
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).
         """
-        async with AsyncExitStack() as stack:
-            try:
-                with translated_http():
-                    async with asyncio.timeout(silence):
-                        response = await stack.enter_async_context(self._open("POST", path, body, accept))
-            except OllamaTimeout as exc:
-                raise OllamaTimeout(SILENT) from exc
-            upstream = UpstreamStream(response, silence)
-            stack.callback(upstream.close)
-            if response.status != 200:
-                raise self._failure(response, await upstream.read())
+        try:
+            async with asyncio.timeout(silence):
+                connection = await self._request("POST", path, body, accept)
+        except TimeoutError as exc:
+            raise OllamaTimeout(SILENT) from exc
+        upstream = UpstreamStream(connection, silence)
+        try:
+            if connection.status != 200:
+                raise self._failure(connection, await upstream.read())
             yield upstream
+        finally:
+            upstream.close()
+            self._pool.release(connection)
 
-    def _failure(self, response: aiohttp.ClientResponse, body: bytes) -> BackendError:
-        wait = response.headers.get("Retry-After")
+    def _failure(self, connection: UpstreamConnection, body: bytes) -> BackendError:
+        wait = connection.headers.get(b"retry-after")
         key_variable = self._key_variable if self.sends_key else ""
-        return failure(response.status, body, retry_after=wait, key_variable=key_variable)
+        retry_after = wait.decode("latin-1") if wait else None
+        return failure(connection.status, body, retry_after=retry_after, key_variable=key_variable)

@@ -1,23 +1,32 @@
 """What generates the answers: an Ollama, or any server with OpenAI's API, behind the same methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from ollama_backend.ollama.wire import Chunk, Shown
 
+# What takes parts of a body, or chunks. Where it returns a function, that is called and awaited before the next one.
+Room = Callable[[], Coroutine[Any, Any, None]]
+Take = Callable[[bytes], Room | None]
+TakeChunk = Callable[[Chunk], Room | None]
+
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model that can be used; `size` is in bytes (0: unknown), `capabilities` as `/api/show` names them."""
+    """A model that can be used; `size` is in bytes (0: unknown), `capabilities` as `/api/show` names them.
+
+    `note` is what the embedded engine says of a very small model, for people; empty for others.
+    """
 
     name: str
     size: int
     capabilities: tuple[str, ...] = ()
     parameter_size: str = ""
+    note: str = ""
 
 
 class RunningModel(Protocol):
@@ -56,6 +65,16 @@ class ResponseStream(ABC):
     @abstractmethod
     def parts(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes. Raises a BackendError."""
+
+    async def feed(self, take: Take) -> None:
+        """Call `take` with each part of the body as it comes, until its end.
+
+        A function that `take` returns is awaited before the next part. Raises a BackendError, also of `take`.
+        """
+        async with aclosing(self.parts()) as parts:
+            async for part in parts:
+                if room := take(part):
+                    await room()
 
     @abstractmethod
     async def read(self) -> bytes:
@@ -136,8 +155,9 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
-        """Stream a body of `/api/chat`; the last chunk has `done`. Closing the generator closes the connection.
+    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+        """Stream a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
 
-        Raises OllamaFailed when the stream ends without `done`.
+        A function that `take` returns is awaited before the next chunk. Raises a BackendError, also of `take`;
+        OllamaFailed when the stream ends without `done`.
         """

@@ -62,18 +62,34 @@ class Details(msgspec.Struct):
 
 
 class Tag(msgspec.Struct):
-    """One model in `/api/tags`; `size` is in bytes."""
+    """One model in `/api/tags`; `size` is in bytes, `note` the embedded engine's own."""
 
     name: str
     size: int = 0
     capabilities: list[str] | None = None
     details: Details | None = None
+    note: str | None = None
 
 
 class Tags(msgspec.Struct):
     """The answer of `/api/tags`."""
 
     models: list[Tag] | None = None
+
+
+class LoadedModel(msgspec.Struct):
+    """One model in `/api/ps`; `context_length` is in tokens."""
+
+    name: str = ""
+    model: str = ""
+    expires_at: datetime | None = None
+    context_length: int | None = None
+
+
+class LoadedModels(msgspec.Struct):
+    """The answer of `/api/ps`."""
+
+    models: list[LoadedModel] | None = None
 
 
 class Shown(msgspec.Struct):
@@ -127,17 +143,31 @@ def decode_tags(body: bytes) -> Tags:
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield the lines in a stream of bytes, without blank ones. Raises OllamaFailed for an endless line."""
-    rest = b""
+    splitter = LineSplitter()
     async for part in parts:
-        lines = (rest + part).split(b"\n") if rest else part.split(b"\n")
-        rest = lines.pop()
-        if len(rest) > MAX_LINE_BYTES:
+        for line in splitter.feed(part):
+            yield line
+    for line in splitter.end():
+        yield line
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, without blank ones."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, part: bytes) -> list[bytes]:
+        """Return the lines that have ended. Raises OllamaFailed for an endless line."""
+        lines = (self._rest + part).split(b"\n") if self._rest else part.split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > MAX_LINE_BYTES:
             raise OllamaFailed(NOT_ITS_PROTOCOL)
-        for line in lines:
-            if line.strip():
-                yield line
-    if rest.strip():
-        yield rest
+        return [line for line in lines if line.strip()]
+
+    def end(self) -> list[bytes]:
+        """Return what has come after the last line."""
+        return [self._rest] if self._rest.strip() else []
 
 
 def timestamp() -> str:

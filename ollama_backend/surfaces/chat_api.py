@@ -1,6 +1,6 @@
 """`POST /chat_api`: one prompt in, newline-delimited JSON out."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -8,7 +8,7 @@ from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.conversation import ChatRequest, checked_request, messages_for
+from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError
 from ollama_backend.json_text import encode_line
@@ -26,7 +26,7 @@ class ChatBody(msgspec.Struct):
     prompt: str | None = None
     model: str | None = None
     system: str | None = None
-    think: Any = None
+    think: Annotated[Any, msgspec.Meta(extra_json_schema=THINK_SCHEMA)] = None  # checked in Ollama's words
     options: dict[str, Any] | None = None
     stream: bool | None = None
 

@@ -8,10 +8,9 @@ from typing import Any
 import ollama
 import pytest
 
-from tests.support.embedded_engine import Engine, engine
+from tests.support.embedded_engine import GREEDY, Engine, engine, user
 
 QUESTION = "What is this?"
-GREEDY = {"temperature": 0}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +25,6 @@ def client(running: Engine) -> Iterator[ollama.Client]:
     """Ollama's client at that engine."""
     with ollama.Client(host=running.url, trust_env=False) as made:
         yield made
-
-
-def user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
 
 
 def test_the_model_is_listed_shown_and_running(client: ollama.Client) -> None:
@@ -122,60 +117,17 @@ def test_log_probabilities_come_with_the_text(client: ollama.Client) -> None:
     assert {len(token.top_logprobs or []) for token in answer.logprobs} == {2}
 
 
-def conversation(characters: int) -> list[dict[str, str]]:
-    """A question, an answer and a question, each of that many characters."""
-    return [{"role": role, "content": ("key " * characters)[:characters]} for role in ("user", "assistant", "user")]
-
-
-@pytest.fixture(scope="module")
-def cramped() -> Iterator[Engine]:
-    """An engine with a context of 256 tokens."""
-    with engine("--context", "256") as started:
-        yield started
-
-
-def long_chat(running: Engine, messages: list[dict[str, str]], **more: Any) -> Any:
-    asked = {"model": "guide", "messages": messages, "stream": False, "options": {"num_predict": 1}}
-    return running.ask("/api/chat", asked | more)
-
-
-def test_a_long_conversation_loses_its_oldest_turns(running: Engine, cramped: Engine) -> None:
-    """What does not fit is left out from the beginning, and no more of it than needed."""
-    turns = conversation(400)
-    assert long_chat(running, turns)["prompt_eval_count"] > 256
-    shorter = long_chat(running, turns[1:])["prompt_eval_count"]
-    assert long_chat(cramped, turns)["prompt_eval_count"] == shorter < 256
-
-
-def test_a_message_that_is_too_long_loses_its_middle(cramped: Engine) -> None:
-    """A single prompt beyond the context is answered by its two ends, which fill about half of the context."""
-    asked = {"model": "guide", "prompt": "key " * 2000, "raw": True, "stream": False, "options": {"num_predict": 1}}
-    assert 64 < cramped.ask("/api/generate", asked)["prompt_eval_count"] < 256
-
-
-@pytest.mark.parametrize(
-    ("switch", "words"),
-    [
-        ("truncate", "exceeds the available context size (256 tokens)"),
-        ("shift", "the prompt is longer than the context"),
-    ],
-)
-def test_a_caller_may_forbid_to_shorten(cramped: Engine, switch: str, words: str) -> None:
-    """With `truncate` or `shift` off a conversation that is too long is refused, each in Ollama's words."""
-    assert words in long_chat(cramped, conversation(400), **{switch: False})["error"]
-
-
 @pytest.mark.parametrize(
     ("ask", "status", "words"),
     [
         (lambda c: c.chat("qwen3:4b", user("x")), 404, "model 'qwen3:4b' not found"),
-        (lambda c: c.pull("qwen3:4b"), 500, "CHAT_GGUF"),
+        (lambda c: c.pull("qwen3:4b"), 400, "CHAT_GGUF"),
         (lambda c: c.delete("guide"), 400, "install Ollama"),
         (lambda c: c.copy("guide", "other"), 400, "install Ollama"),
         (lambda c: c.create("other", from_="guide"), 400, "install Ollama"),
-        (lambda c: c.embed("guide", "x"), 501, "does not support embeddings"),
+        (lambda c: c.embed("guide", "x"), 400, "choose an embedding model"),
         (lambda c: c.chat("guide", user("x"), think="loud"), 400, "invalid think value"),
-        (lambda c: c.chat("guide", user("x"), options={"top_k": "many"}), 500, "must be of type integer"),
+        (lambda c: c.chat("guide", user("x"), options={"top_k": "many"}), 400, "options.top_k has the wrong type"),
     ],
 )
 def test_what_it_cannot_do_is_said_in_ollamas_shape(client: ollama.Client, ask: Any, status: int, words: str) -> None:
@@ -202,6 +154,54 @@ def test_pacing_is_seen_by_the_reader_and_in_the_counts() -> None:
         seconds = time.monotonic() - begin
     assert 0.4 < seconds < 3
     assert 0.3e9 < answer["eval_duration"] < seconds * 1e9
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "shape"),
+    [
+        ("/api/nothing", 404, "error"),
+        ("/v1/nothing", 404, "message"),
+        ("/v1/messages/nothing", 404, "type"),
+        ("/api/chat", 405, "error"),
+        ("/v1/models/nothing", 404, "message"),
+    ],
+)
+def test_unknown_routes_have_their_apis_shape(running: Engine, path: str, status: int, shape: str) -> None:
+    """What is no route, or asked for in the wrong way, is an error as that API's clients read it."""
+    with running.open(path) as response:
+        body = json.loads(response.read())
+    assert response.status == status
+    assert shape in (body if shape in ("error", "type") else body["error"])
+    assert (response.headers["Allow"] is not None) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["//api/tags", "/api/tags/", "/api//tags//", "//"])
+def test_slashes_are_folded(running: Engine, path: str) -> None:
+    """Doubled and trailing slashes make no other route."""
+    with running.open(path) as response:
+        assert response.status == 200
+
+
+def test_lines_keep_no_separators() -> None:
+    """A line separator in a conversation comes back as an escape, so that every line reader sees one line."""
+    with engine() as running:
+        with running.open("/api/generate", {"model": "guide", "prompt": "a\u2028b", "raw": True}) as response:
+            lines = response.read().decode().splitlines()
+    assert all(json.loads(line) for line in lines)
+
+
+def test_half_an_emoji_is_answered(running: Engine) -> None:
+    """A prompt with half a surrogate pair is read with a replacement for it, on each API."""
+    message = rb'"messages":[{"role":"user","content":"cut \\ud83d"}]'
+    for path, fields in {
+        "/api/chat": message + b',"stream":false',
+        "/v1/chat/completions": message,
+        "/v1/messages": message + b',"max_tokens":5',
+        "/v1/responses": rb'"input":"cut \\ud83d"',
+    }.items():
+        with running.open(path, b'{"model":"guide",' + fields + b"}") as response:
+            assert response.status == 200, response.read()
+            response.read()
 
 
 def test_the_version_is_its_own(running: Engine) -> None:

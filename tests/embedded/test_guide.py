@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.embedded_engine import ROOT, Engine, engine
+from tests.support.embedded_engine import ROOT, Engine, engine, user
 
-QUESTIONS = json.loads((ROOT / "ollama_backend/embedded/model/questions.json").read_text())
+QUESTIONS = json.loads((ROOT / "guide/questions.json").read_text())
 FIRST = QUESTIONS[0]
 
 
@@ -17,10 +17,6 @@ def running() -> Iterator[Engine]:
     """An engine as the app starts it, without its pacing."""
     with engine() as started:
         yield started
-
-
-def user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
 
 
 def events(running: Engine, path: str, body: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -85,9 +81,10 @@ def test_anthropic_keeps_to_its_limit(running: Engine) -> None:
     assert answer["usage"]["output_tokens"] == 3
 
 
-def test_responses_answer_whole_and_do_not_stream(running: Engine) -> None:
-    """`/v1/responses` gives the answer as one object, and refuses to stream in words that name the way out."""
-    answer = running.ask("/v1/responses", {"model": "guide", "input": FIRST["question"]})
-    assert answer["output"][-1]["content"][0]["text"] == FIRST["answer"]
-    refused = running.ask("/v1/responses", {"model": "guide", "input": "x", "stream": True})
-    assert "use /v1/chat/completions" in refused["error"]["message"]
+def test_responses_answer(running: Engine) -> None:
+    """`/v1/responses` gives the answer as one object, and its events name what they are."""
+    body = {"model": "guide", "input": FIRST["question"]}
+    assert running.ask("/v1/responses", body)["output"][-1]["content"][0]["text"] == FIRST["answer"]
+    told = events(running, "/v1/responses", body)
+    assert all(name == data["type"] for name, data in told)
+    assert told[-1][1]["response"]["output"][-1]["content"][0]["text"] == FIRST["answer"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ollama_backend.embedded.model import chat, corpus, evaluate
-from ollama_backend.embedded.model.corpus import FALLBACK, Corpus, normalise
-from ollama_backend.embedded.model.lessons import Teacher
+from guide import chat, corpus, evaluate
+from guide.corpus import FALLBACK, Corpus, normalise
+from guide.lessons import Teacher
+from tests.support.embedded_engine import GUIDE
 
 ROOM = Path(corpus.__file__).parent
-GUIDE = ROOM / "guide.gguf"
 
 
 @pytest.fixture(scope="module")

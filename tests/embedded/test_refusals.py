@@ -9,24 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ollama_backend.embedded.checks import NEEDED_FLAGS
-from ollama_backend.embedded.refusal import Exit
+from ollama_backend.embedded.errors import Exit
+from ollama_backend.embedded.llama.worker import NEEDED_FLAGS
 from tests.support.embedded_engine import ROOT, command, run
+from tests.support.gguf_files import broken_model
 
 FLAGS = ["fpu", "sse", "sse2", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2"]
-
-
-def gguf_string(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
-
-
-def small_gguf(path: Path, weights: int) -> Path:
-    """Write a GGUF file with one tensor of 64 values, of which `weights` bytes are there; whole ones are 256."""
-    head = struct.pack("<4sIQQ", b"GGUF", 3, 1, 1) + gguf_string("general.architecture")
-    head += struct.pack("<I", 8) + gguf_string("nonsense")
-    head += gguf_string("a.weight") + struct.pack("<IQIQ", 1, 64, 0, 0)
-    path.write_bytes(head + bytes(-len(head) % 32) + bytes(weights))
-    return path
 
 
 def told(ended: subprocess.CompletedProcess[str]) -> str:
@@ -36,7 +24,7 @@ def told(ended: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_missing_file_is_named() -> None:
     """A path at which nothing is ends with status 66, the file's name and what to check."""
-    ended = run("--gguf", "/nowhere/model.gguf")
+    ended = run("--model", "/nowhere/model.gguf")
     assert ended.returncode == Exit.NO_FILE
     assert told(ended).startswith("The model file model.gguf cannot be read (No such file or directory): check")
 
@@ -53,41 +41,41 @@ def test_a_damaged_file_says_why(tmp_path: Path, content: bytes, why: str) -> No
     """A file that is no GGUF file ends with status 65, the reason, and the advice to fetch it again."""
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
-    ended = run("--gguf", str(path))
+    ended = run("--model", str(path))
     assert ended.returncode == Exit.DAMAGED_FILE
     assert why in told(ended)
     assert told(ended).endswith("Delete it and fetch it again.")
 
 
 def test_missing_weights_are_found_before_llama_cpp_looks(tmp_path: Path) -> None:
-    """A file that lacks the end of a tensor is refused with the words that Ollama has for it."""
-    ended = run("--gguf", str(small_gguf(tmp_path / "cut.gguf", 200)))
+    """A file that ends before its last tensor begins, as an interrupted download does, is refused at once."""
+    ended = run("--model", str(broken_model(tmp_path / "cut.gguf", 100)))
     assert ended.returncode == Exit.DAMAGED_FILE
-    assert 'tensor "a.weight" offset+size (384) exceeds file size (328)' in told(ended)
+    assert "the last weights begin after them" in told(ended)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     """Of a model in two files, the one that is not there is named."""
-    ended = run("--gguf", str(small_gguf(tmp_path / "big-00001-of-00002.gguf", 256)))
+    ended = run("--model", str(broken_model(tmp_path / "big-00001-of-00002.gguf")))
     assert ended.returncode == Exit.NO_FILE
     assert "big-00002-of-00002.gguf" in told(ended)
 
 
 def test_what_llama_cpp_cannot_load_is_said_in_one_line(tmp_path: Path) -> None:
     """A whole file of an unknown architecture ends with status 70 after llama.cpp has refused it."""
-    ended = run("--gguf", str(small_gguf(tmp_path / "odd.gguf", 256)))
-    assert ended.returncode == Exit.ENGINE_FAILED
+    ended = run("--model", str(broken_model(tmp_path / "odd.gguf")))
+    assert ended.returncode == Exit.LLAMA_FAILED
     assert told(ended).startswith("llama.cpp cannot load odd.gguf")
 
 
 @pytest.mark.parametrize("lacking", NEEDED_FLAGS)
 def test_an_old_cpu_is_refused_before_it_dies(tmp_path: Path, lacking: str) -> None:
     """Without any of the needed instructions an x86 CPU is refused with the way out; elsewhere nothing is asked."""
-    cpuinfo, model = tmp_path / "cpuinfo", small_gguf(tmp_path / "odd.gguf", 256)
+    cpuinfo, model = tmp_path / "cpuinfo", broken_model(tmp_path / "odd.gguf")
     cpuinfo.write_text("processor\t: 0\nflags\t\t: " + " ".join(flag for flag in FLAGS if flag != lacking) + "\n")
-    ended = run("--gguf", str(model), "--cpuinfo", str(cpuinfo))
+    ended = run("--model", str(model), "--cpuinfo", str(cpuinfo))
     if platform.machine() != "x86_64":
-        assert ended.returncode == Exit.ENGINE_FAILED
+        assert ended.returncode == Exit.LLAMA_FAILED
         return
     assert ended.returncode == Exit.CPU_TOO_OLD
     assert f"lacks {lacking.upper()}" in told(ended)
@@ -96,24 +84,24 @@ def test_an_old_cpu_is_refused_before_it_dies(tmp_path: Path, lacking: str) -> N
 
 def test_a_modern_cpu_is_not_refused(tmp_path: Path) -> None:
     """With all the instructions the program goes on to the model."""
-    cpuinfo, model = tmp_path / "cpuinfo", small_gguf(tmp_path / "odd.gguf", 256)
+    cpuinfo, model = tmp_path / "cpuinfo", broken_model(tmp_path / "odd.gguf")
     cpuinfo.write_text("flags : " + " ".join(FLAGS) + "\n")
-    assert run("--gguf", str(model), "--cpuinfo", str(cpuinfo)).returncode == Exit.ENGINE_FAILED
+    assert run("--model", str(model), "--cpuinfo", str(cpuinfo)).returncode == Exit.LLAMA_FAILED
 
 
 @pytest.mark.parametrize(
     ("failure", "status", "words"),
     [
         ("ImportError('libgomp.so.1: cannot open shared object file')", Exit.NO_LIBGOMP, "apt-get install libgomp1"),
-        ("ModuleNotFoundError('No module named xllamacpp')", Exit.NO_ENGINE, "pip install xllamacpp"),
-        ("ImportError('undefined symbol: x')", Exit.NO_ENGINE, "reinstall the package xllamacpp"),
+        ("ModuleNotFoundError('No module named xllamacpp')", Exit.NO_LLAMA, "pip install xllamacpp"),
+        ("ImportError('undefined symbol: x')", Exit.NO_LLAMA, "reinstall the package xllamacpp"),
     ],
 )
 def test_a_binding_that_cannot_be_imported(tmp_path: Path, failure: str, status: Exit, words: str) -> None:
     """A missing system library, a missing package and a broken one are told apart, each with its remedy."""
     (tmp_path / "xllamacpp.py").write_text(f"raise {failure}\n")
-    model = small_gguf(tmp_path / "odd.gguf", 256)
-    ended = run("--gguf", str(model), env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    model = broken_model(tmp_path / "odd.gguf")
+    ended = run("--model", str(model), env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert ended.returncode == status
     assert words in told(ended)
     assert "Traceback" not in ended.stderr
@@ -121,10 +109,10 @@ def test_a_binding_that_cannot_be_imported(tmp_path: Path, failure: str, status:
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     """A port on which something listens ends the program with status 69 and the port's number."""
-    model = small_gguf(tmp_path / "odd.gguf", 256)
+    model = broken_model(tmp_path / "odd.gguf")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        asked = command("--gguf", str(model), "--port", port)
+        asked = command("--model", str(model), "--port", port)
         ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert ended.returncode == Exit.PORT_TAKEN
     assert f"Port {port}" in told(ended)

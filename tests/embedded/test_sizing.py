@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ollama_backend.embedded import gguf, sizing
-from ollama_backend.embedded.gguf import Gguf, Tensor
-from ollama_backend.embedded.refusal import Exit, Refusal
+from ollama_backend.embedded.errors import Exit, StartupError
+from ollama_backend.embedded.llama import gguf, sizing
+from ollama_backend.embedded.llama.gguf import Gguf
+from ollama_backend.embedded.llama.sizing import Wishes
 from tests.support.embedded_engine import GUIDE
 
 pytestmark = pytest.mark.in_process
@@ -22,8 +23,7 @@ def qwen3_4b(**more: Any) -> Gguf:
     numbers |= {"attention.head_count": 32, "attention.head_count_kv": 8}
     numbers |= {"attention.key_length": 128, "attention.value_length": 128} | more
     metadata = {"general.architecture": "qwen3"} | {f"qwen3.{key}": value for key, value in numbers.items()}
-    weights = Tensor("all", "Q4_K", (4 * GB,), 0, 0)
-    return Gguf(Path("model.gguf"), 25 * GB // 10, 0.0, "", metadata, (weights,))
+    return Gguf(Path("model.gguf"), 25 * GB // 10, 0.0, "", metadata, 4 * GB)
 
 
 @pytest.mark.parametrize(("text", "count"), [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1)])
@@ -69,24 +69,24 @@ def test_a_token_of_qwen3_4b_takes_144_kib() -> None:
 )
 def test_the_context_is_what_memory_allows(free: int, slots: int, context: int) -> None:
     """8192 tokens for each slot where they fit, else half as often as needed, and no less than 1024."""
-    assert sizing.plan(qwen3_4b(), slots, None, None, free * GB).context == context
+    assert sizing.plan(qwen3_4b(), Wishes(slots), free * GB).context == context
 
 
 def test_a_model_keeps_to_the_context_that_it_was_trained_on() -> None:
     """No more context is planned than the model knows, and what is asked for is rounded up as llama.cpp does."""
-    assert sizing.plan(qwen3_4b(context_length=2048), 1, None, None).context == 2048
-    assert sizing.plan(gguf.read(GUIDE), None, 300, None).context == 512
+    assert sizing.plan(qwen3_4b(context_length=2048), Wishes(1)).context == 2048
+    assert sizing.plan(gguf.read(GUIDE), Wishes(context=300)).context == 512
 
 
 def test_what_cannot_fit_is_refused() -> None:
     """A model larger than the free memory is refused with both sizes, before loading makes the machine swap or kill."""
-    with pytest.raises(Refusal, match=r"needs 2\.5 GB of memory and 2\.0 GB are free") as caught:
-        sizing.plan(qwen3_4b(), 1, None, None, 2 * GB)
+    with pytest.raises(StartupError, match=r"needs 2\.5 GB of memory and 2\.0 GB are free") as caught:
+        sizing.plan(qwen3_4b(), Wishes(1), 2 * GB)
     assert caught.value.status == Exit.NO_MEMORY
 
 
 def test_the_guide_gets_one_thread_and_four_slots() -> None:
     """A tiny model is slower with more threads, and can serve four at once."""
-    planned = sizing.plan(gguf.read(GUIDE), None, None, None)
-    assert (planned.tiny, planned.threads, planned.slots) == (True, 1, 4)
-    assert sizing.plan(qwen3_4b(), None, None, None).threads == sizing.cpu_count()
+    planned = sizing.plan(gguf.read(GUIDE), Wishes())
+    assert (planned.threads, planned.slots) == (1, 4)
+    assert sizing.plan(qwen3_4b(), Wishes()).threads == sizing.cpu_count()

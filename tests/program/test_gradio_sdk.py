@@ -39,6 +39,7 @@ def sdk_space(home: Path, **more: str) -> Iterator[Space]:
         "GRADIO_THEME": "huggingface",
         "OLLAMA_HOST": f"127.0.0.1:{free_port()}",
         **measured(),
+        "OLLAMA_MODEL": "guide",  # SmolLM2 may be installed beside it
         **more,
     }
     with (home / "log").open("w") as log:
@@ -71,7 +72,7 @@ def test_the_embedded_engine_answers_there(tmp_path: Path) -> None:
 def test_a_model_file_answers_there(tmp_path: Path) -> None:
     """CHAT_GGUF is served under its own name, as a real model would be."""
     model = tmp_path / "My Model.Q8_0.gguf"
-    model.symlink_to(ROOT / "ollama_backend/embedded/model/guide.gguf")
+    model.symlink_to(ROOT / "ollama_backend/embedded/guide.gguf")
     with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, CHAT_GGUF=str(model)) as space:
         assert space.reaches("ok")["engine"] == "embedded"
         assert ask(space, "Who are you?")
@@ -83,7 +84,7 @@ def test_a_preloaded_file_answers_there(tmp_path: Path) -> None:
     (repository / "refs").mkdir(parents=True)
     (repository / "refs/main").write_text(commit)
     (repository / "snapshots" / commit).mkdir(parents=True)
-    (repository / "snapshots" / commit / "Tiny-Q8_0.gguf").symlink_to(ROOT / "ollama_backend/embedded/model/guide.gguf")
+    (repository / "snapshots" / commit / "Tiny-Q8_0.gguf").symlink_to(ROOT / "ollama_backend/embedded/guide.gguf")
     away = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
     with sdk_space(tmp_path, OLLAMA_API_KEY=KEY, CHAT_GGUF="hf://acme/Tiny-GGUF/Tiny-Q8_0.gguf", **away) as space:
         assert space.reaches("ok")["model"] == "tiny-q8_0"

@@ -5,6 +5,7 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.space_process import space
@@ -73,12 +74,13 @@ def socket_inodes(pid: int) -> set[str]:
 
 
 def test_the_embedded_engine_ends_with_a_killed_app(tmp_path: Path) -> None:
-    """Without an `ollama` the embedded engine answers; it ends by itself when the app is killed."""
+    """Without an `ollama` the embedded engine answers; it and its model's process end when the app is killed."""
     with space(tmp_path) as running:
         assert running.reaches("ok")["engine"] == "embedded"
-        (child,) = running.descendants()
+        app = psutil.Process(running.app)
+        engine, model = wait_until(lambda: (both := app.children(recursive=True))[1:] and both, "its processes", 10)
         running.process.kill()
-        wait_until(lambda: not is_alive(child), "the engine has ended", 10)
+        wait_until(lambda: not is_alive(engine.pid) and not is_alive(model.pid), "both have ended", 10)
 
 
 def test_a_started_ollama_ends_with_a_killed_app(stub: Stub) -> None:

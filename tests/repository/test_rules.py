@@ -25,7 +25,7 @@ PLANTED_IMPORTS = {
     "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import fetch"),
     "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
     "Rendering knows neither Gradio nor the app": ("surfaces/gradio_app/rendering/links.py", "import gradio"),
-    "Only ollama/client.py and ollama/http.py talk to Ollama": ("chat/slots.py", "import aiohttp"),
+    "Only ollama/pull_stream.py uses another HTTP client": ("chat/slots.py", "import aiohttp"),
 }
 PLANTED_CALLS = {
     "os.environ": "import os\nHOME = os.environ['HOME']\n",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, KEY, served_app
@@ -22,6 +23,7 @@ async def test_it_names_every_own_route_and_what_is_passed_through(fake_ollama: 
     assert {"prompt", "model", "system", "think", "options", "stream"} <= set(properties)
 
 
+@pytest.mark.processes
 async def test_generated_requests_get_what_is_described(fake_ollama: FakeOllama, tmp_path: Path) -> None:
     """Schemathesis sends valid and invalid bodies: no 500, no undescribed status, type or shape."""
     fake_ollama.script(content="ok", thinking="")

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from ollama_backend.formats import gguf_model
 from ollama_backend.ollama.engine import launch
 from ollama_backend.ollama.engine.child import running
 from ollama_backend.ollama.progress import Progress, duration_words
@@ -24,7 +25,7 @@ class HubFile:
     def __init__(self, settings: Settings, address: str, report: Callable[[Progress | None, str], None]) -> None:
         self._report = report
         self._launch = launch.fetch(settings, address)
-        self._name = launch.gguf_model(address)
+        self._name = gguf_model(address)
         self._reported_at = self._logged_at = 0.0
         self._path: str | None = None
         self._error = ""

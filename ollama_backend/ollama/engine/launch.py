@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from ollama_backend.settings import Settings
 Kind = Literal["ollama", "embedded", "openai"]
 
 ROOT = Path(__file__).resolve().parents[3]
-GUIDE = ROOT / "ollama_backend" / "embedded" / "model" / "guide.gguf"
+GUIDE = ROOT / "ollama_backend" / "embedded" / "guide.gguf"
 GUIDE_NAME = "guide"
 GUIDE_SPEED = 60  # tokens per second: unpaced, its answers would be there before a reader sees them stream
 INSTALL = "curl -fsSL https://ollama.com/install.sh | sh"
@@ -36,7 +36,7 @@ exec "$@" </dev/null 3<&-"""
 
 NOT_RUN = (126, 127)  # the shell's statuses for a program that cannot be executed
 
-# Exit statuses with which the embedded engine has said why in a last plain line (embedded/refusal.py), and those
+# Exit statuses with which the embedded engine has said why in a last plain line (embedded/errors.py), and those
 # of them that another try cannot mend.
 REFUSALS = frozenset(range(65, 75))
 LASTING = REFUSALS - {69, 70}
@@ -53,8 +53,6 @@ _HELPFUL = re.compile(rf"({re.escape(INSTALL)}|https://huggingface\.co/\S+)")
 _PORT_TAKEN = re.compile(r"address already in use|port .*in use", re.IGNORECASE)
 _COMPLAINT = re.compile(r"(?:time=\S+ level=(?:ERROR|WARN)|error|fatal|panic)\b", re.IGNORECASE)
 _LOG_HEAD = re.compile(r"^time=\S+ level=\S+ (?:source=\S+ )?")
-_HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
-_SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True)
@@ -99,19 +97,20 @@ def ollama(settings: Settings, program: str) -> Launch:
     return Launch("ollama", settings.host, command, environment)
 
 
-def embedded(settings: Settings, gguf: str | None) -> Launch:
-    """Return how the embedded engine is started: with a GGUF file on a free port, or with the guide.
+def embedded(settings: Settings, models: Mapping[str, str]) -> Launch:
+    """Return how the embedded engine is started with these files, by the names under which they are served.
 
-    The guide stands where OLLAMA_HOST points, so that programs which expect an Ollama there find one.
+    The models of the project stand where OLLAMA_HOST points, so that programs which expect an Ollama there find one;
+    the owner's own files on a free port.
     """
     name, port = address(settings.host)
     host = settings.host
-    if gguf or not is_free(name, port):
+    if settings.ggufs or not is_free(name, port):
         name, port = "127.0.0.1", free_port()
         host = f"http://{name}:{port}"
-    served = ("--gguf", gguf or str(GUIDE), "--name", gguf_model(settings.gguf) if settings.gguf else GUIDE_NAME)
+    served = [argument for model, file in models.items() for argument in ("--model", f"{model}={file}")]
     listening = ("--host", name, "--port", str(port), "--parallel", str(settings.num_parallel), "--exit-with-parent")
-    pace = () if gguf else ("--tokens-per-second", str(GUIDE_SPEED))
+    pace = () if settings.ggufs else ("--tokens-per-second", str(GUIDE_SPEED))
     command = (sys.executable, "-m", "ollama_backend.embedded", *served, *listening, *pace)
     return Launch("embedded", host, command, passed_environment(settings))
 
@@ -120,14 +119,6 @@ def fetch(settings: Settings, gguf: str) -> Launch:
     """Return how a file is fetched from the Hugging Face Hub."""
     command = (sys.executable, "-m", "ollama_backend.embedded.fetch", gguf)
     return Launch("embedded", "", command, passed_environment(settings, hub=True))
-
-
-def gguf_model(gguf: str) -> str:
-    """Return the name under which a GGUF file is served: its stem, in Ollama's letters (types/model/name.go)."""
-    named = _HUB_STEM.search(gguf) if gguf.startswith("hf://") else None
-    stem = named[1] if named else Path(gguf).stem
-    name = re.sub(r"[^a-z0-9_.-]+", "-", _SPLIT_FILE.sub("", stem).lower()).strip("-._")
-    return name[:80] or "model"
 
 
 def cause(launch: Launch, status: int | None, output: Sequence[str]) -> str:

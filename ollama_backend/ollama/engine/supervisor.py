@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError
-from ollama_backend.formats import is_loopback, model_name
+from ollama_backend.formats import gguf_model, is_loopback, model_name
 from ollama_backend.ollama.engine import launch as launching
-from ollama_backend.ollama.engine import leftovers
+from ollama_backend.ollama.engine import leftovers, small_model
 from ollama_backend.ollama.engine.addresses import answers, listens, may_listen
 from ollama_backend.ollama.engine.child import Child, running
 from ollama_backend.ollama.engine.hang import HangDetector
 from ollama_backend.ollama.engine.hub_file import HubFile
-from ollama_backend.ollama.engine.launch import GUIDE_NAME, INSTALL, LASTING, ROOT, Kind, Launch
+from ollama_backend.ollama.engine.launch import GUIDE, GUIDE_NAME, INSTALL, LASTING, ROOT, Kind, Launch
 from ollama_backend.ollama.engine.restart_policy import RestartPolicy, Restarts, TooManyDeaths
 from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.ollama.upstream import Upstream
@@ -37,7 +37,8 @@ class Engine:
 
     `kind` is what is known at the moment, `model` what an embedded engine serves (else None), `settled` whether the
     client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger and empty
-    when all is well, `fetching` is the download of a GGUF file. `starts` counts how often a started Ollama has begun
+    when all is well, `fetching` is the download of a GGUF file, `notice` what its owner should know although all is
+    well. `starts` counts how often a started Ollama has begun
     to answer. `changes` notifies of every change of these.
     """
 
@@ -46,16 +47,17 @@ class Engine:
         self._settings = settings
         self._client = client
         self._task: asyncio.Task[None] | None = None
-        self._file: str | None = None
+        self._models: dict[str, str] = {}
         self._moved = False
-        self._hang = HangDetector(self._policy.hang, settings.load_timeout)
-        self.kind: Kind = "embedded" if settings.gguf else "ollama"
-        self.model: str | None = launching.gguf_model(settings.gguf) if settings.gguf else None
+        self._hang = HangDetector(self._policy.hang)
+        self.kind: Kind = "embedded" if settings.ggufs else "ollama"
+        self.model: str | None = self._default([gguf_model(gguf) for gguf in settings.ggufs])
         self.settled = False
         self.started = False
         self.starting = True
         self.reason = "Ollama is being looked for."
         self.fetching: Progress | None = None
+        self.notice = ""
         self.starts = 0
         self.changes = Changes()
 
@@ -65,11 +67,6 @@ class Engine:
         if self._settings.owns is not None or self._settings.upstream:
             return bool(self._settings.owns) and not self._settings.upstream
         return self.started or is_loopback(self._client.host)
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether an embedded engine is loading its file: its silence means nothing."""
-        return self._hang.is_loading
 
     async def run(self) -> None:
         """Choose, start and keep alive, for ever; a cancel ends the child."""
@@ -99,7 +96,7 @@ class Engine:
         if self._settings.upstream:
             await self._use_another("openai")
             await asyncio.Event().wait()
-        if self._settings.gguf or not await self._is_served():
+        if self._settings.ggufs or not await self._is_served():
             try:
                 await self._keep_running()
             except GivenUp as exc:
@@ -154,7 +151,7 @@ class Engine:
                 f"{self._name} ended and is started again in {duration_words(pause)}: {because}", starting=True
             )
             await asyncio.sleep(pause)
-            if not self._settings.gguf and await answers(self._settings.host):
+            if not self._settings.ggufs and await answers(self._settings.host):
                 return
 
     @property
@@ -163,39 +160,51 @@ class Engine:
 
     async def _announce(self) -> None:
         """Settle what is started, and say so."""
-        gguf, named, host = self._settings.gguf, self._settings.named_model, self._settings.host
-        if gguf is None and launching.ollama_program(self._settings):
+        ggufs, named, host = self._settings.ggufs, self._settings.named_model, self._settings.host
+        if not ggufs and launching.ollama_program(self._settings):
             log.info("No Ollama answers at %s: starting `ollama serve` there", host)
             return
-        self.kind, self.model = "embedded", launching.gguf_model(gguf) if gguf else GUIDE_NAME
-        if gguf is None:
+        self.kind, self._models = "embedded", {gguf_model(gguf): gguf for gguf in ggufs} or self._own_models()
+        self.model = self._default(list(self._models))
+        served = ", ".join(self._models)
+        if not ggufs:
             log.warning(
-                "No Ollama answers at %s and no `ollama` program is on PATH: starting the embedded engine, which "
-                "serves only a tiny demonstration model, the guide. For real models install Ollama: %s",
+                "No Ollama answers at %s and no `ollama` program is on PATH: starting the embedded engine with very "
+                "small models (%s). For real ones install Ollama: %s",
                 host,
+                served,
                 INSTALL,
             )
         elif await answers(host):
             log.warning("CHAT_GGUF is set: the embedded engine serves it, and the Ollama at %s is not used", host)
-        if named and model_name(named) != model_name(self.model):
-            log.warning("OLLAMA_MODEL names %s, but the embedded engine serves only %s", named, self.model)
+        if self.notice:
+            log.warning(self.notice)
+        if named and self.model and model_name(named) != model_name(self.model):
+            log.warning("OLLAMA_MODEL names %s, but the embedded engine serves only %s", named, served)
+
+    def _default(self, names: list[str]) -> str | None:
+        """Return the model when a request names none: the one that OLLAMA_MODEL names where it is served."""
+        named = model_name(self._settings.named_model or "")
+        return next((name for name in names if model_name(name) == named), names[0] if names else None)
+
+    def _own_models(self) -> dict[str, str]:
+        """Return the models that come with the project: SmolLM2 where it is installed, and the guide."""
+        if (small := small_model.file()) is None:
+            self.notice = f"Only the guide answers. {small_model.why_missing()}"
+        real = {small_model.NAME: str(small)} if small else {}
+        return real | {GUIDE_NAME: str(GUIDE)}
 
     async def _prepared(self) -> Launch:
         program = None if self.kind == "embedded" else launching.ollama_program(self._settings)
         if program:
             return launching.ollama(self._settings, program)
-        if self._settings.gguf and not self._file:
-            self._file = await self._fetched(self._settings.gguf)
-        return launching.embedded(self._settings, self._file)
-
-    async def _fetched(self, gguf: str) -> str:
-        if not gguf.startswith("hf://"):
-            return gguf
-        file = HubFile(self._settings, gguf, self._report_fetching)
         try:
-            return await file.path()
+            for name, gguf in self._models.items():
+                if gguf.startswith("hf://"):
+                    self._models[name] = await HubFile(self._settings, gguf, self._report_fetching).path()
         finally:
             self.fetching = None
+        return launching.embedded(self._settings, self._models)
 
     async def _run_child(self, launch: Launch) -> tuple[bool, str]:
         """Run a child until it ends or hangs; return whether it ever answered, and why it ended."""
@@ -204,11 +213,9 @@ class Engine:
             await self._client.use(launch.host)
             self._moved = True
         self.settled = self.started = True
-        self._hang = HangDetector(self._policy.hang, self._settings.load_timeout)
+        self._hang = HangDetector(self._policy.hang)
         try:
-            async with running(
-                launch.command, launch.environment, name=launch.kind, directory=ROOT, on_line=self._hang.receive
-            ) as child:
+            async with running(launch.command, launch.environment, name=launch.kind, directory=ROOT) as child:
                 answered = await self._answers_at_last(child)
                 if answered:
                     log.info("%s answers at %s", self._name, launch.host)

@@ -11,7 +11,7 @@ from ollama_backend.ollama.http import HttpClient
 from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
-from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, Upstream
+from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunk, Upstream
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
 # Nothing in OpenAI's API tells what a model can do; requests for what it cannot do get the server's own words.
@@ -123,6 +123,13 @@ class OpenAIClient(Upstream):
             return
         async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
             yield await NativeStream.of_chunks(path, request, chunks)
+
+    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+        """Stream a body of Ollama's `/api/chat` and call `take` with each chunk as it comes; the last has `done`."""
+        async with aclosing(self.chat(body, silence)) as chunks:
+            async for chunk in chunks:
+                if room := take(chunk):
+                    await room()
 
     async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
         """Stream a body of Ollama's `/api/chat`; the last chunk has `done`."""

@@ -34,8 +34,6 @@ class Presence:
         try:
             version = await self._ask()
         except BackendError as exc:
-            if self.there and self._engine.is_loading and isinstance(exc, OllamaTimeout):
-                return
             self._slow += 1
             # A machine at full load is slow to answer; one that refuses is gone.
             if not self.there or self._slow > 1 or not isinstance(exc, OllamaTimeout):

@@ -65,6 +65,11 @@ class Readiness:
         return self._engine.model or self._settings.model
 
     @property
+    def notice(self) -> str:
+        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        return self._engine.notice
+
+    @property
     def models(self) -> list[InstalledModel]:
         """The models that are installed and that requests may name."""
         return list(self._state.models)

@@ -5,11 +5,14 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from ollama_backend.errors import BackendError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +22,7 @@ _CREATING = threading.Lock()  # what Gradio is building is a state of the whole 
 class DeferredApp:
     """An ASGI app that `create` returns after some seconds, in a thread; it is served from then on."""
 
-    def __init__(self, create: Callable[[], FastAPI]) -> None:
+    def __init__(self, create: Callable[[], "FastAPI"]) -> None:
         self._create = create
         self._app: asyncio.Future[FastAPI] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -28,7 +31,7 @@ class DeferredApp:
         """Pass a request on as soon as the app exists. Raises BackendError where it could not be created."""
         await (await self.created())(scope, receive, send)
 
-    async def created(self) -> FastAPI:
+    async def created(self) -> "FastAPI":
         """Return the app as soon as it exists. Raises BackendError where it could not be created."""
         if self._app is None:
             raise RuntimeError("start() has not been called")
@@ -46,7 +49,7 @@ class DeferredApp:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _run(self, ready: asyncio.Future[FastAPI]) -> None:
+    async def _run(self, ready: asyncio.Future["FastAPI"]) -> None:
         loop = asyncio.get_running_loop()
         creation: asyncio.Future[FastAPI] = loop.create_future()
 
@@ -72,7 +75,7 @@ class DeferredApp:
             await loop.create_future()
 
 
-async def _in_a_loop(create: Callable[[], FastAPI]) -> FastAPI:
+async def _in_a_loop(create: Callable[[], "FastAPI"]) -> "FastAPI":
     """Call a function in a running loop: without one Gradio creates loops of its own and leaves them open."""
     return create()
 

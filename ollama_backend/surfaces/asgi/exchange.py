@@ -30,6 +30,7 @@ T = TypeVar("T")
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 BODY_BYTES = 2**20
+SERVER_SEND = "server_send"  # in a scope: the server's own `send`, beneath all middleware
 DRAINED_BYTES = 64 * 2**20
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
 # OpenAI's and Anthropic's routes as programs call them whose base URL lacks /v1.
@@ -104,6 +105,8 @@ class Exchange:
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self._receive = receive
         self.send_message = send
+        # Middleware changes heads only, so parts of a body go straight to the server where a guard has noted it.
+        self._send_part: Send = scope.get(SERVER_SEND, send)
 
     @property
     def began(self) -> bool:
@@ -171,7 +174,7 @@ class Exchange:
     async def send(self, part: bytes, *, more: bool = True) -> None:
         """Send a part of the body."""
         self.is_sending = True
-        await self.send_message({"type": "http.response.body", "body": part, "more_body": more})
+        await self._send_part({"type": "http.response.body", "body": part, "more_body": more})
         self.is_sending = False
         self.sent_at = self._loop.time()
 

@@ -8,6 +8,7 @@ from ollama_backend.chat.admission import new_request_id
 from ollama_backend.errors import BackendError, ForeignOrigin, NotFound
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.dispatch import fold_slashes
+from ollama_backend.surfaces.asgi.exchange import SERVER_SEND
 from ollama_backend.surfaces.asgi.origins import AllowedOrigins
 
 REQUEST_ID = b"x-request-id"
@@ -49,6 +50,7 @@ class Guard:
             scope["request_id"] = new_request_id()
             kept = [(name, value) for name, value in scope["headers"] if name != REQUEST_ID]
             scope["headers"] = [*kept, (REQUEST_ID, scope["request_id"].encode())]
+            scope[SERVER_SEND] = send
             await self._cors(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(scope, receive, send)

@@ -20,6 +20,8 @@ _READS = re.compile(
 )
 _WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/(?:v2/)?chat_api)")
 _OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
+# Gradio keeps what it has once shown of all pages together, with the address of whoever came first in its snippets.
+_INFO = "/gradio_api/info"
 _WITH_IMAGES = "/gradio_api/queue/join"
 
 
@@ -50,6 +52,8 @@ class AllowList:
                 body = await exchange.body(self._limit(exchange))
                 checked = await self._check_body(exchange.path, body)
                 scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
+            elif exchange.path == _INFO:
+                scope = {**scope, "query_string": scope["query_string"] + b"&page="}
             await self._app(scope, receiving, _outgoing(send))
         except ClientGone:
             return

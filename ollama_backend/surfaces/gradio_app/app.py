@@ -7,7 +7,6 @@ import importlib.util
 import threading
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from ollama_backend.chat.admission import Admission
@@ -20,6 +19,7 @@ from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from gradio.blocks import Blocks
 
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
@@ -68,10 +68,12 @@ class GradioApp:
     def _is_known(self, session: str) -> bool:
         return self._queue is None or self._queue.knows(session)
 
-    def _create(self) -> FastAPI:
+    def _create(self) -> "FastAPI":
         from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 
         gr = import_gradio()
+        from fastapi import FastAPI
+
         from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
         from ollama_backend.surfaces.gradio_app.page import create_page
         from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates

@@ -12,7 +12,7 @@ from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
-from ollama_backend.chat.conversation import THINK_LEVELS, ChatRequest, checked_request, messages_for
+from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.follow import follow
 from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, BadRequest, Unauthorized
@@ -27,16 +27,13 @@ DESCRIPTION = (
     "Answer one prompt. Returns the whole answer without its thinking; a stream of it carries the text so far. "
     'The key is sent as a header: Client(url, headers={"Authorization": "Bearer KEY"}).'
 )
-_THINKS: dict[str, Any] = {
-    "oneOf": [{"type": "null"}, {"type": "boolean"}, {"type": "string", "enum": [*THINK_LEVELS]}]
-}
 _TEXT: dict[str, Any] = {"oneOf": [{"type": "null"}, {"type": "string"}]}
 # For each parameter its JSON schema, its description and an example.
 _DESCRIBED: dict[str, tuple[dict[str, Any], str, Any]] = {
     "prompt": ({"type": "string"}, "what the model is asked", "Why is the sky blue?"),
     "model": (_TEXT, "one of the installed models; the default model where it is null", None),
     "system": (_TEXT, "the system message; the server's own where it is null", None),
-    "think": (_THINKS, "whether to think, or how much; the model's own default where it is null", None),
+    "think": (THINK_SCHEMA, "whether to think, or how much; the model's own default where it is null", None),
     "options": (
         {"oneOf": [{"type": "null"}, {"type": "object", "additionalProperties": {}}]},
         "Ollama's options, such as temperature, seed and num_predict",

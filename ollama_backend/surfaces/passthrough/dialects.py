@@ -20,6 +20,7 @@ BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 _MAYBE_ERROR = re.compile(rb'event:\s*error|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]')
 _SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
+_NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
 _FINGERPRINT = "fp_ollama"
 
 
@@ -134,6 +135,8 @@ class Native(Dialect):
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the last line of a block ends the answer; arguments of a tool may look alike."""
+        if block.endswith(_NOT_DONE):
+            return False
         line = block[block.rfind(b"\n", 0, -2) + 1 :]
         try:
             return _last_line.decode(line).done

@@ -1,12 +1,11 @@
 """The relay: bytes from Ollama to a caller as they come, in whole lines or events, never decoded."""
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.upstream import ResponseStream
+from ollama_backend.ollama.upstream import ResponseStream, Room
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
 from ollama_backend.surfaces.passthrough.event_stream import read_object
@@ -85,17 +84,29 @@ class Relay:
 async def _stream(
     upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
 ) -> None:
-    async with aclosing(_blocks(upstream, dialect.boundaries, begun)) as blocks:
-        async for block in blocks:
-            slot.progress(finished=slot.finished)
-            if fault := dialect.fault(block):
-                if fault[0]:
-                    await response.block(block[: fault[0]], upstream.content_type)
-                raise fault[1]
-            if not slot.finished and dialect.ended(block):
-                slot.finished = response.finished = True
-                upstream.finish()
-            await response.block(block, upstream.content_type)
+    """Pass on whole lines or events as they come; what has no end at the very end is given one."""
+    blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
+
+    def take(part: bytes) -> Room | None:
+        block = blocks.feed(part)
+        return pass_on(block) if block else None
+
+    def pass_on(block: bytes) -> Room | None:
+        slot.progress(finished=slot.finished)
+        if fault := dialect.fault(block):
+            if fault[0]:
+                response.block(block[: fault[0]], content_type)
+            raise fault[1]
+        if not slot.finished and dialect.ended(block):
+            slot.finished = response.finished = True
+            upstream.finish()
+        return response.block(block, content_type)
+
+    if begun and (room := take(begun)):
+        await room()
+    await upstream.feed(take)
+    if blocks.rest.strip() and (room := pass_on(blocks.rest + dialect.boundaries[0])):
+        await room()
     if not slot.finished:
         raise OllamaFailed(CUT_OFF)
 
@@ -126,16 +137,3 @@ async def _whole(
     slot.progress(finished=True)
     response.finished = True
     await response.whole(upstream.content_type, body)
-
-
-async def _blocks(upstream: ResponseStream, boundaries: tuple[bytes, ...], begun: bytes) -> AsyncGenerator[bytes, None]:
-    """Yield a stream in whole lines or events; what has no end at the very end is given one."""
-    blocks = Blocks(boundaries)
-    if block := blocks.feed(begun) if begun else b"":
-        yield block
-    async with aclosing(upstream.parts()) as parts:
-        async for part in parts:
-            if block := blocks.feed(part):
-                yield block
-    if blocks.rest.strip():
-        yield blocks.rest + boundaries[0]

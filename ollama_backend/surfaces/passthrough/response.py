@@ -2,10 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ollama_backend.errors import BackendError, ClientGone
+from ollama_backend.ollama.upstream import Room
+from ollama_backend.surfaces.asgi.eager import Remainder, run_eagerly
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
 from ollama_backend.surfaces.passthrough.dialects import Dialect
@@ -33,8 +36,7 @@ class Response:
         self._heartbeats = heartbeats
         self._loop = asyncio.get_running_loop()
         self._waiting = bytearray()
-        self._writing = False
-        self._more, self._taken = asyncio.Event(), asyncio.Event()
+        self._taken = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._before = self._last = b""
         self._task = asyncio.current_task()
@@ -94,38 +96,53 @@ class Response:
         if not self.finished:
             self.stop(ClientGone())
 
-    async def block(self, block: bytes, media_type: bytes) -> None:
-        """Take whole lines or events, to be passed on as fast as the caller reads."""
+    def block(self, block: bytes, media_type: bytes) -> Room | None:
+        """Take whole lines or events, to be passed on as fast as the caller reads.
+
+        Returns what to wait for where a slow caller has left too much.
+        """
         if self._first_at is None:
             self._first_at = self._loop.time()
-        await self._begin(media_type)
-        self._waiting += block
-        self._writing = True
-        self._more.set()
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
         self._before, self._last = self._last, block
-        while len(self._waiting) > AHEAD_BYTES and not self._writer.done():
+        if self._is_writing:
+            self._waiting += block
+        elif remainder := run_eagerly(self._begun(block, media_type)):
+            self._writer = asyncio.create_task(self._write(remainder))
+        return self._room if len(self._waiting) > AHEAD_BYTES else None
+
+    def _begun(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None]:
+        return self._exchange.send(block) if self._exchange.began else self._send_first(block, media_type)
+
+    async def _send_first(self, block: bytes, media_type: bytes) -> None:
+        await self._begin(media_type)
+        await self._exchange.send(block)
+
+    async def _room(self) -> None:
+        while len(self._waiting) > AHEAD_BYTES and self._is_writing:
             self._taken.clear()
             await self._taken.wait()
 
-    async def _write(self) -> None:
-        """Pass on what waits, for ever."""
+    @property
+    def _is_writing(self) -> bool:
+        """Whether the caller has not yet taken all of it."""
+        return self._writer is not None and not self._writer.done()
+
+    async def _write(self, sending: Remainder) -> None:
+        """Pass on what the caller was too slow for, until nothing waits."""
         try:
-            while True:
-                await self._more.wait()
-                self._more.clear()
+            await sending
+            while self._waiting:
                 part = bytes(self._waiting)
                 self._waiting.clear()
-                await self._exchange.send(part)
-                self._writing = bool(self._waiting)
                 self._taken.set()
+                await self._exchange.send(part)
         finally:
+            self._writer = None
             self._taken.set()
 
     async def _flush(self) -> None:
         """Return when the caller has taken what waits."""
-        while self._writing and self._writer and not self._writer.done():
+        while self._is_writing:
             self._taken.clear()
             await self._taken.wait()
 
@@ -136,7 +153,7 @@ class Response:
 
     async def end(self) -> None:
         """End a stream that has begun, once the caller has taken all of it."""
-        if self._writer:
+        if self._first_at is not None:
             await self._flush()
             await self._exchange.send(b"", more=False)
 
@@ -168,7 +185,7 @@ class Response:
             await self._exchange.begin(200, media_type, STREAM_HEADERS)
 
     async def _beat(self) -> None:
-        if self.finished or self._writing:
+        if self.finished or self._is_writing:
             return
         if self._request.streams:
             await self._begin(self._dialect.media_type)

@@ -15,6 +15,7 @@ class Model:
     """One installed model; times in seconds, speeds in tokens per second (None: no time passes).
 
     A load lasts `load_seconds`, and then until `load_gate` is set.
+    `context_length` is what it runs with, `trained_length` what its metadata says, if that is more.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Model:
     parameter_size: str = "919K"
     quantization: str = "Q8_0"
     context_length: int = 4096
+    trained_length: int | None = None
     embedding_length: int = 128
     native_template: bool = False
     template: str = TEMPLATE
@@ -104,7 +106,8 @@ class Model:
         general |= {"file_type": 7, "languages": None, "parameter_count": 918912, "quantization_version": 2}
         attention = {"head_count": 4, "head_count_kv": 2, "key_length": 32, "value_length": 32}
         attention_more: dict[str, Any] = {"layer_norm_rms_epsilon": 1e-06}
-        body = {"block_count": 4, "context_length": self.context_length, "embedding_length": self.embedding_length}
+        body = {"block_count": 4, "context_length": self.trained_length or self.context_length}
+        body |= {"embedding_length": self.embedding_length}
         body |= {"feed_forward_length": 384, "rope.freq_base": 10000}
         ids = {"bos_token_id": 1019, "eos_token_id": 1021, "eot_token_id": 1021, "padding_token_id": 1019}
         words: dict[str, Any] = {"add_bos_token": False, "merges": None, "model": "gpt2", "pre": "qwen2", **ids}

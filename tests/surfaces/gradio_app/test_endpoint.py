@@ -67,6 +67,7 @@ async def test_thinking_as_text_does_not_come_back(fake_ollama: FakeOllama) -> N
             assert fake_ollama.generations[-1].ask.body["think"] == "low"
 
 
+@pytest.mark.alone
 async def test_submit_streams_the_text_so_far(fake_ollama: FakeOllama) -> None:
     """Updates grow to the whole text, the first at once, then at most ten a second."""
     fake_ollama.script(content=["word "] * 60, token_delay=0.02, thinking="")

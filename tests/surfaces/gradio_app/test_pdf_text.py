@@ -18,6 +18,8 @@ from tests.support.pdf import encrypted, pdf_of
 from tests.support.served import BEARER, serve, settings_for
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.processes
+
 # Ten million operators without a word: a minute's work.
 SLOW = pdf_of(*[b"BT /F1 12 Tf " + b"() Tj " * 50_000 + b"ET"] * 200)
 

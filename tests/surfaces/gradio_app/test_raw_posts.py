@@ -209,6 +209,14 @@ async def test_no_post_is_too_much(served: Served, caplog: pytest.LogCaptureFixt
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+async def test_snippets_name_the_address_that_was_asked(served: Served) -> None:
+    """Not the one that somebody else asked first, with whatever host in the headers."""
+    for host in ("first.example", "second.example:8443"):
+        async with served.session.get("/gradio_api/info?serialize=False", headers={"Host": host}) as answer:
+            snippets = (await answer.json())["named_endpoints"]["/chat_api"]["code_snippets"]
+        assert all(f"http://{host}" in snippet for snippet in snippets.values())
+
+
 async def test_the_parameters_are_named_and_described(served: Served) -> None:
     """`/gradio_api/info`: names, types, defaults and words for each, and the text that is returned."""
     async with served.session.get("/gradio_api/info") as answer:

@@ -110,7 +110,7 @@ async def test_chunks_of_no_model_are_a_failure_of_ollamas_only(fake_ollama: Fak
 @pytest.mark.parametrize("media_type", ["application/json", "application/ndjson", "text/plain", ""])
 async def test_lines_may_be_called_anything(fake_ollama: FakeOllama, media_type: str) -> None:
     """FastAPI's streams have the type that their author thought of; each line is passed on as it comes."""
-    async with Gateway(fake_ollama, Heartbeats(stream=0.05)) as gateway:
+    async with Gateway(fake_ollama, Heartbeats(stream=5)) as gateway:
         for path in NATIVE:
             reply = stream_of(path, PART[path], END[path], spelling="Python's")
             reply.content_type = media_type

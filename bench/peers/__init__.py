@@ -1,0 +1,1 @@
+"""The peers that are a few lines of Python."""

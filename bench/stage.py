@@ -1,0 +1,167 @@
+"""The source and everything in front of it, started side by side and ended together."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from tests.support.ports import free_port
+
+from . import contenders, doors
+from .contenders import Make, Missing, Server, pinned
+from .cpu import cpu_seconds, memory_bytes
+from .doors import Door, HttpDoor
+from .processes import BEARER, ROOT, is_ready
+
+START_SECONDS = 120.0
+REST_SECONDS = 2.0
+ENTRANCE = "this app: "
+
+
+@dataclass
+class Running:
+    """A started program: its process, its port, and what it needed to start, in seconds."""
+
+    server: Server
+    port: int
+    process: subprocess.Popen[bytes]
+    printed: IO[bytes]
+    started: float
+    start_cpu: float = 0.0
+    rest_bytes: int = 0
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+
+@dataclass
+class Stage:
+    """What is compared: the doors in their order, each with its program, and who is missing."""
+
+    doors: list[Door] = field(default_factory=list)
+    programs: dict[str, Running] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+
+    def program(self, door: Door) -> Running:
+        """Return the program behind a door."""
+        return self.programs[door.name]
+
+    def find(self, name: str) -> Door | None:
+        """Return a door by name."""
+        return next((door for door in self.doors if door.name == name), None)
+
+
+@contextmanager
+def started(make: Make, source: int, core: int = 0) -> Iterator[Running | Missing]:
+    """Start a program bound to a core and end it with its children. What it prints is kept for the case of failure."""
+    with tempfile.TemporaryDirectory(prefix="ollamaspace-bench-") as folder:
+        port = free_port()
+        server = make(port, source, Path(folder))
+        if isinstance(server, Missing):
+            yield server
+            return
+        with tempfile.TemporaryFile() as printed:
+            process = subprocess.Popen(
+                pinned(server.command, core),
+                cwd=ROOT,
+                env={**os.environ, **server.environment},
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                yield Running(server, port, process, printed, time.monotonic())
+            finally:
+                end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with its children: they are a group of their own."""
+    for send in (15, 9):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, send)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            return
+
+
+def why_not_ready(running: Running) -> str:
+    """Wait until a program is ready; return why it is not, empty where it is."""
+    url = f"http://127.0.0.1:{running.port}{running.server.ready}"
+    while time.monotonic() < running.started + START_SECONDS:
+        if running.process.poll() is not None:
+            running.printed.seek(0)
+            words = running.printed.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+            return f"it ended with status {running.process.returncode}; the last that it printed: {words[-1][:160]}"
+        if is_ready(url):
+            running.started = time.monotonic() - running.started
+            running.start_cpu = cpu_seconds(running.pid)
+            return ""
+        time.sleep(0.02)
+    return f"it did not answer within {START_SECONDS:.0f} s"
+
+
+def doors_of(running: Running) -> list[Door]:
+    """Return the ways into a program."""
+    name, port = running.server.name, running.port
+    if name == contenders.OURS:
+        return [
+            HttpDoor(f"{ENTRANCE}POST /chat_api", port, "/chat_api", BEARER),
+            HttpDoor(f"{ENTRANCE}/api/chat", port, "/api/chat", BEARER),
+            HttpDoor(f"{ENTRANCE}/v1/chat/completions", port, "/v1/chat/completions", BEARER),
+            doors.SocketDoor(f"{ENTRANCE}WebSocket", port),
+            doors.GradioEndpoint(f"{ENTRANCE}Gradio endpoint", port),
+            doors.PageDoor(f"{ENTRANCE}page", port),
+        ]
+    if "ChatInterface" in name:
+        return [doors.ChatInterfaceDoor(name, port)]
+    if name == "Portkey (Node)":
+        source = running.server.environment["BENCH_SOURCE"]
+        headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": source, "authorization": "Bearer none"}
+        return [HttpDoor(name, port, "/v1/chat/completions", headers)]
+    path = "/v1/chat/completions" if name in ("LiteLLM", "smg (Rust)") else "/api/chat"
+    return [HttpDoor(name, port, path)]
+
+
+def source_server(port: int, source: int, folder: Path) -> Server:
+    """Return the source itself."""
+    return Server("direct", (sys.executable, "-m", "bench.source", str(port)), "/api/version")
+
+
+@contextmanager
+def stage(makes: list[Make]) -> Iterator[Stage]:
+    """Start the source and the programs; what does not come up is missing, with its reason."""
+    result = Stage(missing=contenders.missing())
+    with ExitStack() as stack:
+        source = stack.enter_context(started(source_server, 0, core=1))
+        assert isinstance(source, Running)
+        if why := why_not_ready(source):
+            raise SystemExit(f"The source: {why}.")
+        everything: list[Running | Missing] = [source]
+        everything += [stack.enter_context(started(make, source.port)) for make in makes]
+        for running in everything:
+            if isinstance(running, Missing):
+                result.missing.append(running)
+            elif running is not source and (why := why_not_ready(running)):
+                result.missing.append(Missing(running.server.name, why))
+            else:
+                for door in doors_of(running):
+                    result.doors.append(door)
+                    result.programs[door.name] = running
+        direct = HttpDoor("direct, /v1", source.port, "/v1/chat/completions")
+        result.doors.insert(1, direct)
+        result.programs[direct.name] = source
+        time.sleep(REST_SECONDS)
+        for running in result.programs.values():
+            running.rest_bytes = memory_bytes(running.pid)
+        yield result

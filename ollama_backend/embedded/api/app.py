@@ -1,0 +1,113 @@
+"""The engine's routes as one ASGI application."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
+from ollama_backend.embedded.api.guard import ORIGINS, Guard
+from ollama_backend.embedded.api.native import OllamaRoutes
+from ollama_backend.embedded.api.relay import COUNT_TOKENS, DIALECTS, RelayRoutes
+from ollama_backend.embedded.api.replies import error_body, json_reply
+from ollama_backend.embedded.api.serving import Serving
+from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.unsupported import PATHS, ModelManagement
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def create_app(serving: Serving) -> ASGIApp:
+    """Return the application."""
+    ollama, relay, embeddings = OllamaRoutes(serving), RelayRoutes(serving), EmbeddingRoutes(serving)
+    management = ModelManagement(serving)
+    reads: dict[str, Handler] = {
+        "/": ollama.root,
+        "/api/version": ollama.version,
+        "/api/tags": ollama.tags,
+        "/api/ps": ollama.ps,
+    }
+    reads |= {"/v1/models": relay.models, "/v1/models/{name:path}": relay.model}
+    posts: dict[str, Handler] = {"/api/show": ollama.show, "/api/chat": ollama.chat, "/api/generate": ollama.generate}
+    posts |= {"/api/embed": embeddings.embed, "/api/embeddings": embeddings.embeddings}
+    posts |= {"/v1/embeddings": embeddings.openai, COUNT_TOKENS: relay.count_tokens}
+    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS}
+    routes = [Route(path, handler, methods=["GET"]) for path, handler in reads.items()]
+    routes += [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
+    routes += [Route(f"/api/{path}", management.refuse, methods=["POST", "DELETE"]) for path in PATHS]
+    cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
+    handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
+    app = Starlette(routes=routes, middleware=[Middleware(Guard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
+    return EndsWithCaller(app)
+
+
+def _refused(request: Request, error: RequestError) -> Response:
+    return json_reply(error_body(request.url.path, error), error.status)
+
+
+def _no_route(request: Request, error: HTTPException) -> Response:
+    words = f"{request.method} {request.url.path[:200]} is not a route of this server."
+    refusal = RequestError(error.status_code, words)
+    return json_reply(error_body(request.url.path, refusal), error.status_code, dict(error.headers or {}))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """Answer for a fault of this program; Starlette raises it again, and uvicorn logs it."""
+    return json_reply(error_body(request.url.path, RequestError(500, "The embedded engine failed.")), 500)
+
+
+class EndsWithCaller:
+    """Folds double and trailing slashes, reads the body, and stops the work when its caller has gone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or (body := await _body(receive)) is None:
+            return
+        scope["path"] = re.sub("/{2,}", "/", scope["path"]).rstrip("/") or "/"
+        messages = [{"type": "http.request", "body": body}]
+
+        async def received() -> Message:
+            return messages.pop() if messages else await asyncio.get_running_loop().create_future()
+
+        async def served() -> None:
+            await self._app(scope, received, send)
+
+        work = asyncio.create_task(served())
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Read the whole body; None when the caller left in the middle."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

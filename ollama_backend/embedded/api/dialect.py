@@ -1,0 +1,187 @@
+"""How a request and its events differ from what llama.cpp takes and gives; here of OpenAI's chat and completions."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.model_card import ServedModel
+from ollama_backend.embedded.request_json import Body
+
+Think = bool | str | None
+EFFORTS: dict[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
+EFFORTS |= {level: level for level in ("low", "medium", "high", "max")}
+SAMPLING = frozenset({"temperature", "top_p", "top_k", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "seed"})
+SAMPLING |= {"stop", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"}
+
+
+def named_items(body: Body, name: str) -> list[Body]:
+    """Return a list of objects. Raises RequestError for anything else, and for an empty one."""
+    given = body.get(name)
+    if not isinstance(given, list) or not given or not all(isinstance(item, dict) for item in given):
+        raise RequestError(400, f"{name} must be a list of objects, at least one.")
+    return given
+
+
+def _function(tool: Body) -> Body:
+    function = tool.get("function")
+    return function if isinstance(function, dict) else tool
+
+
+class Dialect:
+    """One request to one of the APIs, and its events. `name` is the model as the client named it.
+
+    A prompt beyond the context is shortened with `truncate`, unless `shift` is off. `keep_alive` is in seconds,
+    `began` and `ready` (holding a slot) are in nanoseconds, `timings` are llama.cpp's.
+    """
+
+    path: ClassVar[str]
+    fields: ClassVar[frozenset[str]] = SAMPLING
+    end: ClassVar[bytes] = b"data: [DONE]\n\n"
+    names_events: ClassVar[bool] = False
+
+    def __init__(self, body: Body, model: ServedModel) -> None:
+        self.body, self.model, self.name = body, model, body["model"]
+        self.truncate, self.shift = body.get("truncation") == "auto", True
+        self.keep_alive: float | None = None
+        self.began, self.ready, self.timings = time.perf_counter_ns(), 0, dict[str, float]()
+        self._begun: set[str] = set()
+
+    def think(self) -> Think:
+        """Return whether the request asks for thinking; None when it does not say."""
+        nested = self.body.get("reasoning")
+        effort = (nested.get("effort") if isinstance(nested, dict) else None) or self.body.get("reasoning_effort")
+        if effort is not None and effort not in EFFORTS:
+            raise RequestError(400, f"reasoning effort {effort!r} is unknown: use one of {', '.join(EFFORTS)}.")
+        return None if effort is None else EFFORTS[effort]
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked: the fields that this server knows, others do nothing."""
+        return self.model.sampling | {key: value for key, value in self.body.items() if key in self.fields}
+
+    def limit(self, *names: str) -> int:
+        """Return the smallest limit of an answer that the request names, within the model's."""
+        given = [self.body[name] for name in names if name in self.body]
+        if not all(isinstance(limit, int) for limit in given):
+            raise RequestError(400, f"{names[0]} must be an integer.")
+        return self.model.longest_answer(min(given, default=None))
+
+    def tools(self, own: list[Body]) -> Body:
+        """Return tools and their choice as llama.cpp knows them: `auto`, `none` or `required`."""
+        choice = self.body.get("tool_choice") or "auto"
+        if isinstance(choice, dict):
+            named = _function(choice).get("name")
+            own = [tool for tool in own if not named or named == _function(tool).get("name")]
+            choice = {"auto": "auto", "none": "none"}.get(str(choice.get("type")), "required")
+        if not own or choice == "none":
+            return {}
+        if not self.model.uses_tools:
+            raise RequestError(400, f"{self.model.tagged} does not support tools: send none, or choose another model.")
+        return {"tools": own, "tool_choice": choice}
+
+    def lead(self, kind: str, text: str) -> str:
+        """Return a piece of text without the newlines between a template's tags and the model's words."""
+        if kind not in self._begun and (text := text.lstrip("\n")):
+            self._begun.add(kind)
+        return text
+
+    def events(self, event: Body) -> Iterator[Body]:
+        """Yield what the client sees of an event; a chunk with the usage only where it is asked for."""
+        self.timings = event.pop("timings", self.timings)
+        options = self.body.get("stream_options")
+        wants_usage = isinstance(options, dict) and options.get("include_usage")
+        if event["choices"] or wants_usage or not self.body.get("stream"):
+            yield event | {"model": self.name}
+
+    def whole(self, events: list[Body]) -> Body:
+        """Sum up the events of an answer that is not streamed."""
+        raise NotImplementedError
+
+
+class ToolCalls(dict[int, Body]):
+    """An answer's tool calls in OpenAI's shape, summed up from deltas."""
+
+    def add(self, deltas: list[Body]) -> None:
+        """Add what one chunk has of them."""
+        for delta in deltas:
+            index, function = delta.get("index", 0), delta.get("function") or {}
+            empty = {"index": index, "id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+            call = self.setdefault(index, empty)
+            call["id"] = delta.get("id") or call["id"]
+            for key in ("name", "arguments"):
+                call["function"][key] += function.get(key) or ""
+
+
+class ChatDialect(Dialect):
+    """`/v1/chat/completions`: thinking is `reasoning`, as in Ollama."""
+
+    path = "/v1/chat/completions"
+    fields = SAMPLING | {"response_format", "parallel_tool_calls"}
+
+    def __init__(self, body: Body, model: ServedModel) -> None:
+        super().__init__(body, model)
+        self.truncate = True  # as Ollama does
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked."""
+        messages = [self._message(message) for message in named_items(self.body, "messages")]
+        asked: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
+        asked["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
+        return super().request() | asked | self.tools(self.body.get("tools") or [])
+
+    def _message(self, message: Body) -> Body:
+        message = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
+        return message | ({"role": "system"} if message.get("role") == "developer" else {})
+
+    def events(self, event: Body) -> Iterator[Body]:
+        """Yield a chunk as Ollama writes it."""
+        for choice in event["choices"]:
+            delta = choice["delta"]
+            if reasoning := delta.pop("reasoning_content", ""):
+                delta["reasoning"] = self.lead("reasoning", reasoning)
+            if "content" in delta:
+                delta["content"] = self.lead("content", delta["content"] or "")
+            if "role" in self._begun:  # llama.cpp names it again when the prompt has been read
+                delta.pop("role", None)
+            self._begun.add("role")
+        yield from super().events(event)
+
+    def whole(self, events: list[Body]) -> Body:
+        """Return the completion."""
+        message: Body = {"role": "assistant", "content": ""}
+        calls, choice, tokens = ToolCalls(), dict[str, Any](), list[Body]()
+        for choice in (choice for event in events for choice in event["choices"]):
+            delta = choice["delta"]
+            for key in ("content", "reasoning"):
+                if delta.get(key):
+                    message[key] = message.get(key, "") + delta[key]
+            calls.add(delta.get("tool_calls") or [])
+            tokens += (choice.get("logprobs") or {}).get("content") or []
+        if calls:
+            message["tool_calls"] = list(calls.values())
+        choice = {"index": 0, "message": message, "finish_reason": choice["finish_reason"]}
+        choice |= {"logprobs": {"content": tokens}} if tokens else {}
+        return events[-1] | {"object": "chat.completion", "choices": [choice]}
+
+
+class CompletionsDialect(Dialect):
+    """`/v1/completions`: the prompt is continued as it stands."""
+
+    path = "/v1/completions"
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked."""
+        if self.body.get("suffix"):
+            raise RequestError(400, f"{self.model.tagged} does not support insert")
+        if not self.body.get("prompt"):
+            raise RequestError(400, "prompt is required: a text.")
+        asked = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
+        return super().request() | asked | {"stream_options": {"include_usage": True}}
+
+    def whole(self, events: list[Body]) -> Body:
+        """Return the completion, a choice for each prompt."""
+        choices: dict[int, Body] = {}
+        for choice in (choice for event in events for choice in event["choices"]):
+            text = choices.get(choice["index"], {"text": ""})["text"] + choice["text"]
+            choices[choice["index"]] = choice | {"text": text}
+        return events[-1] | {"choices": [choices[index] for index in sorted(choices)]}

@@ -1,0 +1,96 @@
+"""Embeddings: Ollama's `/api/embed` and `/api/embeddings`, and OpenAI's `/v1/embeddings`."""
+
+import math
+import time
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ollama_backend.embedded.api.replies import json_reply
+from ollama_backend.embedded.api.serving import Serving
+from ollama_backend.embedded.errors import LlamaError, RequestError
+from ollama_backend.embedded.llama.model_process import ModelProcess
+from ollama_backend.embedded.model_card import ServedModel
+from ollama_backend.embedded.request_json import Body, convert, keep_alive_seconds, read
+
+PATH = "/v1/embeddings"
+
+
+class EmbedBody(msgspec.Struct):
+    """The body of `/api/embed`, and of the older `/api/embeddings`."""
+
+    model: str = ""
+    input: str | list[str] = []
+    prompt: str = ""
+    truncate: bool = True
+    dimensions: int = 0
+    keep_alive: str | float | None = None
+
+
+class EmbeddingRoutes:
+    """The handlers of the three routes."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def embed(self, request: Request) -> Response:
+        """Answer `/api/embed`."""
+        began = time.perf_counter_ns()
+        body = convert(read(await request.body()), EmbedBody)
+        model = self._serving.find(body.model, embeds=True)
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        if not texts:
+            return json_reply({"model": body.model, "embeddings": []})
+        vectors, count, loaded_at = await self._vectors(model, texts, body)
+        if body.dimensions > 0:
+            vectors = [_shortened(vector, body.dimensions) for vector in vectors]
+        times = {"total_duration": time.perf_counter_ns() - began, "load_duration": loaded_at - began}
+        return json_reply({"model": body.model, "embeddings": vectors, **times, "prompt_eval_count": count})
+
+    async def embeddings(self, request: Request) -> Response:
+        """Answer `/api/embeddings`."""
+        body = convert(read(await request.body()), EmbedBody)
+        model = self._serving.find(body.model, embeds=True)
+        vectors = (await self._vectors(model, [body.prompt], body))[0] if body.prompt else [[]]
+        return json_reply({"embedding": vectors[0]})
+
+    async def _vectors(
+        self, model: ServedModel, texts: list[str], body: EmbedBody
+    ) -> tuple[list[list[float]], int, int]:
+        """Return the vectors of texts, the tokens read, and when the model was ready in nanoseconds."""
+        async with self._serving.loaded.slot(model, keep_alive_seconds(body.keep_alive)) as process:
+            ready = time.perf_counter_ns()
+            try:
+                answer = await process.ask(PATH, {"input": texts})
+            except LlamaError as error:
+                if not body.truncate or not error.room:
+                    raise
+                cut = [await _cut(process, text, error.room) for text in texts]
+                answer = await process.ask(PATH, {"input": cut})
+        vectors = [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
+        return vectors, int(answer["usage"]["prompt_tokens"]), ready
+
+    async def openai(self, request: Request) -> Response:
+        """Answer `/v1/embeddings`."""
+        body = read(await request.body())
+        model = self._serving.find(body.get("model"), embeds=True)
+        if not body.get("input"):
+            raise RequestError(400, "input is required: a text, or a list of texts")
+        asked: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
+        async with self._serving.loaded.slot(model) as process:
+            answer = await process.ask(PATH, asked)
+        return json_reply(answer | {"model": body["model"]})
+
+
+def _shortened(vector: list[float], dimensions: int) -> list[float]:
+    """Keep the first numbers of a vector, at length 1."""
+    kept = vector[:dimensions]
+    length = math.sqrt(sum(number * number for number in kept)) or 1.0
+    return [number / length for number in kept]
+
+
+async def _cut(process: ModelProcess, text: str, room: int) -> list[int]:
+    """Return the tokens of a text that fit."""
+    tokens = await process.ask("/tokenize", {"content": text, "add_special": True})
+    return list(tokens["tokens"])[:room]

@@ -1,0 +1,72 @@
+"""Anthropic's API, `/v1/messages`."""
+
+import json
+from collections.abc import Iterator
+
+from ollama_backend.embedded.api.dialect import Dialect, Think, named_items
+from ollama_backend.embedded.model_card import ServedModel
+from ollama_backend.embedded.request_json import Body
+
+
+class MessagesDialect(Dialect):
+    """One request to `/v1/messages`."""
+
+    path = "/v1/messages"
+    fields = frozenset({"messages", "system", "temperature", "top_p", "top_k", "stop_sequences"})
+    end = b""
+    names_events = True
+
+    def __init__(self, body: Body, model: ServedModel) -> None:
+        super().__init__(body, model)
+        self._open: int | None = None
+
+    def think(self) -> Think:
+        """Return whether the request asks for thinking."""
+        thinking = self.body.get("thinking")
+        kind = thinking.get("type") if isinstance(thinking, dict) else None
+        return {"enabled": True, "adaptive": True, "disabled": False}.get(str(kind))
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked."""
+        named_items(self.body, "messages")
+        asked = super().request() | {"max_tokens": self.limit("max_tokens")}
+        asked |= {"system": self.model.profile.system} if not self.body.get("system") else {}
+        # A tool without a schema runs at Anthropic, and nowhere else.
+        tools = self.tools([tool for tool in self.body.get("tools") or [] if "input_schema" in tool])
+        if tools:
+            tools["tool_choice"] = {"type": "auto" if tools["tool_choice"] == "auto" else "any"}
+        return {key: value for key, value in (asked | tools).items() if value != ""}
+
+    def events(self, event: Body) -> Iterator[Body]:
+        """Yield an event; llama.cpp closes all blocks at the end, clients expect each closed before the next."""
+        if "message" in event:
+            event["message"] |= {"id": event["message"]["id"].replace("chatcmpl-", "msg_"), "model": self.name}
+        if event["type"] in ("content_block_start", "message_delta") and self._open is not None:
+            yield {"type": "content_block_stop", "index": self._open}
+            self._open = None
+        if event["type"] == "content_block_start":
+            self._open = event["index"]
+            if event["content_block"]["type"] == "thinking":
+                event["content_block"]["signature"] = ""  # llama.cpp gives it when all blocks have ended
+        for kind in ("text", "thinking"):
+            if kind in (delta := event.get("delta") or {}):
+                delta[kind] = self.lead(kind, delta[kind])
+        if event["type"] != "content_block_stop" and "signature" not in delta:
+            yield event
+
+    def whole(self, events: list[Body]) -> Body:
+        """Return the message."""
+        message: Body = events[0]["message"]
+        blocks: list[Body] = []
+        for event in events:
+            if event["type"] == "content_block_start":
+                blocks.append(event["content_block"])
+            elif event["type"] == "content_block_delta":
+                for key in event["delta"].keys() - {"type"}:
+                    blocks[-1][key] = blocks[-1].get(key, "") + event["delta"][key]
+            elif event["type"] == "message_delta":
+                message |= event["delta"] | {"usage": message["usage"] | event["usage"]}
+        for block in blocks:
+            if "partial_json" in block:
+                block["input"] = json.loads(block.pop("partial_json") or "{}")
+        return message | {"content": blocks}

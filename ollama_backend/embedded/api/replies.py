@@ -1,0 +1,60 @@
+"""Replies: one JSON object, a stream that ends with an error where it broke off, and each API's error shape."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.request_json import Body, dumps
+
+JSON, NDJSON, EVENTS = "application/json; charset=utf-8", "application/x-ndjson", "text/event-stream"
+Pieces = AsyncGenerator[bytes, None]
+KINDS = {400: "invalid_request_error", 404: "not_found_error"}
+
+
+def json_reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with one JSON object."""
+    return Response(dumps(value), status, headers, JSON)
+
+
+def error_body(path: str, error: RequestError) -> Body:
+    """Return an error in the shape of a route's API: Anthropic's, OpenAI's or Ollama's."""
+    kind = KINDS.get(error.status, "api_error")
+    if path.startswith("/v1/messages"):
+        return {"type": "error", "error": {"type": kind, "message": error.words}}
+    if path.startswith("/v1/"):
+        return {"error": {"message": error.words, "type": kind, "param": None, "code": None}}
+    return {"error": error.words}
+
+
+def sse(event: Body, name: str = "") -> bytes:
+    """Write one event of a stream of events."""
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + dumps(event) + b"\n\n"
+
+
+class Streamed(Response):
+    """Pieces as they come; an error among them becomes the last piece."""
+
+    def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
+        self._first, self._pieces, self._last_piece = first, pieces, last_piece
+        self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything, and close the source whatever happens."""
+        async with aclosing(self._pieces) as pieces:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._first, "more_body": True})
+            try:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except RequestError as error:
+                await send({"type": "http.response.body", "body": self._last_piece(error), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def streamed(pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> Response:
+    """Answer with a stream once its first piece is there: an error before it keeps its own status."""
+    return Streamed(await anext(pieces, b""), pieces, kind, last_piece)

@@ -1,0 +1,93 @@
+"""OpenAI's Responses API, `/v1/responses`, without state between requests."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ollama_backend.embedded.api.dialect import Dialect, named_items
+from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.model_card import ServedModel
+from ollama_backend.embedded.request_json import Body
+
+# Of a conversation's items those that a model can read; others, such as a web search, ran elsewhere.
+READABLE = ("message", "function_call", "function_call_output")
+
+
+class ResponsesDialect(Dialect):
+    """One request to `/v1/responses`; llama.cpp leaves out numbers and settings that clients read."""
+
+    path = "/v1/responses"
+    end = b""
+    names_events = True
+
+    def __init__(self, body: Body, model: ServedModel) -> None:
+        super().__init__(body, model)
+        self._created, self._sequence = int(time.time()), 0
+        self._indexes: dict[str, int] = {}
+
+    def request(self) -> Body:
+        """Return what llama.cpp is asked."""
+        body, given = self.body, self.body.get("input")
+        if body.get("previous_response_id"):
+            raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
+        asked = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
+        asked["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
+        roles = [] if isinstance(asked["input"], str) else [item.get("role") for item in asked["input"]]
+        instructions = body.get("instructions") or ("" if "system" in roles else self.model.profile.system)
+        asked |= {"instructions": instructions} if instructions else {}
+        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+        return asked | self._format() | self.tools(functions)
+
+    def _input(self, given: list[Body]) -> list[Body]:
+        typed = [{"type": "message"} | item for item in given]
+        kept = [item for item in typed if item["type"] in READABLE]
+        return [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
+
+    def _format(self) -> Body:
+        text = self.body.get("text")
+        wanted = (text.get("format") if isinstance(text, dict) else None) or {}
+        if wanted.get("type") == "json_schema":
+            return {"response_format": {"type": "json_schema", "json_schema": {"schema": wanted.get("schema") or {}}}}
+        return {"response_format": {"type": "json_object"}} if wanted.get("type") == "json_object" else {}
+
+    def events(self, event: Body) -> Iterator[Body]:
+        """Yield an event with its numbers."""
+        event.pop("timings", None)
+        if item := event.get("item_id") or (event.get("item") or {}).get("id"):
+            event["output_index"] = self._indexes.setdefault(item, len(self._indexes))
+        if "item_id" in event:
+            event |= {"content_index": 0, "logprobs": []}
+        if "response" in event:
+            event["response"] = self._settings() | event["response"] | {"model": self.name}
+        if event["type"].endswith("text.delta"):
+            event["delta"] = self.lead(event["type"], event["delta"])
+        yield _without_lead(event) | {"sequence_number": self._sequence}
+        self._sequence += 1
+
+    def _settings(self) -> Body:
+        """Return what a response repeats of its request, with this API's defaults."""
+        nothing = ("error", "incomplete_details", "previous_response_id", "usage")
+        settings: Body = dict.fromkeys(nothing) | {
+            "metadata": {},
+            "store": False,
+            "output": [],
+            "truncation": "disabled",
+        }
+        settings |= {"parallel_tool_calls": True, "tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1}
+        settings |= {"text": {"format": {"type": "text"}}, "created_at": self._created, "instructions": None}
+        return settings | {key: value for key, value in self.body.items() if key in settings}
+
+    def whole(self, events: list[Body]) -> Body:
+        """Return the response."""
+        response: Body = events[-1]["response"]
+        return response | {"completed_at": int(time.time())}
+
+
+def _without_lead(value: Any) -> Any:
+    """Return an event without the newlines that lead its texts."""
+    if isinstance(value, list):
+        return [_without_lead(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    lead = {"text": value["text"].lstrip("\n")} if isinstance(value.get("text"), str) else {}
+    return {key: _without_lead(item) for key, item in value.items()} | lead

@@ -1,0 +1,143 @@
+"""Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker`, started by the engine.
+
+The engine writes one line of JSON to stdin, an Order, and keeps the pipe open; the process ends when that ends. One
+line of JSON comes back on stdout: the address to ask, or an exit status and an error.
+"""
+
+import contextlib
+import ctypes
+import os
+import platform
+import shutil
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from ollama_backend.embedded.errors import Exit, StartupError
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
+# What the wheel of xllamacpp for x86 is compiled for; it does not look at the CPU itself, and dies of SIGILL.
+NEEDED_FLAGS = ("avx2", "fma", "f16c", "bmi2")
+INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
+SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
+
+
+class Outcome(msgspec.Struct):
+    """What is written to stdout."""
+
+    address: str = ""
+    exit: int = 0
+    error: str = ""
+
+
+class Order(msgspec.Struct):
+    """What to load, and where to listen: a host name, or the path of a socket that ends in `.sock`."""
+
+    path: str
+    slots: int
+    context: int
+    threads: int
+    prompt_cache_mib: int
+    embeddings: bool
+    sampling: dict[str, Any]
+    hostname: str
+    key: str
+    parent: int
+    cpuinfo: str
+
+
+def _end_with_parent(on: bool, parent: int) -> None:
+    """While llama.cpp loads it holds the interpreter's lock, so the kernel must see the parent's end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if on else 0)
+    if os.getppid() != parent:
+        sys.exit(Exit.STOPPED)
+
+
+def _check_cpu(cpuinfo: Path) -> None:
+    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.exists():
+        return
+    lines = cpuinfo.read_text(errors="replace").splitlines()
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    missing = [flag.upper() for flag in NEEDED_FLAGS if flag not in flags]
+    if missing:
+        words = f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: use another machine, "
+        raise StartupError(Exit.CPU_TOO_OLD, words + INSTALL_OLLAMA)
+
+
+def _load_binding() -> ModuleType:
+    try:
+        import xllamacpp
+    except ModuleNotFoundError as exc:
+        words = f"The embedded engine needs the package xllamacpp: {sys.executable} -m pip install xllamacpp, "
+        raise StartupError(Exit.NO_LLAMA, words + INSTALL_OLLAMA) from exc
+    except ImportError as exc:
+        if "libgomp" in str(exc):
+            words = "The embedded engine needs the system library libgomp.so.1: apt-get install libgomp1 "
+            raise StartupError(Exit.NO_LIBGOMP, words + "(Debian, Ubuntu).") from exc
+        words = f"The embedded engine cannot be loaded ({exc}): reinstall the package xllamacpp."
+        raise StartupError(Exit.NO_LLAMA, words) from exc
+    module: ModuleType = xllamacpp
+    return module
+
+
+def _parameters(xllamacpp: ModuleType, order: Order) -> Any:
+    chosen = xllamacpp.CommonParams()
+    chosen.model.path = order.path
+    chosen.n_parallel, chosen.n_ctx = order.slots, order.context * order.slots
+    chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = order.threads
+    chosen.n_threads_http = order.slots + 4
+    # An input to be embedded must fit into one batch.
+    chosen.n_batch = chosen.n_ubatch = order.context if order.embeddings else max(PROMPT_BATCH, order.slots)
+    chosen.embedding = order.embeddings
+    chosen.cache_ram_mib = order.prompt_cache_mib
+    chosen.ctx_shift, chosen.warmup, chosen.verbosity = not order.embeddings, False, 0
+    chosen.ui = chosen.endpoint_slots = False
+    chosen.api_keys, chosen.hostnames = [order.key], [order.hostname]
+    for name, value in order.sampling.items():
+        if hasattr(chosen.sampling, SAMPLING.get(name, name)):
+            setattr(chosen.sampling, SAMPLING.get(name, name), value)
+    return chosen
+
+
+def _serve(order: Order) -> Any:
+    _check_cpu(Path(order.cpuinfo))
+    xllamacpp = _load_binding()
+    try:
+        return xllamacpp.Server(_parameters(xllamacpp, order))
+    except (RuntimeError, ValueError, MemoryError) as exc:
+        words = f"llama.cpp cannot load {Path(order.path).name} ({exc}): the file may be damaged, of a kind that it "
+        way_out = "does not know, or too large for the memory. Fetch it again or choose another."
+        raise StartupError(Exit.LLAMA_FAILED, words + way_out) from exc
+
+
+def main() -> int:
+    """Serve one model until stdin ends; return the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine ends this process
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever llama.cpp prints
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    _end_with_parent(True, order.parent)
+    try:
+        server = _serve(order)
+    except StartupError as error:
+        output.write(msgspec.json.encode(Outcome(exit=error.status, error=str(error))) + b"\n")
+        return error.status
+    _end_with_parent(False, order.parent)
+    with contextlib.suppress(BrokenPipeError):
+        output.write(msgspec.json.encode(Outcome(address=str(server.listening_address))) + b"\n")
+    sys.stdin.buffer.read()
+    if order.hostname.endswith(".sock"):
+        shutil.rmtree(Path(order.hostname).parent, ignore_errors=True)
+    return Exit.STOPPED
+
+
+if __name__ == "__main__":
+    status = main()
+    # llama.cpp's threads cannot be interrupted while they read a prompt, and a proper end would wait for them.
+    os._exit(status)

@@ -1,0 +1,72 @@
+"""Request bodies: JSON in, typed structs out, and JSON that every client of Ollama can read."""
+
+import re
+from typing import Any, TypeVar
+
+import durationpy
+import msgspec
+
+from ollama_backend.embedded.errors import RequestError
+
+Body = dict[str, Any]
+Shape = TypeVar("Shape")
+
+# An escape sequence of JSON: a surrogate pair, half of one, or any other.
+ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
+HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+TYPES = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
+TYPES |= {"array": "a list", "object": "an object"}
+
+
+def read(raw: bytes) -> Body:
+    """Return a body's fields, but for those that are null. Raises RequestError for what is no JSON object.
+
+    Half a surrogate pair and bytes that are not UTF-8 become U+FFFD, as in Go's decoder.
+    """
+    if HALF_PAIR.search(raw):
+        raw = ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], raw)
+    try:
+        value = msgspec.json.decode(raw.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise RequestError(400, f"The body is not valid JSON: {exc}.") from exc
+    if not isinstance(value, dict):
+        raise RequestError(400, "The body must be a JSON object.")
+    return _without_null(value)
+
+
+def _without_null(value: Body) -> Body:
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def convert(body: Body, shape: type[Shape]) -> Shape:
+    """Return a body as a struct. Raises RequestError that names the field of the wrong type."""
+    for name in ("messages", "options"):
+        if isinstance(inner := body.get(name), dict):
+            body = body | {name: _without_null(inner)}
+        elif isinstance(inner, list):
+            body = body | {name: [_without_null(item) if isinstance(item, dict) else item for item in inner]}
+    try:
+        return msgspec.convert(body, shape)
+    except msgspec.ValidationError as exc:
+        words, _, place = str(exc).partition(" - at `$.")
+        words = re.sub("`(.+?)`", lambda match: _type_words(match[1]), words)
+        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {words.lower()}.") from exc
+
+
+def _type_words(types: str) -> str:
+    return " or ".join(TYPES.get(name, name) for name in types.split(" | ") if name != "null")
+
+
+def dumps(value: Any) -> bytes:
+    """Encode without line breaks of any kind: some clients split at U+2028 and U+2029 too."""
+    return msgspec.json.encode(value).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+
+
+def keep_alive_seconds(value: str | float | None) -> float | None:
+    """Return how long a model shall stay loaded, in seconds; negative means for ever, None means not given."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(durationpy.from_str(value).total_seconds())
+    except durationpy.DurationError as exc:
+        raise RequestError(400, f'invalid keep_alive {value!r}: give seconds, or a duration such as "5m"') from exc

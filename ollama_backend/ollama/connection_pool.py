@@ -1,0 +1,103 @@
+"""Connections to one server, kept for the next request."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from ollama_backend.errors import OllamaUnavailable
+from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
+
+CONNECT_SECONDS = 5.0
+KEPT_SECONDS = 30.0
+
+
+class ConnectionPool:
+    """Opens as many connections as there are requests at once, and keeps unused ones for KEPT_SECONDS."""
+
+    def __init__(self, url: str, make_tls: Callable[[], ssl.SSLContext | bool]) -> None:
+        address = urlsplit(url)
+        self._host = address.hostname or ""
+        self._is_tls = address.scheme == "https"
+        self._port = address.port or (443 if self._is_tls else 80)
+        self._make_tls = make_tls
+        self._tls: ssl.SSLContext | bool | None = None
+        self._idle: list[UpstreamConnection] = []
+        self._used: set[UpstreamConnection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def request(self, method: str, message: Sequence[bytes]) -> UpstreamConnection:
+        """Send a request and return its connection once the head of the response is there. Raises a BackendError.
+
+        A kept connection that turns out to be closed by the server, before a byte of the response, is replaced once.
+        """
+        connection = self._kept()
+        if connection:
+            try:
+                return await self._sent(connection, method, message)
+            except OllamaUnavailable:
+                if connection.has_answered:
+                    raise
+        return await self._sent(await self._connect(), method, message)
+
+    async def _sent(self, connection: UpstreamConnection, method: str, message: Sequence[bytes]) -> UpstreamConnection:
+        self._used.add(connection)
+        try:
+            connection.send(method, message)
+            await connection.wait_head()
+        except BaseException:
+            self.release(connection)
+            raise
+        return connection
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose response was read to its end; close any other at once."""
+        self._used.discard(connection)
+        if not connection.can_be_kept:
+            connection.abort()
+            return
+        connection.release()
+        self._idle.append(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._close_unused)
+
+    def _kept(self) -> UpstreamConnection | None:
+        while self._idle:
+            connection = self._idle.pop()  # the youngest: the others grow old and are closed
+            if connection.is_open:
+                return connection
+        return None
+
+    def _close_unused(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEPT_SECONDS
+        for connection in self._idle:
+            if connection.idle_since <= oldest:
+                connection.abort()
+        self._idle = [connection for connection in self._idle if connection.is_open]
+        self._timer = loop.call_later(KEPT_SECONDS, self._close_unused) if self._idle else None
+
+    async def _connect(self) -> UpstreamConnection:
+        if self._is_tls and self._tls is None:
+            self._tls = self._make_tls()
+        connecting = asyncio.get_running_loop().create_connection(
+            UpstreamConnection, self._host, self._port, ssl=self._tls
+        )
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await connecting
+        except (OSError, TimeoutError, UnicodeError) as exc:
+            raise OllamaUnavailable(AWAY, retry_after=5) from exc
+        return connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        closing = [*self._idle, *self._used]
+        self._idle.clear()
+        for connection in closing:
+            connection.abort()
+        if closing:
+            await asyncio.wait([connection.lost for connection in closing])

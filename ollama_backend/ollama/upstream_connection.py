@@ -1,0 +1,206 @@
+"""One connection to a server: a request at a time, and its response as it comes."""
+
+import asyncio
+from collections.abc import Sequence
+
+import httptools
+
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaUnavailable
+from ollama_backend.ollama.upstream import Room, Take
+from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
+
+AWAY = "Ollama does not answer. Try again in a moment."
+HEAD_BYTES = 256 * 2**10
+AHEAD_BYTES = 2**18  # what has come and nobody has taken yet; then reading is paused
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """An HTTP/1.1 client on one connection, over httptools' parser.
+
+    Everything that one read from the socket brings wakes the reader once, as one part. `status` and `headers` (names in
+    lower case) hold once `wait_head` has returned. `has_answered` says whether a byte of the response has come.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._parser: httptools.HttpResponseParser | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self.idle_since = 0.0
+        self._reset("")
+
+    def _reset(self, method: str) -> None:
+        self._method = method
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.has_answered = self._has_head = self._complete = self._is_over = False
+        self._keeps = self._paused = False
+        self._head_bytes = self._waiting_bytes = 0
+        self._parts: list[bytes] = []
+        self._take: Take | None = None
+        self._room: Room | None = None
+        self._error: BackendError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent."""
+        return not self.lost.done() and not self._transport.is_closing()
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether the response was read to its end and the server keeps the connection open."""
+        return self._complete and self._keeps and not self._parts and self.is_open
+
+    def send(self, method: str, message: Sequence[bytes]) -> None:
+        """Send a request."""
+        self._reset(method)
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport.writelines(message)
+
+    async def wait_head(self) -> None:
+        """Return when the status and the headers are there. Raises a BackendError."""
+        while not self._has_head:
+            await self._wait()
+
+    async def part(self) -> bytes:
+        """Return what has come of the body, waiting for some; empty at its end. Raises a BackendError."""
+        while not self._parts:
+            if self._complete:
+                return b""
+            await self._wait()
+        return self._taken()
+
+    async def feed(self, take: Take) -> None:
+        """Call `take` with what comes of the body, at once and without a task in between, until its end.
+
+        A function that `take` returns is awaited before `take` is called again. Raises a BackendError, also of `take`.
+        """
+        self._take = take
+        try:
+            self._deliver()
+            while self._room or not self._complete or self._error:
+                if self._room:
+                    await self._room()
+                    self._room = None
+                    self._deliver()
+                else:
+                    await self._wait()
+        finally:
+            self._take = self._room = None
+
+    def _deliver(self) -> None:
+        """Hand on what has come, unless what came before is still waited for."""
+        if self._take and self._parts and not self._room:
+            self._room = self._take(self._taken())
+
+    def _taken(self) -> bytes:
+        parts, self._parts, self._waiting_bytes = self._parts, [], 0
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def release(self) -> None:
+        """Expect nothing any more: whatever comes closes the connection."""
+        self._parser = None
+        self.idle_since = self._loop.time()
+
+    async def _wait(self) -> None:
+        if self._error:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the transport."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, and wake the reader once."""
+        if self._parser is None:
+            self.abort()
+            return
+        self.has_answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._error = self._error or OllamaFailed(NOT_ITS_PROTOCOL)
+            self.abort()
+        try:
+            self._deliver()
+        except BackendError as exc:
+            self._error = exc
+        if self._waiting_bytes > AHEAD_BYTES and not self._paused and self.is_open:
+            self._paused = True
+            self._transport.pause_reading()
+        if not self._take or self._room or self._complete or self._error:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the response: well where it ends with its connection (RFC 9112, 6.3), else with an error."""
+        if not self.lost.done():
+            self.lost.set_result(None)
+        if self._parser is not None and not self._complete:
+            if self._has_head and self._ends_with_connection and exc is None:
+                self._complete = True
+            elif self._has_head:
+                self._error = self._error or OllamaFailed(CUT_OFF)
+            else:
+                self._error = self._error or OllamaUnavailable(AWAY, retry_after=5)
+        self._wake()
+
+    # httptools' parser
+
+    @property
+    def _ends_with_connection(self) -> bool:
+        return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
+
+    def on_message_begin(self) -> None:
+        """Take nothing of a second response to one request, and do not use its connection again."""
+        if self._complete:
+            self._is_over, self._keeps = True, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, within bounds."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEAD_BYTES:
+            raise httptools.HttpParserError("the head is too large")
+        if not self._is_over:
+            self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Note the status; an interim response (1xx) is followed by the real one."""
+        status = self._parser.get_status_code() if self._parser else 0
+        if self._is_over:
+            return
+        if status < 200:
+            self.headers.clear()
+            return
+        self.status, self._has_head = status, True
+        if self._method == "HEAD":
+            self._complete = True  # and the parser expects a body that never comes, so the connection is not kept
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if not self._is_over:
+            self._parts.append(body)
+            self._waiting_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end."""
+        if self._has_head and self._parser is not None and not self._complete:
+            self._complete = True
+            self._keeps = self._parser.should_keep_alive()

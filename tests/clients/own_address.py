@@ -1,0 +1,39 @@
+"""An address of its own for each program: the product counts wrong keys by address."""
+
+import asyncio
+import contextlib
+import itertools
+
+from tests.support.tcp_proxy import TcpProxy
+
+NUMBERS = itertools.count(2)
+
+
+class OwnAddress(TcpProxy):
+    """Passes connections on from another address of loopback; either end's close is passed on at once."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self._address = f"127.0.0.{next(NUMBERS)}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self._to, local_addr=(self._address, 0))
+        pumps = {asyncio.create_task(_pump(reader, there)), asyncio.create_task(_pump(there_reader, writer))}
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            for end in (there, writer):
+                end.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while part := await reader.read(65536):
+            writer.write(part)
+            await writer.drain()

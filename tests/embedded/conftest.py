@@ -1,0 +1,32 @@
+"""Models for the engine: SmolLM2, copies with other chat templates, and an embedding model."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import gguf_files, smollm2
+from tests.support.embedded_engine import GUIDE
+
+
+@pytest.fixture(scope="session")
+def smol() -> Path:
+    """SmolLM2-135M-Instruct."""
+    return smollm2.model()
+
+
+@pytest.fixture(scope="session")
+def tool_user(smol: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 with a chat template that knows tools."""
+    return gguf_files.with_template(smol, tmp_path_factory.mktemp("tools") / "t.gguf", gguf_files.TOOLS_TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def alternating(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide with a chat template that refuses two questions in a row."""
+    return gguf_files.with_template(GUIDE, tmp_path_factory.mktemp("alt") / "a.gguf", gguf_files.ALTERNATING_TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedding model of random weights."""
+    return gguf_files.embedding_model(tmp_path_factory.mktemp("letters") / "letters.gguf")

@@ -1,0 +1,43 @@
+"""How the tests are handed to several processes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.scheduling import TESTS, group, room
+
+ROOT = TESTS.parent
+CONFTEST = """
+from tests.support.scheduling import Scheduling
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
+"""
+
+
+def test_rooms_and_modules_stay_together() -> None:
+    """Engines are one group, each module of the page's tests is another, and most tests go where there is room."""
+    assert {group(TESTS / "image/test_building.py"), group(TESTS / "embedded/test_sizing.py")} == {"engines"}
+    modules = sorted((TESTS / "browser").glob("test_*.py"))
+    assert len({group(path) for path in modules}) == len(modules) > 1
+    assert group(TESTS / "chat/test_line.py") == "" and room(TESTS / "chat/test_line.py") == "chat"
+    assert group(TESTS / "surfaces/gradio_app/test_allow_list.py").endswith("test_allow_list.py")
+
+
+@pytest.mark.processes
+def test_the_end_of_a_process_fails_one_test(tmp_path: Path) -> None:
+    """The others of its module and all others are run, once each."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    body = "import os, pytest\n@pytest.mark.parametrize('number', range(6))\ndef test(number):\n"
+    (tmp_path / "test_ends.py").write_text(f"{body}    if number == 2:\n        os._exit(1)\n")
+    for name in "abc":
+        (tmp_path / f"test_{name}.py").write_text(f"{body}    assert number < 6\n")
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadscope", "-v", "-p", "no:cacheprovider"]
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert re.search(r"^=+ 1 failed, 23 passed", ran.stdout, re.M), ran.stdout + ran.stderr
+    assert "crashed while running 'test_ends.py::test[2]'" in ran.stdout

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -34,6 +34,9 @@ from ollama_backend.surfaces.realtime.app import SEND_SECONDS, Realtime
 from ollama_backend.surfaces.realtime.connection import RealtimeContext
 
 log = logging.getLogger(__name__)
+
+FIRST_LOOK_SECONDS = 2.0
+POLL_SECONDS = 0.05
 
 
 def create_app(
@@ -170,9 +173,18 @@ class Space:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
 
+    async def _first_look(self) -> None:
+        """Return once requests can be taken, or in 2 seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                while self.hosts.status != "ok" or not self._state.is_connected:
+                    await self.hosts.changes.wait(POLL_SECONDS)
+
     @asynccontextmanager
     async def _lifespan(self, _: object) -> AsyncIterator[None]:
         self.start()
+        if self.settings.redis_url:  # a proxy passes over a replica that does not listen yet
+            await self._first_look()
         try:
             yield
         finally:

@@ -1,6 +1,7 @@
 """Realtime sessions: their owner, their history and their last answer."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -16,6 +17,7 @@ MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20
 IDLE_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
+COPY_SECONDS = 0.5
 DELTA_BYTES = 200  # what a kept delta of an answer costs besides its text
 
 
@@ -77,6 +79,16 @@ class Session:
         """The approximate memory of this session, in bytes."""
         written = self.answer.size + DELTA_BYTES * len(self.answer.deltas) if self.answer else 0
         return self._history_bytes + written + len(self._question or "") + len(self.system or "")
+
+    async def is_free(self) -> bool:
+        """Whether another answer may begin; the end of one that another process writes may be on its way here."""
+        answer = self.answer
+        if self.running and answer and answer.is_copy:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COPY_SECONDS):
+                    while not answer.ended:
+                        await answer.changes.wait()
+        return not self.running
 
     def hold(self, holder: Holder) -> None:
         """Belong to one socket from now on; the previous one is notified."""

@@ -19,6 +19,11 @@ class SharedState(ABC):
 
     @property
     @abstractmethod
+    def is_connected(self) -> bool:
+        """Whether it can be reached now."""
+
+    @property
+    @abstractmethod
     def obstacle(self) -> str:
         """Why no requests can be taken, in words for a stranger; empty when they can."""
 
@@ -60,6 +65,10 @@ class MemoryState(SharedState):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    @property
+    def is_connected(self) -> bool:
+        return True
 
     @property
     def obstacle(self) -> str:

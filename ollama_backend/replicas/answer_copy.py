@@ -43,10 +43,13 @@ class AnswerCopy(Answer):
             return True
         if entry.first > len(self.deltas):
             return False
-        new = unpacked(entry.deltas)[len(self.deltas) - entry.first :]
-        for delta in new:
-            self.size += len(delta.text.encode())
-            self.deltas.append(delta)
+        new = unpacked(entry.deltas)
+        if entry.rewritten and not self.rewritten:
+            self.rewritten = True
+            self.deltas = [delta._replace(kind="thinking") for delta in self.deltas[: entry.first]]
+        new = new[len(self.deltas) - entry.first :]
+        self.deltas += new
+        self.size = sum(len(delta.text.encode()) for delta in new) + self.size
         if new:
             self.state = AnswerState.THINKING if new[-1].kind == "thinking" else AnswerState.WRITING
         if entry.state is not None:

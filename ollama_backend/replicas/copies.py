@@ -4,12 +4,13 @@ import asyncio
 from typing import Any
 
 from ollama_backend.chat.answer_state import StopReason
-from ollama_backend.errors import Interrupted, NotFound, RedisUnavailable
+from ollama_backend.errors import Interrupted, NotFound
 from ollama_backend.replicas.answer_copy import AnswerCopy
 from ollama_backend.replicas.entries import decoded_entry
 from ollama_backend.replicas.mirror import stream_key
 from ollama_backend.replicas.replica import Replica, Synchronised
 
+SETTLE_SECONDS = 0.2
 LINGER_SECONDS = 10.0  # a copy without readers is kept for so long
 
 
@@ -35,8 +36,9 @@ class AnswerCopies:
 
     async def _fetch(self, answer_id: str) -> AnswerCopy:
         found = await self._store.call("find_answer", answer_id)
-        if found == b"settling":
-            raise RedisUnavailable
+        while found == b"settling":  # its replica may not have entered it again
+            await asyncio.sleep(SETTLE_SECONDS)
+            found = await self._store.call("find_answer", answer_id)
         if not found:
             raise not_found()
         _, owner, age, _ = found

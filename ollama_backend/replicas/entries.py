@@ -17,11 +17,13 @@ class Entry(msgspec.Struct, omit_defaults=True, rename={"first": "n", "deltas": 
     """Deltas from number `first` on (counted from 0), and the state after them.
 
     A delta is its kind, its text, and its timestamp: how much of the one before it begins alike, and the rest. `times`
-    are in seconds since the answer began. An entry without `state` changes nothing but the text.
+    are in seconds since the answer began. An entry without `state` changes nothing but the text. `rewritten` says that
+    every delta before the first has become thinking.
     """
 
     first: int = 0
     deltas: list[Packed] = []
+    rewritten: bool = False
     state: AnswerState | None = None
     position: int = 0
     model: str = ""
@@ -36,9 +38,9 @@ class Entry(msgspec.Struct, omit_defaults=True, rename={"first": "n", "deltas": 
 _entries = msgspec.json.Decoder(Entry)
 
 
-def encoded_entry(answer: Answer, first: int, *, whole_state: bool) -> bytes:
+def encoded_entry(answer: Answer, first: int, *, rewritten: bool, whole_state: bool) -> bytes:
     """Return the entry for what was written of an answer from its delta `first` on."""
-    entry = Entry(first, _packed(answer.deltas[first:]))
+    entry = Entry(first, _packed(answer.deltas[first:]), rewritten)
     if whole_state or answer.ended:
         began = answer.times.began
         times = {name: getattr(answer.times, name) for name in _TIMES}

@@ -36,6 +36,7 @@ class Mirrored:
         """Send everything after the first `sent` deltas, and the state."""
         self.sent = sent
         self.sent_bytes = 0
+        self.rewritten = False
         self.state: tuple[AnswerState, int] | None = None
 
     @property
@@ -97,7 +98,7 @@ class Mirror:
         """Send what is new of an answer."""
         self._unsent.add(mirrored)
         self._wake.set()
-        if mirrored.has_much:
+        if mirrored.has_much or mirrored.answer.ended:
             self._urgent.set()
 
     async def run(self) -> None:
@@ -123,9 +124,10 @@ class Mirror:
         state = answer.state, answer.position if mirrored.readers else 0
         if state == mirrored.state and first == len(answer.deltas):
             return
-        entry = encoded_entry(answer, first, whole_state=state != mirrored.state)
+        rewritten = answer.rewritten and not mirrored.rewritten
+        entry = encoded_entry(answer, first, rewritten=rewritten, whole_state=state != mirrored.state)
         mirrored.sent, mirrored.sent_bytes, mirrored.state = len(answer.deltas), answer.size, state
-        sent = mirrored.sent
+        mirrored.rewritten, sent = answer.rewritten, mirrored.sent
         if answer.ended:
             self._store.post("end_answer", answer.id, entry, KEPT_SECONDS, then=lambda _: self._ended(mirrored))
         else:

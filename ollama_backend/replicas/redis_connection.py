@@ -22,11 +22,13 @@ class RedisConnection:
     """
 
     def __init__(self, url: str, seconds: float) -> None:
-        # redis-py would send a command again after an error, and cut replies off after 5 seconds.
+        # redis-py would send a command again after an error, and cut replies off after 5 seconds, with `wait_for`,
+        # which may swallow a cancellation before Python 3.12.
+        self._seconds = seconds
         pool = ConnectionPool.from_url(
             url,
             protocol=2,
-            socket_timeout=seconds,
+            socket_timeout=None,
             socket_connect_timeout=CONNECT_SECONDS,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
@@ -75,22 +77,28 @@ class RedisConnection:
     async def _exchange(self) -> None:
         """Send everything that waits, and read the replies to it."""
         sent, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
         try:
             packed = self._connection.pack_commands(command for command, _ in sent)
-            await self._connection.send_packed_command(packed, check_health=False)
-            for _, future in sent:
-                try:
-                    reply = await self._connection.read_response()
-                except (NoScriptError, ReadOnlyError):
-                    raise
-                except ResponseError as exc:
-                    if not future.done():
-                        future.set_exception(exc)
-                else:
-                    if not future.done():
-                        future.set_result(reply)
+            async with asyncio.timeout(self._seconds) as limit:
+                await self._connection.send_packed_command(packed, check_health=False)
+                for _, future in sent:
+                    await self._read_reply(future)
+                    limit.reschedule(loop.time() + self._seconds)
         finally:
             self._waiting[:0] = [waiting for waiting in sent if not waiting[1].done()]
+
+    async def _read_reply(self, future: Replies) -> None:
+        try:
+            reply = await self._connection.read_response()
+        except (NoScriptError, ReadOnlyError):
+            raise
+        except ResponseError as exc:
+            if not future.done():
+                future.set_exception(exc)
+        else:
+            if not future.done():
+                future.set_result(reply)
 
     def _fail_waiting(self) -> None:
         failed, self._waiting = self._waiting, []

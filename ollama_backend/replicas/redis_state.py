@@ -30,6 +30,10 @@ class RedisState(SharedState):
         self._answers: SharedAnswers | None = None
 
     @property
+    def is_connected(self) -> bool:
+        return self.replica.store.there
+
+    @property
     def obstacle(self) -> str:
         return self.replica.obstacle
 

@@ -14,7 +14,6 @@ from ollama_backend.replicas.script import PREFIX, source
 
 log = logging.getLogger(__name__)
 
-REPLY_SECONDS = 2.0
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
 UNKNOWN = b"unknown"
 
@@ -29,12 +28,16 @@ class RedisStore:
     broken connection and the next one, what is posted is dropped: the synchronisation makes up for it.
     """
 
-    def __init__(self, url: str, replica: str, synchronise: Callable[[], tuple[tuple[Any, ...], Then]]) -> None:
+    def __init__(
+        self, url: str, replica: str, reply_seconds: float, synchronise: Callable[[], tuple[tuple[Any, ...], Then]]
+    ) -> None:
         self._url = url
+        self._reply_seconds = reply_seconds
         self._replica = replica
         self._synchronise = synchronise
         self._connection: RedisConnection | None = None
         self._sha = b""
+        self._finished = False
         self._synchronising: asyncio.Task[None] | None = None
         self.changes = Changes()
 
@@ -49,12 +52,12 @@ class RedisStore:
         return self._connection is not None and self._synchronising is None
 
     async def call(self, operation: str, *arguments: Any, undo: Then | None = None) -> Any:
-        """Return the reply of an operation. Raises RedisUnavailable after 2 seconds without one.
+        """Return the reply of an operation. Raises RedisUnavailable after `reply_seconds` without one.
 
         When the caller does not wait for the reply, `undo` gets it.
         """
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(self._reply_seconds):
                 while True:
                     connection = await self._connected()
                     reply = await self._reply(self._run(connection, operation, arguments), undo)
@@ -93,7 +96,7 @@ class RedisStore:
     async def command(self, name: str, key: str, *arguments: Any) -> Any:
         """Return the reply of a command of Redis itself on a key without the prefix. Raises RedisUnavailable."""
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(self._reply_seconds):
                 connection = await self._connected()
                 return await connection.send(name, PREFIX + key, *arguments)
         except (RedisError, OSError, TimeoutError) as exc:
@@ -107,11 +110,16 @@ class RedisStore:
         except (RedisError, OSError) as exc:
             raise RedisUnavailable from exc
 
+    def finish(self) -> None:
+        """Send nothing more: this replica has left, and must not enter again."""
+        self._finished = True
+        self._end()
+
     async def run(self) -> None:
-        """Keep a connection open until cancelled."""
+        """Keep a connection open until cancelled, or until this replica has left."""
         failures = 0
-        while True:
-            connection = RedisConnection(self._url, REPLY_SECONDS)
+        while not self._finished:
+            connection = RedisConnection(self._url, self._reply_seconds)
             try:
                 await connection.open()
                 self._sha = await connection.send("SCRIPT", "LOAD", source())

@@ -23,12 +23,13 @@ LINES = ("generations", "embeddings")
 
 @dataclass(frozen=True)
 class ReplicaTimings:
-    """Times in seconds: between two renewals of the lease, its length, and the wait after Redis was emptied, in which
-    every replica enters what it holds."""
+    """Times in seconds: between two renewals of the lease, its length, the wait after Redis was emptied, in which every
+    replica enters what it holds, and the longest wait for a reply of Redis."""
 
     heartbeat: float = 2.0
     lease: float = 6.0
     settle: float = 3.0
+    reply: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Replica:
         self.lines: dict[str, WaitingTickets] = {}
         self.alive: frozenset[str] = frozenset()
         self.renewals = Changes()
-        self.store = RedisStore(url, self.id, self._synchronise)
+        self.store = RedisStore(url, self.id, self.timings.reply, self._synchronise)
         self.streams = StreamReader(url, lambda: self.send(self.id, "wake", ""))
         self._held: dict[str, Callable[[], Any]] = {}
         self._handlers: dict[str, Callable[[Any], None]] = {"call": self._called, "wake": lambda _: None}
@@ -138,6 +139,7 @@ class Replica:
         """Give up the lease and everything that is still held; the others need not wait for its end."""
         with contextlib.suppress(RedisUnavailable):
             await self.store.call("bye", KEPT_SECONDS)
+        self.store.finish()
 
     async def _watch(self) -> None:
         """Note since when Redis is away."""

@@ -15,7 +15,7 @@ from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.chat.request import Request
 from ollama_backend.chat.written_answer import WrittenAnswer
-from ollama_backend.errors import RedisUnavailable
+from ollama_backend.errors import BackendError, RedisUnavailable
 from ollama_backend.replicas.copies import AnswerCopies, not_found
 from ollama_backend.replicas.mirror import Mirror, Mirrored
 from ollama_backend.replicas.replica import Replica, Synchronised
@@ -35,6 +35,7 @@ class Adoption(msgspec.Struct):
     surface: str
     request_id: str
     readers: list[str]
+    position: int
 
 
 class SharedAnswers(Answers):
@@ -182,6 +183,7 @@ class SharedAnswers(Answers):
         adoption = Adoption(
             answer.id, answer.id in self._named, request.caller, chat, request.model, answer.grace,
             not mirrored.joins_deltas, request.record.surface, request.record.id, sorted(mirrored.readers),
+            answer.position,
         )  # fmt: skip
         ticket_id = ticket.id if ticket else ""
         if await self._store.call("hand_over", answer.id, ticket_id, msgspec.json.encode(adoption)):
@@ -191,6 +193,15 @@ class SharedAnswers(Answers):
             self._named.pop(answer.id, None)
             answer.abandon()
             request.close("handed_over")
+            if answer.readers:
+                with contextlib.suppress(BackendError):
+                    await self._show_copy(answer)
+
+    async def _show_copy(self, answer: WrittenAnswer) -> None:
+        """Let the readers of an answer that was handed over see what its new replica writes."""
+        copy = await self.copies.find(answer.id, answer.owner)
+        copy.changes.watch = lambda: answer.show(copy)
+        copy.reader()
 
     def _adopt_from_other(self, message: dict[str, Any]) -> None:
         """Go on with an answer that another replica has handed over."""
@@ -202,6 +213,7 @@ class SharedAnswers(Answers):
         if "ticket" in message:
             write = self._write
             ticket = self._line.adopt(message["ticket"], caller, adoption.model, chat.conversation(caller))
+            ticket.rank = adoption.position
         request.resume(adoption.model, ticket)
         answer = WrittenAnswer(
             lambda own: write(own, request, chat),

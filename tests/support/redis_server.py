@@ -22,6 +22,11 @@ class RedisServer:
         self.client = redis.Redis(port=self.port, socket_timeout=5, decode_responses=True)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether the process runs, frozen or not."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start with nothing in it."""
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]

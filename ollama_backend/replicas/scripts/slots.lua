@@ -3,6 +3,7 @@
 --   slots:M:running    hash  replica → running answers
 --   slots:M:suspects   zset  until → name
 --   slots:of:REPLICA   set of M
+--   slots:known        set of M
 --   turns              hash  M → replica whose turn it is to look after the slots
 --   restarts           hash  host → when it was last seen to have been started again
 local RESTART_MS = 10000 -- replicas notice one restart within so long of each other
@@ -24,6 +25,7 @@ end
 local function suspect(model, milliseconds)
   local name = redis.call('HINCRBY', slots_key(model), 'named', 1)
   redis.call('ZADD', slots_key(model, 'suspects'), now + milliseconds, name)
+  redis.call('SADD', P .. 'slots:known', model)
   redis.call('HSET', slots_key(model), 'probed', 0)
 end
 
@@ -77,6 +79,7 @@ function ops.count_lost(replica, model, lost, drain)
   if not has_turn(replica, model) then return 0 end
   if number_of(model, 'lost') == 0 then redis.call('HSET', slots_key(model), 'drain_at', now + drain) end
   redis.call('HSET', slots_key(model), 'lost', lost)
+  redis.call('SADD', P .. 'slots:known', model)
   redis.call('DEL', slots_key(model, 'suspects'))
   return 1
 end

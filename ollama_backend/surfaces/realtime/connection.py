@@ -118,7 +118,7 @@ class Connection:
         session = self._session
         name = message.answer or uuid4().hex
         if session.answer is None or session.answer_name != name:
-            if session.running:
+            if not await session.is_free():
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
             await self._sent()
             answer = await self._start(message)

@@ -178,7 +178,7 @@ async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, belo
     news = await asyncio.wait_for(first, 2)
     assert news[-1]["state"] not in ("done", "stopped")
     assert (await below.answers.find(NAME, ANNE.key)).readers == 0
-    assert not below.answers.find(NAME, ANNE.key).ended
+    assert not (await below.answers.find(NAME, ANNE.key)).ended
     assert (await second)[-1]["state"] == "done"
 
 

@@ -93,6 +93,10 @@ class RedisStore:
             name, key, *more = command
             self._when_replied(name, self._connection.send(name, PREFIX + key, *more), then)
 
+    async def carried_out(self) -> None:
+        """Return once all that was sent before is carried out. Raises RedisUnavailable."""
+        await self.command("EXISTS", "epoch")
+
     async def command(self, name: str, key: str, *arguments: Any) -> Any:
         """Return the reply of a command of Redis itself on a key without the prefix. Raises RedisUnavailable."""
         try:

@@ -7,7 +7,8 @@ from secrets import token_hex
 import msgspec
 
 from ollama_backend.chat.answer import Answer
-from ollama_backend.chat.sessions import CloseReason, SavedSession, Session, Sessions
+from ollama_backend.chat.session import CloseReason, SavedSession, Session
+from ollama_backend.chat.sessions import Sessions
 from ollama_backend.errors import NotFound, RedisUnavailable
 from ollama_backend.replicas.answer_copy import AnswerCopy
 from ollama_backend.replicas.replica import KEPT_SECONDS, Replica, Synchronised
@@ -50,6 +51,10 @@ class SharedSessions(Sessions):
         self._opened[shared_key] = key, token
         session.save = lambda: self._save(shared_key, token, session)
         return session
+
+    async def stored(self) -> None:
+        with contextlib.suppress(RedisUnavailable):
+            await self._store.carried_out()
 
     async def _load(self, session: Session, owner: str, saved: SavedSession) -> None:
         answer: Answer | None = None

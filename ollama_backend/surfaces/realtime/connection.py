@@ -11,7 +11,8 @@ from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import checked_request, system_message
 from ollama_backend.chat.request import Request
-from ollama_backend.chat.sessions import CloseReason, Session, Sessions
+from ollama_backend.chat.session import CloseReason, Session
+from ollama_backend.chat.sessions import Sessions
 from ollama_backend.errors import BackendError, BadRequest, Busy
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
@@ -109,6 +110,7 @@ class Connection:
                 await self._stop()
             case messages.Clear():
                 self._session.clear()
+                await self._context.sessions.stored()
                 await self._sent()
                 await self._socket.send(messages.Cleared())
             case messages.Resume():
@@ -124,6 +126,7 @@ class Connection:
             answer = await self._start(message)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
+            await self._context.sessions.stored()
             following = False
         else:  # a client that lost the first ack repeats its question
             answer = session.answer

@@ -1,5 +1,7 @@
 # The app, Ollama and one model in one image: for a Docker Space, and for `docker run`.
 # Its layers stand in the order of how seldom they change: system, Ollama, model, Python packages, code.
+# The base images are pinned by version. To pin them by digest too, append @sha256:… as `docker buildx imagetools inspect`
+# prints it for the tag; none stands here, because nobody has checked one against the registry.
 
 ARG OLLAMA_IMAGE=docker.io/ollama/ollama:0.33.0
 ARG PYTHON_IMAGE=docker.io/library/python:3.12.12-slim-bookworm
@@ -12,12 +14,14 @@ FROM ${PYTHON_IMAGE} AS dependencies
 # 1 adds the embedded engine, which runs a GGUF file (CHAT_GGUF) without Ollama: 100 MB more.
 ARG EMBEDDED=
 WORKDIR /build
-COPY requirements.txt .
+COPY requirements.lock .
+# packages.json says what is installed, each with its licence (packaging.python.org, pip inspect).
 RUN set -eu; \
     python -m venv --without-pip /opt/venv; \
-    if [ -z "$EMBEDDED" ]; then sed -i '/^xllamacpp==/d' requirements.txt; fi; \
+    if [ -z "$EMBEDDED" ]; then sed -i '/^xllamacpp==/,/[^\\]$/d' requirements.lock; fi; \
     python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --root-user-action=ignore \
-        --disable-pip-version-check --requirement requirements.txt; \
+        --disable-pip-version-check --require-hashes --requirement requirements.lock; \
+    python -m pip --python /opt/venv/bin/python inspect --local >/opt/venv/packages.json; \
     find /opt/venv/lib -type d -name tests -path '*/site-packages/*/tests' -prune -exec rm -r {} +; \
     python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 
@@ -28,7 +32,7 @@ ARG EMBEDDED=
 # depends on OLLAMA_HOST.
 ARG OLLAMA_MODEL=qwen3:4b
 WORKDIR /app
-COPY app.py start.sh requirements.txt ./
+COPY app.py start.sh requirements.txt requirements.lock ./
 COPY ollama_backend ollama_backend
 RUN set -eu; \
     if [ -z "$EMBEDDED" ]; then rm -r ollama_backend/embedded; fi; \
@@ -44,9 +48,12 @@ ARG EMBEDDED=
 ARG OLLAMA_GPU=
 # Named here so that another Ollama is another layer also for builders that do not look into mounts.
 ARG OLLAMA_IMAGE
+# Home belongs to group 0, and so does what comes into it: OpenShift runs the image as any user of that group.
 # hadolint ignore=DL3008 # the base image is pinned
 RUN set -eu; \
     useradd --create-home --uid 1000 user; \
+    chgrp 0 /home/user; \
+    chmod 2770 /home/user; \
     if [ -n "$EMBEDDED" ]; then \
         apt-get update; \
         apt-get install --yes --no-install-recommends libgomp1; \
@@ -75,6 +82,7 @@ ARG OLLAMA_BUILD_PORT=
 # start makes is not kept: it would be the same in every container.
 # hadolint ignore=DL3001 # nothing else ends the server
 RUN set -eu; \
+    umask 002; \
     mkdir -p .ollama/models; \
     case "$OLLAMA_HOST" in ""|127.*|localhost*|0.0.0.0*|:*|http://127.*|http://localhost*) ;; *) exit 0;; esac; \
     case "$OLLAMA_MODEL" in ""|*:cloud|*-cloud) exit 0;; esac; \
@@ -96,7 +104,8 @@ RUN set -eu; \
     trap - EXIT; \
     kill "$server"; \
     wait "$server"; \
-    rm -f /tmp/list /tmp/ollama.log .ollama/id_ed25519*
+    rm -f /tmp/list /tmp/ollama.log .ollama/id_ed25519*; \
+    chmod -R g=u .ollama
 
 FROM model AS space
 COPY --from=dependencies /opt/venv /opt/venv

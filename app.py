@@ -97,7 +97,8 @@ def main(*, page: bool = True) -> int:
         return 2
     # Imported after the keys were taken out of the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
-    from ollama_backend.surfaces.asgi.connections import ConnectionLimits, protocols
+    from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
+    from ollama_backend.surfaces.asgi.connections import protocols
     from ollama_backend.surfaces.asgi.exchange import UnfinishedFilter
 
     logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
@@ -112,7 +113,7 @@ def main(*, page: bool = True) -> int:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        **protocols(ConnectionLimits(per_address=0 if settings.trusted_proxies else ConnectionLimits.per_address)),
+        **protocols(ConnectionLimits(), settings.trusted_proxies),
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,

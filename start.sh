@@ -9,13 +9,16 @@ debian() { # install a Debian package as root, else say the line that does
     say "installing the system package $1"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive $how -qq >&2
 }
-has() { # PYTHON packages|ensurepip|libgomp1; only the embedded engine needs xllamacpp and libgomp1
+has() { # PYTHON packages|lock|ensurepip|libgomp1; only the embedded engine needs xllamacpp and libgomp1
     "$1" - "$2" 2>/dev/null <<'END'
 import ctypes, importlib.metadata, importlib.util, os, shutil, sys
 embedded = os.environ.get("CHAT_GGUF", "").strip() or not shutil.which("ollama")
 pins = [line.partition("#")[0].split("==") for line in open("requirements.txt") if "==" in line]
 if sys.argv[1] == "packages":
     sys.exit(any(importlib.metadata.version(n) != pin.strip() for n, pin in pins if embedded or n != "xllamacpp"))
+if sys.argv[1] == "lock":  # requirements.lock goes with requirements.txt
+    locked = open("requirements.lock").read()
+    sys.exit(any(f"\n{n.replace('_', '-')}=={pin.strip()} \\\n" not in locked for n, pin in pins))
 if sys.argv[1] == "libgomp1" and embedded and sys.platform == "linux":
     ctypes.CDLL("libgomp.so.1")
 sys.exit(sys.argv[1] == "ensurepip" and not importlib.util.find_spec("ensurepip"))
@@ -41,7 +44,10 @@ if ! has "$python" packages; then
         rm -f .venv/installed.txt
         .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
         say "installing requirements.txt into .venv; that takes a minute or two"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+        packages='-r requirements.txt'
+        if has .venv/bin/python lock; then packages='--require-hashes -r requirements.lock'; fi
+        # shellcheck disable=SC2086 # an option and its file
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check $packages
         cp requirements.txt .venv/installed.txt
     fi
     python=.venv/bin/python

@@ -50,10 +50,12 @@ def process(*arguments: str, ready: str, **environment: str) -> Iterator[psutil.
 
 
 @contextmanager
-def app_and_stand_in(*, slots: int = 1, speed: float = 0, words: int = 20) -> Iterator[tuple[str, str, psutil.Process]]:
+def app_and_stand_in(
+    *, slots: int = 1, speed: float = 0, words: int = 20, **more: str
+) -> Iterator[tuple[str, str, psutil.Process]]:
     """Give the app's URL, the stand-in's URL and the app's process.
 
-    Answers have so many `words`; `speed` is in tokens per second, 0 unlimited.
+    Answers have so many `words`; `speed` is in tokens per second, 0 unlimited; `more` are settings.
     """
     fake, port = free_port(), free_port()
     stand_in = [
@@ -69,6 +71,7 @@ def app_and_stand_in(*, slots: int = 1, speed: float = 0, words: int = 20) -> It
             "OLLAMA_NUM_PARALLEL": str(slots),
             "CHAT_RATE_LIMIT": "off",
             "CHAT_MAX_TOKENS": "100000",
+            **more,
         }
         with process("app.py", ready=f"http://127.0.0.1:{port}/health", **settings) as app:
             wait_for(f"http://127.0.0.1:{port}/config")

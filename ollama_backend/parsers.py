@@ -120,9 +120,11 @@ def rate(text: str) -> str | None:
     if text.lower() == "off":
         return None
     try:
-        limits.parse(text)
+        amount = limits.parse(text).amount
     except ValueError:
-        raise ValueError("is not a rate; write it as 60/minute, or off") from None
+        amount = 0
+    if not amount:
+        raise ValueError("is not a rate; write it as 60/minute, or off")
     return text
 
 

@@ -48,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
     config.add_cleanup(hypothesis_home.cleanup)
     set_hypothesis_home_dir(hypothesis_home.name)
+    settings.register_profile("shared", deadline=None)  # a busy machine is no fault of an example
+    settings.load_profile("shared")
 
 
 def is_lacking(name: str) -> bool:

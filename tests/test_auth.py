@@ -53,35 +53,82 @@ def test_keys_are_not_shown() -> None:
 @pytest.mark.parametrize(
     ("forwarded", "proxies", "address"),
     [
-        (["6.6.6.6, 1.1.1.1"], 0, "peer"),
+        (["6.6.6.6, 1.1.1.1"], 0, "9.9.9.9"),
         (["6.6.6.6, 1.1.1.1"], 1, "1.1.1.1"),
         (["6.6.6.6", "1.1.1.1"], 1, "1.1.1.1"),
-        (["6.6.6.6, 5.5.5.5, 1.1.1.1"], 2, "5.5.5.5"),
+        (["6.6.6.6,\t5.5.5.5 ,, 1.1.1.1,"], 2, "5.5.5.5"),
+        (["6.6.6.6"] * 500 + ["1.1.1.1"], 1, "1.1.1.1"),
         (["1.1.1.1"], 2, "1.1.1.1"),
-        ([], 1, "peer"),
+        ([], 1, "9.9.9.9"),
+        ([" , ,"], 1, "9.9.9.9"),
+        (["6.6.6.6, 1.1.1.1:50412"], 1, "1.1.1.1"),
+        (["6.6.6.6, [2001:db8::17]:443"], 1, "2001:db8::17"),
+        (['6.6.6.6, "[2001:DB8:0:0::17]"'], 1, "2001:db8::17"),
+        (["fe80::1%eth0"], 1, "fe80::1"),
+        (["::ffff:1.1.1.1"], 1, "1.1.1.1"),
+        (["6.6.6.6, unknown"], 1, "9.9.9.9"),
+        (["6.6.6.6, _hidden"], 1, "9.9.9.9"),
+        (["6.6.6.6, 1.1.1.1.1"], 1, "9.9.9.9"),
+        (["6.6.6.6, ["], 1, "9.9.9.9"),
+        (["6.6.6.6, \u00b2.1.1.1"], 1, "9.9.9.9"),
+        (["x" * 60_000], 1, "9.9.9.9"),
     ],
 )
 def test_the_address_behind_proxies(forwarded: list[str], proxies: int, address: str) -> None:
-    """Only as many entries from the right are believed as proxies stand in front."""
-    headers = [(b"X-Forwarded-For", line.encode()) for line in forwarded]
-    assert client_address(headers, "peer", proxies) == address
+    """Only as many entries from the right are believed as proxies stand in front; what is no address is the peer."""
+    headers = [(b"X-Forwarded-For", line.encode("latin-1")) for line in forwarded]
+    assert client_address(headers, "::ffff:9.9.9.9", proxies) == address
 
 
-def test_wrong_keys_are_slowed_per_address_and_valid_ones_never() -> None:
-    """A handful a minute is answered with 401, the rest with 429; other addresses and valid keys are not affected."""
-    gate = Gate(Keys(["right"]), 0)
+def test_a_caller_cannot_choose_its_address() -> None:
+    """Whatever stands left of what the proxy appends, the caller is the same; an IPv6 caller is its network."""
+    gate = Gate(Keys(["k1"]), 1)
+    for own, named in (("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::9", "2001:db8:1:2::/64")):
+        forged = ["", "8.8.8.8, ", "127.0.0.1, ::1, ", '"x", ', ", , ", "\xff, "]
+        sent = [[BEARER, (b"x-forwarded-for", (start + own).encode("latin-1"))] for start in forged]
+        assert {gate.caller(headers, "10.0.0.1").address for headers in sent} == {named}
+    neighbours = [[BEARER, (b"x-forwarded-for", f"2001:db8:1:2::{n:x}".encode())] for n in range(50)]
+    assert len({gate.caller(headers, "10.0.0.1") for headers in neighbours}) == 1
 
-    def outcome(key: str, address: str) -> type[Exception] | None:
-        try:
-            gate.caller([(b"x-api-key", key.encode())], address)
-        except BackendError as exc:
-            return type(exc)
-        return None
 
-    for address, neighbour in (("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8:0:1::1")):
-        outcomes = [outcome(f"guess {n}", address) for n in range(1000)]
-        assert outcomes.count(Unauthorized) == 10 and outcomes.count(RateLimited) == 990
-        assert outcome("right", address) is None and outcome("wrong", neighbour) is Unauthorized
-    assert outcome("wrong", "2001:db8::ffff") is RateLimited
+def outcome(gate: Gate, key: str, address: str, request_id: str = "") -> type[Exception] | None:
+    """How a key from an address is taken: None when it is valid, else the error."""
+    headers = [(b"x-api-key", key.encode()), (b"x-request-id", request_id.encode())]
+    try:
+        gate.caller(headers, address)
+    except BackendError as exc:
+        return type(exc)
+    return None
+
+
+@pytest.mark.parametrize(("address", "neighbour"), [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8:0:1::1")])
+def test_who_guesses_gets_a_handful_a_minute(address: str, neighbour: str) -> None:
+    """Then each wrong key is one too many; a valid one always passes, also one that was never shown from there.
+
+    Another address is not affected, nor who comes without a key.
+    """
+    gate = Gate(Keys(["right", "other"]), 0)
+    outcomes = [outcome(gate, f"guess {n}", address) for n in range(1000)]
+    assert outcomes.count(Unauthorized) == 10 and outcomes.count(RateLimited) == 990
+    assert outcome(gate, "right", address) is None and outcome(gate, "other", address) is None
+    assert outcome(gate, "guess", address) is RateLimited
+    assert outcome(gate, "right", neighbour) is None and outcome(gate, "wrong", neighbour) is Unauthorized
+    assert gate.caller([(b"x-api-key", b"guess")], address, keyless=True).key == ""
     with pytest.raises(Unauthorized, match="A key is needed"):
-        gate.caller([], "10.0.0.1")
+        gate.caller([], address)
+
+
+def test_a_key_that_is_checked_twice_in_a_request_is_one_guess() -> None:
+    """On the way to Gradio's functions and in them."""
+    gate = Gate(Keys(["right"]), 0)
+    outcomes = [outcome(gate, "wrong", "10.0.0.1", f"request {n // 2}") for n in range(24)]
+    assert outcomes == [Unauthorized] * 20 + [RateLimited] * 4
+
+
+def test_many_keys_in_one_request_are_not_looked_at() -> None:
+    """Each would be a guess."""
+    gate = Gate(Keys(["right"]), 0)
+    headers = [(b"x-api-key", f"guess {n}".encode()) for n in range(3)]
+    assert gate.caller([*headers, (b"x-api-key", b"right")], "10.0.0.1").key
+    with pytest.raises(Unauthorized):
+        gate.caller([*headers, (b"x-api-key", b"guess"), (b"x-api-key", b"right")], "10.0.0.2")

@@ -37,7 +37,7 @@ def test_blank_means_unset() -> None:
 def test_every_problem_is_reported_at_once() -> None:
     """One start tells all that is wrong, each with the variable's name."""
     found = problems(
-        OLLAMA_HOST="ftp://x", OLLAMA_NUM_PARALLEL="many", PORT="99999", CHAT_ACCESS="all", CHAT_RATE_LIMIT="often",
+        OLLAMA_HOST="ftp://x", OLLAMA_NUM_PARALLEL="many", PORT="99999", CHAT_ACCESS="all", CHAT_RATE_LIMIT="0/minute",
         OLLAMA_LOAD_TIMEOUT="soon", CHAT_GGUF="/no/such.gguf", CHAT_FRAME_ANCESTORS="a; b", CHAT_OWNS_OLLAMA="maybe",
     )  # fmt: skip
     assert sorted(line.split(":")[0] for line in found) == [

@@ -1,12 +1,12 @@
 """The rate limit: how often one caller may start a generation."""
 
-import time
 from abc import ABC, abstractmethod
 
 import limits
 
 from ollama_backend.auth import Caller
 from ollama_backend.errors import RateLimited
+from ollama_backend.rate_limits import MovingWindow
 
 
 class Rate(ABC):
@@ -17,12 +17,12 @@ class Rate(ABC):
 
     async def count(self, caller: Caller) -> None:
         """Count one generation. Raises RateLimited with the seconds until the next is allowed."""
-        wait = await self._hit(self._limit, caller) if self._limit else 0.0
-        if wait:
-            wait = max(1.0, wait)
-            raise RateLimited(
-                f"This key has started more than {self._limit} generations. Wait {wait:.0f} seconds.", retry_after=wait
-            )
+        if self._limit is None or not (left := await self._hit(self._limit, caller)):
+            return
+        wait = max(1.0, left)
+        raise RateLimited(
+            f"This key has started more than {self._limit} generations. Wait {wait:.0f} seconds.", retry_after=wait
+        )
 
     @abstractmethod
     async def _hit(self, limit: limits.RateLimitItem, caller: Caller) -> float:
@@ -34,10 +34,7 @@ class MemoryRate(Rate):
 
     def __init__(self, rate: str | None) -> None:
         super().__init__(rate)
-        self._window = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+        self._window = MovingWindow(self._limit.amount, self._limit.get_expiry()) if self._limit else None
 
     async def _hit(self, limit: limits.RateLimitItem, caller: Caller) -> float:
-        if self._window.hit(limit, caller.key, caller.address):
-            return 0.0
-        stats = self._window.get_window_stats(limit, caller.key, caller.address)
-        return max(0.001, stats.reset_time - time.time())
+        return self._window.hit(caller) if self._window else 0.0

@@ -174,6 +174,8 @@ class Request:
         """Look at a host that has failed, and pass it over where the caller has seen nothing of it yet."""
         if isinstance(exc, OllamaUnavailable):
             host.readiness.suspect()
+        elif isinstance(exc, ModelNotFound):
+            host.readiness.list_again()
         self._tried.add(host.number)
         others = len(self._admission.hosts) - len(self._tried)
         if isinstance(exc, HOST_FAILURES) and not slot.started and others > 0 and self._line:

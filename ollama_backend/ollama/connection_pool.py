@@ -1,6 +1,7 @@
 """Connections to one server, kept for the next request."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -8,6 +9,14 @@ from urllib.parse import urlsplit
 from ollama_backend.errors import OllamaUnavailable
 from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
 
+UNTRUSTED = "The model server's certificate is not trusted. SSL_CERT_FILE can name the authority that signed it."
+NO_TLS = "The model server does not speak TLS at this address. Check whether it begins with https:// or http://."
+UNKNOWN_NAME = "The model server's name cannot be resolved (DNS). Check its address and this machine's network."
+_CAUSES = (
+    (ssl.SSLCertVerificationError, UNTRUSTED),
+    (ssl.SSLError, NO_TLS),
+    ((socket.gaierror, UnicodeError), UNKNOWN_NAME),
+)
 CONNECT_SECONDS = 5.0
 KEPT_SECONDS = 30.0
 
@@ -87,7 +96,8 @@ class ConnectionPool:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await connecting
         except (OSError, TimeoutError, UnicodeError) as exc:
-            raise OllamaUnavailable(AWAY, retry_after=5) from exc
+            words = next((words for kind, words in _CAUSES if isinstance(exc, kind)), AWAY)
+            raise OllamaUnavailable(words, retry_after=5) from exc
         return connection
 
     async def close(self) -> None:

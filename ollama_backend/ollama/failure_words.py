@@ -13,6 +13,11 @@ _MAX_MAP = 8 * 2**10
 _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
 _NO_EMBEDDINGS = re.compile(r"does not support embeddings?\b")
+_NO_MEMORY = re.compile(r"model requires more system memory \(([^)]+)\) than is available \(([^)]+)\)")
+_ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,60})")
+_ENDED_ANSWERING = re.compile(r"error was encountered while running the model: unexpected EOF")
+_DAMAGED = re.compile(r"offset\+size \(\d+\) exceeds file size|invalid file magic|unexpected end of GGUF")
+_BUSY = re.compile(r"server busy, please try again")
 # What the request is to blame for, though Ollama answers with a status that asks clients to try again.
 _CALLERS_FAULT = (
     _OVERFLOW,
@@ -112,8 +117,21 @@ def _no_embeddings(_: re.Match[str]) -> str:
     return "This model makes no embeddings. Choose an embedding model."
 
 
+def _ended(found: re.Match[str]) -> str:
+    return f"the model's process ended ({found[1]}). Try again, or choose a smaller model."
+
+
+def _no_memory(found: re.Match[str]) -> str:
+    return f"the model needs {found[1]} of memory and {found[2]} are free. Choose a smaller model."
+
+
 _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_OVERFLOW, _overflow),
     (_TEMPLATE, _template),
     (_NO_EMBEDDINGS, _no_embeddings),
+    (_NO_MEMORY, _no_memory),
+    (_ENDED, _ended),
+    (_ENDED_ANSWERING, lambda _: "the model's process ended while it was answering. Try again."),
+    (_DAMAGED, lambda _: "the model's file is damaged. Choose another model; the owner must pull this one again."),
+    (_BUSY, lambda _: "Ollama is busy. Try again in a moment."),
 )

@@ -172,6 +172,11 @@ class Hosts:
         return self.all[0].readiness.model
 
     @property
+    def notice(self) -> str:
+        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        return self.all[0].readiness.notice
+
+    @property
     def models(self) -> list[InstalledModel]:
         """The models that are installed on any host and that requests may name."""
         listed: dict[str, InstalledModel] = {}
@@ -179,6 +184,11 @@ class Hosts:
             for model in host.readiness.models:
                 listed.setdefault(model_name(model.name), model)
         return list(listed.values())
+
+    def context_length(self, model: str) -> int | None:
+        """Return the tokens that a model was last seen running with, None where that is not known."""
+        lengths = (host.readiness.context_length(model) for host in self.all)
+        return next((length for length in lengths if length), None)
 
     @property
     def up(self) -> list[Host]:

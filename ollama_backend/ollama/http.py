@@ -14,7 +14,7 @@ from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.ollama.connection_pool import ConnectionPool
 from ollama_backend.ollama.upstream import ResponseStream, Room, Take
 from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
-from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
+from ollama_backend.ollama.wire import COMPRESSED, NOT_ITS_PROTOCOL, failure
 
 __all__ = ["AWAY", "END_SECONDS", "REQUEST_SECONDS", "SLOW", "HttpClient", "UpstreamStream"]
 
@@ -189,6 +189,7 @@ class HttpClient:
             async with asyncio.timeout(seconds):
                 connection = await self._request(method, path, body)
                 try:
+                    _require_plain(connection)
                     response = UpstreamStream(connection, None)
                     content = await response.read()
                 finally:
@@ -214,6 +215,7 @@ class HttpClient:
             raise OllamaTimeout(SILENT) from exc
         upstream = UpstreamStream(connection, silence)
         try:
+            _require_plain(connection)
             if connection.status != 200:
                 raise self._failure(connection, await upstream.read())
             yield upstream
@@ -226,3 +228,9 @@ class HttpClient:
         key_variable = self._key_variable if self.sends_key else ""
         retry_after = wait.decode("latin-1") if wait else None
         return failure(connection.status, body, retry_after=retry_after, key_variable=key_variable)
+
+
+def _require_plain(connection: UpstreamConnection) -> None:
+    """Raise OllamaFailed for a compressed response: none is asked for, and it would reach callers as noise."""
+    if connection.headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise OllamaFailed(COMPRESSED)

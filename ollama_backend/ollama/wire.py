@@ -24,6 +24,8 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 16 * 2**20
 NOT_ITS_PROTOCOL = "Ollama answered with something that is not its protocol. Check that OLLAMA_HOST names an Ollama."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
+COMPRESSED = "Ollama's answer came compressed. Switch compression off in the proxy that stands in front of it."
+REDIRECTED = "Ollama sent the request to another address. OLLAMA_HOST must name that one: redirects are not followed."
 
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
 _CALLERS_FAULT = frozenset((400, 413, 415, 422))
@@ -180,6 +182,8 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
 
     `key_variable` is the setting with the key that this server had sent, empty where it sent none.
     """
+    if 300 <= status < 400:
+        return OllamaFailed(REDIRECTED)
     raw = error_words(body)
     if raw.lstrip().startswith("<") or (status == 200 and not raw):
         return OllamaFailed(NOT_ITS_PROTOCOL)

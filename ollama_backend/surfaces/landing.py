@@ -29,9 +29,9 @@ async def _greet(exchange: Exchange) -> None:
 
 
 async def redirect_to_page(exchange: Exchange) -> None:
-    """Answer `GET /chat`: the page is at `/`."""
+    """Answer `GET /chat`: the page is beside it, also below a path that a proxy has taken off."""
     exchange.allow("GET", "HEAD")
-    await exchange.begin(307, b"text/plain; charset=utf-8", [(b"location", b"/")])
+    await exchange.begin(307, b"text/plain; charset=utf-8", [(b"location", b"./")])
     await exchange.send(b"" if exchange.method == "HEAD" else b"The page is at /\n", more=False)
 
 

@@ -1,4 +1,4 @@
-"""The list of conversations and the settings, kept by the browser."""
+"""The list of conversations: found, renamed, pinned, deleted and restored, taken out and brought in."""
 
 import json
 
@@ -11,8 +11,15 @@ from tests.support.fake_ollama import FakeOllama
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-FILL = """
-for (let size = 2 ** 20, n = 0; size > 64;) try { localStorage['f' + n++] = 'x'.repeat(size) } catch { size /= 2 }
+# A disk that is full, as IndexedDB reports it.
+FULL = """
+isFull = true;
+const { put } = IDBObjectStore.prototype;
+IDBObjectStore.prototype.put = function (...values) {
+  if (isFull) throw new DOMException('full', 'QuotaExceededError');
+  return put.apply(this, values);
+};
+null;
 """
 
 
@@ -25,37 +32,115 @@ async def converse(chat: Chat, ollama: FakeOllama, *prompts: str) -> None:
         await chat.settled()
 
 
-async def titles(chat: Chat) -> list[str]:
-    return await chat.page.locator("#chats .title").all_inner_texts()
+async def act(chat: Chat, title: str, name: str) -> None:
+    """Choose from the menu of a conversation."""
+    await chat.page.hover(f"#chats li:has-text('{title}')")
+    await chat.page.click(f"#chats [aria-label='More for {title}']")
+    await chat.page.click(f".menu >> text={name}")
 
 
-async def test_conversations_are_searched_renamed_and_deleted(chat: Chat, ollama: FakeOllama) -> None:
-    """Search looks into titles and texts; a new name and a deletion outlive a reload."""
+async def has_titles(chat: Chat, *titles: str) -> bool:
+    return await chat.titles() == list(titles)
+
+
+async def test_search_looks_into_titles_and_texts_and_shows_where(chat: Chat, ollama: FakeOllama) -> None:
+    """A hit in a text is shown in the list, opens at its message, and is marked there."""
     await converse(chat, ollama, "apples", "pears", "plums")
-    assert await titles(chat) == ["plums", "pears", "apples"]
+    assert await has_titles(chat, "plums", "pears", "apples")
     await chat.page.fill("#search", "PEARS")
-    assert await titles(chat) == ["pears"]
-    await chat.page.fill("#search", "c7")
-    assert len(await titles(chat)) == 3
+    assert await has_titles(chat, "pears")
+    ollama.script(match="more", content="word\n\n" * 100 + "a hidden **needle** here\n\n" + "word\n\n" * 100)
+    await chat.say("more")
+    await chat.settled()
+    await chat.page.fill("#search", "needle")
+    await until(lambda: chat.page.locator("#chats small", has_text="hidden **needle** here").count())
+    await chat.page.click("#fresh")
+    await chat.page.click("#chats button.title")
+    await until(lambda: chat.script("CSS.highlights.get('search')?.size === 1"))
+    assert await chat.script("[...CSS.highlights.get('search')][0].toString()") == "needle"
     await chat.page.fill("#search", "")
-    await chat.page.hover("#chats li >> nth=1")
-    await chat.page.click("#chats [aria-label='Rename pears']")
-    await chat.page.fill("#chats input", "My <b>fruit</b>")
-    await chat.page.press("#chats input", "Enter")
-    assert await titles(chat) == ["plums", "My <b>fruit</b>", "apples"]
-    await chat.page.hover("#chats li >> nth=2")
-    await chat.page.click("#chats [aria-label='Delete apples']")
-    await chat.page.click("dialog .main-button")
-    await until(lambda: _count(chat, 2))
-    await chat.page.reload()
-    await chat.ready()
-    assert await titles(chat) == ["plums", "My <b>fruit</b>"]
-    assert "apples" not in json.dumps(await chat.script("Object.entries(localStorage)"))
+    assert await chat.script("CSS.highlights.has('search')") is False
     assert chat.errors == []
 
 
-async def _count(chat: Chat, count: int) -> bool:
-    return len(await titles(chat)) == count
+async def test_conversations_are_renamed_pinned_and_deleted(chat: Chat, ollama: FakeOllama) -> None:
+    """A new name, a pin and a deletion outlive a reload; the focus stays where something was done."""
+    await converse(chat, ollama, "apples", "pears", "plums")
+    await act(chat, "pears", "Rename")
+    field = chat.page.locator("#chats input")
+    await field.fill("My <b>fruit</b>")
+    await field.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    await field.dispatch_event("keydown", {"key": "Escape", "keyCode": 229})
+    assert await field.count() == 1
+    await field.press("Enter")
+    await until(lambda: has_titles(chat, "plums", "My <b>fruit</b>", "apples"))
+    assert "fruit" in await chat.script("document.activeElement.textContent")
+    await act(chat, "apples", "Pin")
+    await until(lambda: has_titles(chat, "apples", "plums", "My <b>fruit</b>"))
+    assert await chat.page.locator(".group").all_inner_texts() == ["Pinned", "Today"]
+    await act(chat, "plums", "Delete")
+    await until(lambda: has_titles(chat, "apples", "My <b>fruit</b>"))
+    assert "fruit" in await chat.script("document.activeElement.textContent")
+    await chat.page.reload()
+    await chat.ready()
+    assert await has_titles(chat, "apples", "My <b>fruit</b>")
+    assert chat.errors == []
+
+
+async def test_a_deletion_can_be_undone(chat: Chat, ollama: FakeOllama) -> None:
+    """In the list and of the one that is shown, of one and of several; what is not undone is gone for good."""
+    await converse(chat, ollama, "apples", "pears", "plums")
+    shown = await chat.state("state.current")
+    await act(chat, "plums", "Delete")
+    await until(lambda: has_titles(chat, "pears", "apples"))
+    await until(lambda: _is_empty(chat))
+    await chat.page.click("#notice >> text=Undo")
+    await until(lambda: has_titles(chat, "plums", "pears", "apples"))
+    await until(lambda: chat.shows("c9"))
+    assert await chat.state("state.current") == shown
+    await chat.page.click("#select")
+    for title in ("apples", "pears"):
+        await chat.page.click(f"#chats label:has-text('{title}')")
+    assert "2 selected" in await chat.page.inner_text("#side-select")
+    await chat.page.click("#delete-selected")
+    await until(lambda: has_titles(chat, "plums"))
+    await chat.page.click("#notice >> text=Undo")
+    await until(lambda: has_titles(chat, "plums", "pears", "apples"))
+    await act(chat, "apples", "Delete")
+    await until(lambda: _is_gone(chat, "apples"), 15)
+
+
+async def _is_empty(chat: Chat) -> bool:
+    return await chat.shown() == ""
+
+
+async def _is_gone(chat: Chat, text: str) -> bool:
+    """Whether nothing in the browser's storage holds a text any more."""
+    kept = await chat.script(
+        "pageModule('storage/database.js').then(async ({STORES, openDatabase}) => { const db = await openDatabase("
+        "indexedDB); return JSON.stringify(await Promise.all(STORES.map(store => db.list(store)))) +"
+        " JSON.stringify(Object.entries(localStorage)) })"
+    )
+    return text not in str(kept)
+
+
+async def test_an_answer_goes_on_in_a_conversation_that_is_not_shown(chat: Chat, ollama: FakeOllama) -> None:
+    """The list marks it busy, then unread until it is opened; all of it is there, also after a reload meanwhile."""
+    source = tell(ollama, "background", 200, seconds=6)
+    await chat.say("background")
+    await chat.page.click("#fresh")
+    await chat.page.locator("#chats .busy").wait_for()
+    await chat.page.reload()
+    await chat.ready()
+    assert await chat.shown() == ""
+    await chat.page.locator("#chats .busy").wait_for()
+    await chat.page.locator("#chats .unread").wait_for()
+    assert await chat.page.locator("#chats .busy").count() == 0
+    await chat.page.click("#chats button.title")
+    await until(lambda: chat.shows(source.content[-1]))
+    assert await chat.page.locator("#chats .unread").count() == 0
+    assert [word for word in await chat.shown_words() if word[0] == "c"] == source.content
+    assert source.asked(ollama) == 1
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("JSON", "json"), ("Markdown", "md")])
@@ -72,65 +157,103 @@ async def test_what_is_exported_can_be_imported(kind: str, ending: str, chat: Ch
         await chat.page.click(f"dialog >> text=All conversations as {kind}")
     download = await downloading.value
     assert download.suggested_filename.endswith(f".{ending}")
-    path = await download.path()
-    content = path.read_bytes()
+    content = (await download.path()).read_bytes()
+    await bring_in(chat, f"x.{ending}", content)
+    await until(lambda: _count(chat, 2))
+    assert "1 conversation imported." in await chat.page.inner_text("#notice")
+    for place in (0, 1):
+        await chat.page.locator("#chats button.title").nth(place).click()
+        await until(lambda: _is(chat, before))
+        await until(lambda: chat.shows("nor this"))
+
+
+async def bring_in(chat: Chat, name: str, content: bytes) -> None:
+    """Import a file."""
     async with chat.page.expect_file_chooser() as choosing:
         await chat.page.click("#import")
-    await (await choosing.value).set_files({"name": f"x.{ending}", "mimeType": "text/plain", "buffer": content})
-    await until(lambda: _count(chat, 2))
-    await chat.page.locator("#chats .title").first.click()
-    await until(lambda: _is(chat, before))
+    await (await choosing.value).set_files({"name": name, "mimeType": "text/plain", "buffer": content})
+
+
+async def _count(chat: Chat, count: int) -> bool:
+    return len(await chat.titles()) == count
 
 
 async def _is(chat: Chat, messages: list[tuple[str, str]]) -> bool:
     return [(m["role"], m["text"].strip()) for m in (await chat.stored())["messages"]] == messages
 
 
-async def test_settings_are_sent_and_remembered(chat: Chat, ollama: FakeOllama) -> None:
-    """Model, system prompt, options and thinking reach Ollama, and outlive a reload."""
-    tell(ollama, "ask", 10, seconds=0.1)
-    await chat.page.click("#open-settings")
-    await chat.page.fill("#system-prompt", "You are brief.")
-    await chat.page.fill("#option-temperature", "0.3")
-    await chat.page.fill("#option-num_predict", "99")
-    await chat.page.press("#option-num_predict", "Tab")
-    await chat.page.select_option("#think-set", "false")
-    await chat.page.keyboard.press("Escape")
+async def test_a_large_import_is_kept_whole(chat: Chat) -> None:
+    """Twelve megabytes of conversations are in the list and in the storage after a reload."""
+    messages = [{"role": "user", "text": "question"}, {"role": "assistant", "text": "**answer** " * 700}]
+    file = {"conversations": [{"title": f"number {n}", "messages": messages} for n in range(1700)]}
+    await bring_in(chat, "large.json", json.dumps(file).encode())
+    await until(lambda: _notice_says(chat, "1,700 conversations imported."), 60)
     await chat.page.reload()
     await chat.ready()
-    await chat.say("ask")
-    await chat.settled()
-    asked = ollama.generations[-1].ask
-    assert asked.body["think"] is False
-    assert asked.body["options"] == {"temperature": 0.3, "num_predict": 99}
-    assert asked.body["messages"][0] == {"role": "system", "content": "You are brief."}
-    assert "thinking" not in (await chat.stored())["messages"][-1]
-    await chat.page.select_option("#model", "llava:7b")
-    await chat.say("ask")
-    await chat.settled()
-    assert ollama.generations[-1].ask.model.startswith("llava")
-    assert "think" not in ollama.generations[-1].ask.body
-    assert await chat.page.locator("#think").count() == 0
-    assert "4.7 GB" in await chat.page.inner_text("#model option:checked")
-    assert "sees" in await chat.page.inner_text("#model option:checked")
-
-
-async def test_full_storage_drops_nothing_unasked(chat: Chat, ollama: FakeOllama) -> None:
-    """A warning comes before the storage is full; then all is kept for the tab, and nothing is deleted by itself."""
-    await converse(chat, ollama, "kept")
-    await chat.script("localStorage.filler = 'x'.repeat(4.4 * 2 ** 20)")
-    await chat.say("kept")
-    await chat.settled()
-    await until(lambda: _storage_says(chat, "full. Export"))
-    await chat.script(FILL)
-    tell(ollama, "more", 2000, seconds=0.5, think=0)
-    await chat.say("more")
-    await chat.settled()
-    await until(lambda: _storage_says(chat, "only until this tab is closed"))
-    assert len((await chat.stored())["messages"]) == 6
-    assert await titles(chat) == ["kept"]
+    assert await chat.state("state.conversations.size") == 1700
+    await chat.page.fill("#search", "number 1699")
+    await chat.page.locator("#chats button.title", has_text="number 1699").click()
+    await chat.page.locator("#messages strong").nth(699).wait_for()
     assert chat.errors == []
 
 
+async def _notice_says(chat: Chat, text: str) -> bool:
+    return text in await chat.page.inner_text("#notice")
+
+
+async def test_full_storage_drops_nothing_unasked(chat: Chat, ollama: FakeOllama) -> None:
+    """What does not fit is kept for the tab, with a warning; nothing is deleted by itself."""
+    await converse(chat, ollama, "kept")
+    await chat.page.evaluate(FULL)
+    tell(ollama, "more", 4000, seconds=0.5, think=0)
+    await chat.say("more")
+    await until(lambda: _storage_says(chat, "storage is full"), 30)
+    await chat.settled()
+    await until(lambda: chat.shows("c3999"), 30)
+    assert await chat.state("state.messages.get(state.current).size") == 4
+    assert await has_titles(chat, "kept")
+    await chat.page.evaluate("isFull = false")
+    await until(lambda: _storage_says(chat, ""), 30)
+    assert len((await chat.stored())["messages"]) == 4
+
+
 async def _storage_says(chat: Chat, text: str) -> bool:
-    return text in await chat.page.inner_text("#storage")
+    shown = await chat.page.inner_text("#storage")
+    return text in shown if text else not shown
+
+
+async def test_conversations_of_the_earlier_page_are_taken_over(chat: Chat, ollama: FakeOllama) -> None:
+    """What an earlier version kept in localStorage is in the list, whole, and an answer that it awaited goes on."""
+    name, answer = "e" * 32, "a" * 32
+    source = tell(ollama, "go on", 20, seconds=0.2)
+    old = {
+        "chat.index": [{"id": name, "title": "From before", "at": 1_700_000_000_000, "named": True}],
+        f"chat.c.{name}": {
+            "messages": [
+                {"role": "user", "text": "hello", "turn": "b" * 32},
+                {"role": "assistant", "text": "**old** answer", "thinking": "hm", "model": "guide", "end": "done"},
+                {"role": "user", "text": "go on", "turn": answer},
+            ],
+            "turn": {"id": answer, "seen": False, "text": "go on", "ask": {"model": "guide"}},
+        },
+        "chat.settings": {"model": "llava:7b", "system": "Be brief."},
+        "chat.theme": "dark",
+        "chat.last": name,
+    }
+    await chat.page.evaluate(
+        "old => { for (const [key, value] of Object.entries(old)) localStorage[key] ="
+        " typeof value === 'string' ? value : JSON.stringify(value) }",
+        old,
+    )
+    await chat.page.reload()
+    await chat.ready()
+    assert await has_titles(chat, "From before")
+    await chat.page.click("#chats button.title")
+    await chat.settled()
+    await until(lambda: chat.shows(source.content[-1]))
+    assert await chat.page.locator("#messages strong").inner_text() == "old"
+    assert [m["role"] for m in (await chat.stored())["messages"]] == ["user", "assistant"] * 2
+    assert await chat.script("document.body.classList.contains('dark')")
+    await chat.page.click("#fresh")
+    assert await chat.page.input_value("#model") == "llava:7b"
+    assert await chat.script("Object.keys(localStorage).some(key => /^chat\\.(index|c\\.|theme)/.test(key))") is False

@@ -19,7 +19,7 @@ def picture(width: int, height: int) -> bytes:
 
 
 async def attach(chat: Chat, name: str, content: bytes) -> None:
-    await chat.page.set_input_files("#picture-file", {"name": name, "mimeType": "image/png", "buffer": content})
+    await chat.page.set_input_files("#file-picker", {"name": name, "mimeType": "image/png", "buffer": content})
 
 
 async def test_a_picture_is_sent_to_a_model_that_sees(chat: Chat, ollama: FakeOllama) -> None:
@@ -27,16 +27,16 @@ async def test_a_picture_is_sent_to_a_model_that_sees(chat: Chat, ollama: FakeOl
     ollama.script(content="a red one")
     await chat.page.select_option("#model", "llava:7b")
     await attach(chat, "red.png", picture(3000, 1000))
-    await chat.page.locator("#pictures img").wait_for()
+    await chat.page.locator("#attached img").wait_for()
     await chat.say("What is this?")
     await chat.settled()
     sent = ollama.generations[-1].ask.body["messages"][-1]["images"]
     seen = Image.open(io.BytesIO(base64.b64decode(sent[0])))
     assert seen.size == (1280, 427)
-    assert await chat.page.locator("#pictures img").count() == 0
+    assert await chat.page.locator("#attached img").count() == 0
     await chat.page.reload()
     await chat.ready()
-    shown = chat.page.locator("#main .user-row img")
+    shown = chat.page.locator("#messages .user img")
     await shown.wait_for()
     assert (await shown.get_attribute("src") or "").startswith("data:image/jpeg")
     await chat.say("And now?")
@@ -49,7 +49,6 @@ async def test_a_picture_is_sent_to_a_model_that_sees(chat: Chat, ollama: FakeOl
 
 async def test_a_blind_model_is_sent_no_picture(chat: Chat, ollama: FakeOllama) -> None:
     """Pasting one for a model that cannot see is refused in words that name one that can."""
-    assert await chat.page.locator("#attach-button").count() == 0
     code = base64.b64encode(picture(10, 10)).decode()
     await chat.page.evaluate(
         "code => { const pasted = new DataTransfer(); pasted.items.add(new File([Uint8Array.from(atob(code), c =>"
@@ -59,7 +58,7 @@ async def test_a_blind_model_is_sent_no_picture(chat: Chat, ollama: FakeOllama) 
     )
     await until(lambda: _notice(chat, "cannot see pictures"))
     assert "llava:7b" in await chat.page.inner_text("#notice")
-    assert await chat.page.locator("#pictures img").count() == 0
+    assert await chat.page.locator("#attached img").count() == 0
 
 
 async def _notice(chat: Chat, text: str) -> bool:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import ARGS, CHROMIUM, KEY, Chat, Space, new_chat, until
+from tests.support.browser.space import ARGS, CHROMIUM, KEY, MODULES, Chat, Space, new_chat, until
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -59,15 +59,15 @@ async def test_axe_finds_nothing_serious(scheme: str, browser: Browser, space: S
         assert await faults(chat) == []
         ollama.script(match="hello", thinking=["hm "] * 60, content=ANSWER, token_delay=0.05)
         await chat.say("hello")
-        await chat.page.locator("#live .thought-group").wait_for()
+        await chat.page.locator(".message[aria-busy=true] .thinking").wait_for()
         assert await faults(chat) == []
         await chat.settled()
-        await chat.page.locator("#main .thought-group .title").first.click()
-        await chat.page.locator("#main .figures").wait_for()
+        await chat.page.locator(".thinking summary").first.click()
+        await chat.page.locator("#messages .figures").wait_for()
         ollama.script(match="fail", ending="crash", after=2)
         await chat.say("fail")
         await chat.settled()
-        await chat.page.locator("#main .outcome").wait_for()
+        await chat.page.locator("#messages .outcome").wait_for()
         assert await faults(chat) == []
         await chat.page.click("#open-settings")
         assert await faults(chat) == []
@@ -92,9 +92,9 @@ async def test_the_keyboard_alone_is_enough(chat: Chat, ollama: FakeOllama) -> N
     await chat.page.keyboard.press("Escape")
     await chat.settled()
     assert ollama.generations[-1].outcome == "disconnected"
-    before = await chat.script("chat.current()")
+    before = await chat.state("state.current")
     await chat.page.keyboard.press("Control+Shift+O")
-    await until(lambda: chat.script(f"chat.current() !== '{before}'"))
+    await until(lambda: chat.state(f"state.current !== '{before}'"))
     await chat.page.focus("#open-settings")
     await chat.page.keyboard.press("/")
     assert await _focused(chat) == "box"
@@ -117,8 +117,7 @@ async def test_the_voice_tells_the_answer_once(chat: Chat, ollama: FakeOllama) -
     told = await chat.script("told")
     assert told[-1].startswith("Answer finished. c0 c1")
     assert len(told) <= 8
-    loud = "[...document.querySelectorAll('[aria-live]')].filter(e => e.ariaLive !== 'off' && e.id !== 'voice')"
-    assert await chat.script(f"{loud}.filter(e => e.closest('#talk')).length") == 0
+    assert await chat.page.locator("#talk [aria-live], #talk [role=log]").count() == 0
 
 
 async def test_a_phone_with_touch(browser: Browser, space: Space, ollama: FakeOllama) -> None:
@@ -129,13 +128,13 @@ async def test_a_phone_with_touch(browser: Browser, space: Space, ollama: FakeOl
         chat = await new_chat(context, space)
         await chat.page.tap("#box textarea")
         await chat.page.fill("#box textarea", "touch")
-        await chat.page.tap("#box .submit-button")
+        await chat.page.tap("#send")
         await until(lambda: _shows(chat, "c10"))
         await chat.page.tap("#menu")
         await chat.page.tap("#fresh")
-        await until(lambda: _shows(chat, "rainbow"))
+        await until(lambda: _shows(chat, "What is this?"))
         await chat.page.tap("#menu")
-        await chat.page.tap("#chats .title")
+        await chat.page.tap("#chats button.title")
         await chat.settled()
         assert source.content[-1] in await chat.shown_words()
         assert await chat.script("document.documentElement.scrollWidth") <= 360
@@ -190,13 +189,14 @@ async def test_a_frame_on_another_site_without_storage(
     source = tell(ollama, "framed", 200, seconds=10)
     async with Blog(f"{space.url}/#key={KEY}") as blog:
         page = await strict.new_page()
+        await page.add_init_script(MODULES)
         errors: list[str] = []
         page.on("console", lambda message: message.type == "error" and errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(blog)
         frame = page.frames[1]
         await frame.wait_for_selector("#box textarea", timeout=20000)
-        await until(lambda: frame.evaluate("window.chat?.isReady()"))
+        await until(lambda: frame.evaluate("pageReady()"))
         denied = "(() => { try { localStorage; return false } catch { return true } })()"
         assert await frame.evaluate(denied)
         await frame.fill("#box textarea", "framed")

@@ -36,21 +36,17 @@ async def test_hostile_text_stays_text(name: str, chat: Chat, ollama: FakeOllama
     ollama.script(thinking=HOSTILE[name], content=HOSTILE[name])
     await chat.say(HOSTILE[name])
     await chat.settled()
-    await until(lambda: _shows(chat, "end"))
-    await chat.page.locator("#main .thought-group .title").first.click()
-    await chat.page.locator("#main .thought-group .content").first.wait_for()
+    await until(lambda: chat.shows("end"))
+    await chat.page.locator(".thinking summary").first.click()
+    await chat.page.locator(".thinking .text > *").first.wait_for()
     await chat.page.reload()
     await chat.ready()
-    await until(lambda: _shows(chat, "end"))
+    await until(lambda: chat.shows("end"))
     assert await chat.script("window.hacked") is None
     assert [url for url in chat.requests if "evil.example" in url] == []
     assert [error for error in chat.errors if "evil" in error or "Content Security" in error] == []
-    kinds = "#talk .prose :is(script, iframe, img, object, embed, style, svg image)"
+    kinds = "#messages .text :is(script, iframe, img, object, embed, style, svg image, form, input, [style*=position])"
     assert await chat.page.locator(kinds).count() == 0
-
-
-async def _shows(chat: Chat, word: str) -> bool:
-    return word in await chat.shown()
 
 
 async def test_a_picture_of_another_host_is_a_link_that_leads_out(chat: Chat, ollama: FakeOllama) -> None:
@@ -60,7 +56,7 @@ async def test_a_picture_of_another_host_is_a_link_that_leads_out(chat: Chat, ol
     )
     await chat.say("picture")
     await chat.settled()
-    link = chat.page.locator("#main a", has_text="a cat")
+    link = chat.page.locator("#messages a", has_text="a cat")
     assert await link.get_attribute("href") == "https://pictures.example/cat.png"
     async with chat.page.context.expect_page() as opened:
         await link.click()
@@ -68,9 +64,7 @@ async def test_a_picture_of_another_host_is_a_link_that_leads_out(chat: Chat, ol
     assert await other.evaluate("window.opener") is None
     await other.close()
     for text in ("in", "run"):
-        if await chat.page.locator("#main a", has_text=text).count():
-            await chat.page.locator("#main a", has_text=text).last.click()
-    assert chat.page.url == f"{chat.space.url}/"
+        assert await chat.page.locator("#messages a", has_text=text).count() == 0
 
 
 async def test_copying_gives_the_text_as_written(chat: Chat, ollama: FakeOllama) -> None:
@@ -80,13 +74,12 @@ async def test_copying_gives_the_text_as_written(chat: Chat, ollama: FakeOllama)
     ollama.script(thinking="", content=text)
     await chat.say("<i>show</i> it")
     await chat.settled()
-    await chat.press("Copy message")
+    await chat.press("Copy")
     await until(lambda: _copied(chat, text))
-    await chat.page.locator("#main button[aria-label='Edit'], #main button[title='Edit']").first.click()
-    field = chat.page.locator("#main textarea").first
-    await field.press("End")
-    await field.press_sequentially(" now")
-    await chat.page.locator("#main button[aria-label='Submit'], #main button[title='Submit']").first.click()
+    await chat.page.locator("[data-act=edit]").first.click()
+    await chat.page.press("#edit", "End")
+    await chat.page.locator("#edit").press_sequentially(" now")
+    await chat.page.click("#send-edit")
     await until(lambda: len(ollama.generations) == 2)
     await chat.settled()
     assert (await chat.stored())["messages"][0]["text"] == "<i>show</i> it now"
@@ -107,10 +100,10 @@ async def test_a_hostile_file_brings_in_text_only(chat: Chat) -> None:
     async with chat.page.expect_file_chooser() as choosing:
         await chat.page.click("#import")
     await (await choosing.value).set_files({"name": "c.json", "mimeType": "application/json", "buffer": file.encode()})
-    await chat.page.locator("#chats .title").first.click()
-    await until(lambda: _shows(chat, "end"))
-    assert await chat.page.locator("#chats .title").first.inner_text() == title.rstrip("\u202e")[:60]
-    assert (await chat.stored())["messages"] == [{"role": "user", "text": HOSTILE["html"]}]
+    await chat.page.locator("#chats button.title").first.click()
+    await until(lambda: chat.shows("end"))
+    assert await chat.titles() == [title.rstrip("\u202e")[:60]]
+    assert [(m["role"], m["text"]) for m in (await chat.stored())["messages"]] == [("user", HOSTILE["html"])]
     assert await chat.script("window.hacked") is None
     assert [url for url in chat.requests if "evil.example" in url] == []
 
@@ -122,7 +115,7 @@ async def test_a_huge_answer_is_shown(chat: Chat, ollama: FakeOllama) -> None:
     ollama.script(thinking="", content=["x" * 100_000 + "\n\n", table, "\nthe end"])
     await chat.say("huge")
     await chat.settled()
-    await until(lambda: _shows(chat, "the end"), 20)
+    await until(lambda: chat.shows("the end"), 20)
     assert len(await chat.stored_text()) > 150_000
     assert await chat.script(
         "document.getElementById('talk').scrollWidth <= document.getElementById('talk').clientWidth"

@@ -106,6 +106,55 @@ async def test_a_key_changed_by_a_restart_loses_nothing(context: BrowserContext,
         space.kill()
 
 
+async def test_a_link_is_as_good_as_its_key(context: BrowserContext, space: Space) -> None:
+    """Pasted into the address bar of an open page it signs in and is removed; pasted into the field, too."""
+    chat = await new_chat(context, space, sign_in=False)
+    await chat.page.wait_for_selector("#key")
+    await chat.page.fill("#key", "wrong")
+    await chat.page.press("#key", "Enter")
+    await until(lambda: chat.page.inner_text("#key-fault"))
+    assert await chat.page.input_value("#key") == "wrong"
+    await chat.page.evaluate(f"location.hash = '#key={KEY}'")
+    await until(lambda: _gone(chat, "#key"))
+    assert chat.page.url == f"{space.url}/" and chat.loads == 1
+    await chat.page.click("#open-settings")
+    await chat.page.click("#settings >> text=Forget the key")
+    await chat.page.fill("#key", f"  {space.url}/#key={KEY} ")
+    await chat.page.press("#key", "Enter")
+    await until(lambda: _gone(chat, "#key"))
+    assert await chat.script("localStorage['chat.key']") == KEY
+
+
+async def test_too_many_wrong_keys_are_told_apart_from_a_wrong_one(context: BrowserContext, ollama: FakeOllama) -> None:
+    """The page says to wait, keeps what was typed, and takes the right key at any time."""
+    space = Space(ollama.url)
+    await space.start()
+    try:
+        chat = await new_chat(context, space, sign_in=False)
+        await chat.page.wait_for_selector("#key")
+        for number in range(12):
+            await chat.page.fill("#key", f"wrong-{number}")
+            async with chat.page.expect_response("**/run/predict"):
+                await chat.page.press("#key", "Enter")
+        await until(lambda: _says(chat, "Wait a minute"))
+        assert await chat.page.input_value("#key") == "wrong-11"
+        await chat.page.fill("#key", KEY)
+        await chat.page.press("#key", "Enter")
+        await until(lambda: _gone(chat, "#key"))
+    finally:
+        space.kill()
+
+
+async def test_without_a_key_a_message_stays_in_the_box(context: BrowserContext, space: Space) -> None:
+    """The page says what is missing."""
+    chat = await new_chat(context, space, sign_in=False)
+    await chat.page.wait_for_selector("#key")
+    await chat.page.fill("#box textarea", "hello")
+    await chat.page.press("#box textarea", "Enter")
+    await until(lambda: _says(chat, "Enter the key first"))
+    assert await chat.page.input_value("#box textarea") == "hello"
+
+
 async def test_an_open_page_asks_for_no_key(browser: Browser, ollama: FakeOllama) -> None:
     """With CHAT_ACCESS=open there is no field, and a message is answered."""
     space = Space(ollama.url, CHAT_ACCESS="open")

@@ -71,10 +71,10 @@ async def test_the_place_in_the_line(browser: Browser, ollama: FakeOllama) -> No
         await until(lambda: ollama.generations)
         await two.say("second")
         await until(lambda: says(two, "Waiting in line, place 1"))
-        await two.page.click("#box .stop-button")
+        await two.page.click("#stop")
         await two.settled()
         assert (await two.stored())["messages"][-1]["end"] == "stopped"
-        await one.page.click("#box .stop-button")
+        await one.page.click("#stop")
         await one.settled()
     finally:
         for context in contexts:
@@ -86,13 +86,14 @@ async def test_reading_thinking_writing_and_figures(chat: Chat, ollama: FakeOlla
     """Each state has its word, a long one its seconds; under the answer stand tokens, speed and the first's delay."""
     ollama.script(match="slow", thinking=["hm "] * 30, content=["so "] * 30, first_delay=4, token_delay=0.06)
     await chat.say("slow")
-    await until(lambda: says(chat, "Reading your prompt", " s"), 8)
+    await until(lambda: says(chat, "Reading your message", " sec"), 8)
     await until(lambda: says(chat, "Thinking"), 8)
-    await until(lambda: chat.page.locator("#live .thought-group .title").count())
-    await until(lambda: says(chat, "Writing"), 8)
+    await chat.page.locator(".thinking[open]").wait_for()
+    await until(lambda: says(chat, "Writing", "tokens/s"), 8)
+    assert await chat.page.locator(".thinking:not([open])").count() == 1
     await chat.settled()
-    assert "Thought" in await chat.page.inner_text("#main .thought-group .title")
-    figures = await chat.page.inner_text("#main .figures")
+    assert "Thought for 1.8 sec" in await chat.page.inner_text(".thinking summary")
+    figures = await chat.page.inner_text("#messages .figures")
     assert "60 tokens" in figures
     assert "tokens/s" in figures
     assert "first after 4" in figures
@@ -106,7 +107,7 @@ async def test_a_failure_is_no_answer(chat: Chat, ollama: FakeOllama) -> None:
     ollama.script(match="break", thinking="", content="all is well")
     await chat.say("break")
     await chat.settled()
-    outcome = chat.page.locator("#main .outcome")
+    outcome = chat.page.locator("#messages .outcome")
     await outcome.wait_for()
     assert "failed" in await outcome.inner_text()
     kept = (await chat.stored())["messages"][-1]
@@ -127,8 +128,8 @@ async def test_a_refusal_is_told(chat: Chat, ollama: FakeOllama) -> None:
     await chat.say("long")
     await chat.settled()
     await until(lambda: _outcome(chat, "6011"))
-    assert "Shorten it" in await chat.page.inner_text("#main .outcome")
+    assert "Shorten it" in await chat.page.inner_text("#messages .outcome")
 
 
 async def _outcome(chat: Chat, text: str) -> bool:
-    return text in await chat.page.inner_text("#main")
+    return text in await chat.page.inner_text("#messages")

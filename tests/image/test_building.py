@@ -1,5 +1,6 @@
 """The image is built for real, with buildah."""
 
+import json
 import stat
 import threading
 from collections.abc import Iterator
@@ -64,7 +65,25 @@ def test_the_embedded_engine_stays_out(root: Path) -> None:
     assert not list((root / "opt/venv/lib").rglob("xllamacpp*"))
     assert not list((root / "opt/venv/lib").rglob("pip"))
     top = {path.name for path in (root / "app").iterdir()} - {"__pycache__"}
-    assert top == {"app.py", "start.sh", "requirements.txt", "ollama_backend"}
+    assert top == {"app.py", "start.sh", "requirements.txt", "requirements.lock", "ollama_backend"}
+
+
+def test_what_is_installed_is_listed_with_its_licence(root: Path) -> None:
+    """As `pip inspect` lists it; the embedded engine's package is not among it."""
+    listed = json.loads((root / "opt/venv/packages.json").read_text())["installed"]
+    packages = {package["metadata"]["name"].lower(): package["metadata"] for package in listed}
+    assert {"gradio", "starlette", "uvicorn"} <= set(packages) and "xllamacpp" not in packages
+    for name, metadata in packages.items():
+        licences = [line for line in metadata.get("classifier", []) if line.startswith("License ::")]
+        assert metadata.get("license_expression") or metadata.get("license") or licences, name
+    assert list((root / "opt/venv/lib").rglob("gradio-*.dist-info/licenses/LICENSE"))
+
+
+def test_home_belongs_to_group_0(root: Path) -> None:
+    """With all the rights of the user, for images that run as any user of that group."""
+    for path in [root / "home/user", root / "home/user/.ollama", *(root / "home/user/.ollama").rglob("*")]:
+        found = path.lstat()
+        assert found.st_gid == 0 and (found.st_mode >> 3 & 7) == (found.st_mode >> 6 & 7), path
 
 
 def test_code_and_packages_cannot_be_changed_by_who_runs_them(root: Path) -> None:

@@ -130,6 +130,26 @@ def test_the_health_check_of_the_image(container: Container, config: dict[str, A
         assert subprocess.run(inside, capture_output=True).returncode == status
 
 
+def test_it_runs_as_any_user_on_a_read_only_file_system(root: Path, config: dict[str, Any], tmp_path: Path) -> None:
+    """As OpenShift runs it: a user without a name in group 0, no new privileges, and a volume for Ollama's files."""
+    tmp_path.chmod(0o755)
+    volume = tmp_path / "volume"
+    subprocess.run(["cp", "-a", root / "home/user/.ollama", volume], check=True)
+    ports = {"port": free_port(), "ollama_port": free_port()}
+    log = tmp_path / "log"
+    with running(root, config, **ports, log=log, user="1234567:0", volume=volume, **SECRETS) as container:
+        wait_until(lambda: container.health().get("status") == "ok" or container.process.poll() is not None, "health")
+        assert container.process.poll() is None, log.read_text()
+        status, _ = container.ask("/chat_api", "POST", {"prompt": "Hi", "stream": False}, Authorization=f"Bearer {KEY}")
+        assert status == 200
+        for process in container.processes():
+            lines = Path(f"/proc/{process}/status").read_text()
+            assert re.search(r"^Uid:\t1234567\t", lines, re.M) and re.search(r"^NoNewPrivs:\t1$", lines, re.M)
+        assert container.ask("/", Accept="text/html")[0] == 200
+    assert json.loads((volume / "serve.json").read_text())["uid"] == 1234567
+    assert "Traceback" not in log.read_text() and "Read-only" not in log.read_text()
+
+
 def test_a_model_file_needs_the_embedded_engine(root: Path, config: dict[str, Any], tmp_path: Path) -> None:
     """With CHAT_GGUF and without the embedded engine it ends, with the words that the page about it explains."""
     ports = {"port": free_port(), "ollama_port": free_port()}

@@ -230,9 +230,9 @@ async def test_a_failed_load_is_told_and_can_be_tried_again(fake_ollama: FakeOll
     """A load that fails raises Ollama's words; the state keeps them until a load succeeds."""
     broken = fake_ollama.install(Model("broken", load_error="llama-server process has terminated: signal: killed"))
     async with watched(fake_ollama.url, OLLAMA_MODEL="broken") as readiness:
-        await until(lambda: "terminated" in readiness.reason, "the failed warm-up is told")
+        await until(lambda: "process ended" in readiness.reason, "the failed warm-up is told")
         assert readiness.status == "ok"
-        with pytest.raises(OllamaFailed, match="terminated"):
+        with pytest.raises(OllamaFailed, match="process ended"):
             await readiness.loaded("broken")
         broken.load_error = None
         await readiness.loaded("broken")
@@ -301,7 +301,7 @@ async def test_capabilities_are_asked_where_the_list_lacks_them(fake_ollama: Fak
     async with watched(fake_ollama.url) as readiness:
         await until(lambda: readiness.models and "thinking" in readiness.models[0].capabilities, "they are known")
         before = asked(fake_ollama, "/api/tags")
-        readiness._list_again()
+        readiness.list_again()
         await until(lambda: asked(fake_ollama, "/api/tags") > before, "listed again")
         assert asked(fake_ollama, "/api/show") == 1
 
@@ -347,7 +347,7 @@ async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:
             await readiness.loaded("deepseek-v3.1:671b")
             fake.remove("deepseek-v3.1:671b")
             before = asked(fake, "/api/tags")
-            readiness._list_again()
+            readiness.list_again()
             await until(lambda: asked(fake, "/api/tags") > before, "listed again")
             assert readiness.resolve(None) == "deepseek-v3.1:671b"
             paths = {request.path for request in fake.requests}

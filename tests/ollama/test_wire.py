@@ -44,7 +44,7 @@ def test_what_is_no_chunk(line: bytes) -> None:
 
 def test_an_error_line_is_a_failure() -> None:
     """The last line of a broken stream raises what it says."""
-    with pytest.raises(OllamaFailed, match="unexpected EOF"):
+    with pytest.raises(OllamaFailed, match="ended while it was answering"):
         decode_chunk(b'{"error":"an error was encountered while running the model: unexpected EOF"}')
 
 

@@ -1,5 +1,6 @@
 """`start.sh` in copied folders, with an app that tells what it sees and packages from a folder."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -143,6 +144,20 @@ def test_the_packages_are_installed_once(clone: Clone) -> None:
         [clone.folder / ".venv/bin/python", "-c", "import thing; print(thing.VERSION)"], capture_output=True, text=True
     )
     assert imported.stdout == "2.0\n"
+
+
+def test_the_lock_is_held_to_where_it_goes_with_the_requirements(clone: Clone) -> None:
+    """A package with another hash is not installed; a lock for other versions does not count."""
+    lock = clone.folder / "requirements.lock"
+    digest = hashlib.sha256((clone.folder.parent / "thing-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    lock.write_text(f"# a lock\nthing==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    ran = subprocess.run([clone.folder / "start.sh"], env=clone.environment, capture_output=True, text=True)
+    assert ran.returncode != 0 and "DO NOT MATCH THE HASHES" in ran.stderr
+    lock.write_text(f"# a lock\nthing==1.0 \\\n    --hash=sha256:{digest}\n")
+    assert "installing" in clone.start()[1] and clone.start()[1] == ""
+    lock.write_text(f"# a lock\nthing==0.9 \\\n    --hash=sha256:{'0' * 64}\n")
+    (clone.folder / ".venv/installed.txt").unlink()
+    assert "installing" in clone.start()[1]
 
 
 def test_what_was_interrupted_is_completed(clone: Clone) -> None:

@@ -318,7 +318,7 @@ async def test_health_and_chat(fake_ollama: FakeOllama) -> None:
             told = await answer.json()
             assert told == {"status": "ok", "model": "guide", "engine": "ollama", "version": "0.33.0"}
         async with session.get("/chat", allow_redirects=False) as answer:
-            assert (answer.status, answer.headers["Location"]) == (307, "/")
+            assert (answer.status, answer.headers["Location"]) == (307, "./")
         for method, path, allow in (("GET", "/chat_api", "POST"), ("POST", "/health", "GET, HEAD")):
             async with session.request(method, path) as answer:
                 assert (answer.status, answer.headers["Allow"]) == (405, allow) and "error" in await answer.json()

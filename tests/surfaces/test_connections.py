@@ -1,4 +1,4 @@
-"""Slow, oversized and too many senders are cut off with the right status; slow but steady ones get through."""
+"""Slow, oversized and too many senders are cut off, and dead readers; slow but steady ones get through."""
 
 import asyncio
 import contextlib
@@ -11,20 +11,28 @@ import aiohttp
 import pytest
 import uvicorn
 
-from ollama_backend.surfaces.asgi.connections import ConnectionLimits, protocols
+from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections
+from ollama_backend.surfaces.asgi.connections import protocols
+from tests.support.waiting import until
 
-QUICK = ConnectionLimits(head_seconds=0.4, body_seconds=0.4, body_bytes=100, total=40, per_address=20)
+QUICK = ConnectionLimits(
+    head_seconds=0.4, body_seconds=0.4, body_bytes=100, write_seconds=0.4, total=40, per_address=20
+)
+LONG = 64 * 2**20
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Read the body and answer with its size; `/stream` streams slowly; a socket echoes."""
+    """Answer with the body's size and the caller as the headers name it.
+
+    `/early` answers before the body is there, `/stream` streams slowly, `/long` sends LONG bytes; a socket echoes.
+    """
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
         return
-    size, more = 0, True
+    size, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -34,22 +42,37 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     for _ in range(8 if scope["path"] == "/stream" else 0):
         await send({"type": "http.response.body", "body": b".", "more_body": True})
         await asyncio.sleep(0.15)
-    await send({"type": "http.response.body", "body": str(size).encode()})
+    for _ in range(LONG // 2**16 if scope["path"] == "/long" else 0):
+        await send({"type": "http.response.body", "body": b"." * 2**16, "more_body": True})
+    callers = b" ".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    await send({"type": "http.response.body", "body": str(size).encode() + callers})
 
 
 @asynccontextmanager
-async def bounded(limits: ConnectionLimits = QUICK) -> AsyncIterator[int]:
-    """A server within bounds; gives its port."""
-    config = uvicorn.Config(echo, port=0, log_config=None, lifespan="off", timeout_keep_alive=1, **protocols(limits))
+async def counted(limits: ConnectionLimits = QUICK, proxies: int = 0) -> AsyncIterator[tuple[int, Connections]]:
+    """A server within bounds behind proxies; gives its port and its counts, which are zero when all have left."""
+    options = protocols(limits, proxies)
+    config = uvicorn.Config(
+        echo, port=0, log_config=None, lifespan="off", timeout_keep_alive=1, loop="uvloop", **options
+    )
+    counts: Connections = options["http"].bounds
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1], counts
+        await until(lambda: not counts.count and not counts.addresses, "nothing is counted any more")
     finally:
         server.force_exit = True
         await server.shutdown()
+
+
+@asynccontextmanager
+async def bounded(limits: ConnectionLimits = QUICK) -> AsyncIterator[int]:
+    """A server within bounds; gives its port."""
+    async with counted(limits) as (port, _):
+        yield port
 
 
 async def answered(port: int, *parts: bytes, pause: float = 0.0) -> tuple[bytes, float]:
@@ -71,6 +94,8 @@ async def answered(port: int, *parts: bytes, pause: float = 0.0) -> tuple[bytes,
 
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +117,32 @@ async def test_a_slow_or_large_sender_is_cut_off(sent: tuple[bytes, ...], status
         raw, seconds = await answered(port, *sent)
     assert seconds < 1.5
     assert raw == b"" if not status else raw.startswith(b"HTTP/1.1 " + status) and b'{"error": ' in raw
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        (GET + b"\r\n",),
+        (GET + b"\r\n", b"\r\n"),
+        (GET + b"\r\n", b"GET / HT"),
+        (HEAD.replace(b"/ ", b"/early ").replace(b"close", b"keep-alive") + b"content-length: 9\r\n\r\n12345", b"6789"),
+        (HEAD.replace(b"/ ", b"/early ").replace(b"close", b"keep-alive") + b"content-length: 9\r\n\r\n12345",),
+    ],
+)
+async def test_a_connection_is_not_kept_for_ever_after_a_response(sent: tuple[bytes, ...]) -> None:
+    """Whatever comes after the response: nothing, a blank line, half a head, or the rest of an early answered body."""
+    async with bounded() as port:
+        raw, seconds = await answered(port, *sent, pause=0.1)
+    assert raw.startswith(b"HTTP/1.1 200") and seconds < 3
+
+
+async def test_trailers_are_no_headers() -> None:
+    """They would stand behind what a proxy has appended, and make a caller of whom the sender likes."""
+    head = CHUNKED + b"connection: close\r\nx-forwarded-for: 1.1.1.1\r\n\r\n"
+    trailers = b"x-forwarded-for: 6.6.6.6\r\n" * 5000
+    async with bounded() as port:
+        raw, _ = await answered(port, head + b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n")
+    assert b"31.1.1.1" in raw and b"6.6.6.6" not in raw
 
 
 async def test_a_head_that_drips_is_cut_off() -> None:
@@ -149,3 +200,91 @@ async def test_connections_are_bounded() -> None:
             async with asyncio.timeout(5):
                 while not await gets_in():
                     pass
+
+
+async def test_behind_a_proxy_requests_are_counted_for_their_caller() -> None:
+    """The proxy's address has no bound; each caller that it names has, and an idle connection belongs to nobody."""
+    limits = ConnectionLimits(per_address=2, total=100)
+    async with counted(limits, proxies=1) as (port, counts):
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+
+        def head(caller: str) -> bytes:
+            return HEAD + f"x-forwarded-for: 6.6.6.6, {caller}\r\ncontent-length: 3\r\n\r\n".encode()
+
+        for _, writer in idle[:2]:
+            writer.write(head("1.1.1.1"))
+        await until(lambda: counts.addresses == 1, "both are counted for one address")
+        raw, _ = await answered(port, head("1.1.1.1:4711") + b"abc")
+        assert raw.startswith(b"HTTP/1.1 503")
+        raw, _ = await answered(port, head("2.2.2.2") + b"abc")
+        assert raw.startswith(b"HTTP/1.1 200")
+        for reader, writer in idle[:2]:
+            writer.write(b"abc")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        raw, _ = await answered(port, head("1.1.1.1") + b"abc")
+        assert raw.startswith(b"HTTP/1.1 200")
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_unfinished_bodies_are_bounded_together() -> None:
+    """An address may have a quarter of what may be arriving; what is complete counts no more."""
+    limits = ConnectionLimits(unfinished=40_000)
+    head = HEAD + b"content-length: 6000\r\n\r\n"
+    async with counted(limits) as (port, counts):
+        _, slow = await asyncio.open_connection("127.0.0.1", port)
+        slow.write(head + b"x" * 5000)
+        await until(lambda: counts._unfinished_bytes == 5000, "the first body is arriving")
+        raw, _ = await answered(port, head + b"x" * 5900)
+        assert raw.startswith(b"HTTP/1.1 503") and b"Too much" in raw
+        for _ in range(5):
+            raw, _ = await answered(port, HEAD + b"content-length: 4000\r\n\r\n" + b"x" * 4000)
+            assert raw.startswith(b"HTTP/1.1 200")
+        slow.close()
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
+    """What waits for it is bounded meanwhile, and gone afterwards."""
+    async with counted() as (port, counts):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**10)
+        writer.write(GET.replace(b"/ ", b"/long ") + b"\r\n")
+        await until(lambda: counts.count == 1, "it is connected")
+        await until(lambda: counts.count == 0, "it is cut off", seconds=10)
+        with contextlib.suppress(ConnectionError):
+            assert len(await reader.read()) < LONG
+        writer.close()
+
+
+async def test_a_slow_reader_gets_everything() -> None:
+    """Taking some in each period is enough, however long it lasts."""
+    limits = ConnectionLimits(write_seconds=0.5, body_bytes=100)
+    async with bounded(limits) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+        writer.write(GET.replace(b"/ ", b"/long ") + b"connection: close\r\n\r\n")
+        size = 0
+        while part := await reader.read(LONG // 40):
+            size += len(part)
+            await asyncio.sleep(0.1 if size < LONG // 16 else 0)
+        assert size > LONG
+        writer.close()
+
+
+async def test_pings_are_not_answered_without_end() -> None:
+    """A peer that sends pings and reads no answer is read no further, and cut off."""
+    async with counted() as (port, counts), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        socket = await session.ws_connect("/", autoping=False)
+        await socket.send_str("hello")
+        assert (await socket.receive_str()) == "hello"
+        connection = socket._response.connection
+        assert connection is not None and connection.transport is not None
+        connection.transport.pause_reading()  # type: ignore[attr-defined]
+
+        async def flood() -> None:
+            while True:
+                await socket.ping(b"x" * 125)
+
+        flooding = asyncio.create_task(flood())
+        await until(lambda: counts.count == 0, "it is cut off")
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+        await socket.close()

@@ -76,6 +76,11 @@ class Catalogue:
             if self.allows(model.name, default)
         )
 
+    def remedy(self, model: str, default: str, *, can_pull: bool) -> str:
+        """Return what helps where a model is missing."""
+        helps = can_pull and not is_hosted_elsewhere(model)
+        return (f"`ollama pull {model}` where Ollama runs adds it. " if helps else "") + self.offer(default)
+
     def offer(self, default: str) -> str:
         """Return a sentence that names the models there are."""
         names = [model.name.removesuffix(":latest") for model in self.offered(default)]

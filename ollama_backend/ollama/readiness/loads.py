@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from ollama_backend.errors import BackendError, OllamaTimeout
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.progress import duration_words
-from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.upstream import RunningModel, Upstream
 
 BELIEF_SECONDS = 15.0  # how long a model that was seen loaded counts as loaded; /api/ps is polled three times as often
 
@@ -29,6 +30,7 @@ class Loads:
         self._notify = notify
         self._believed: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._contexts: dict[str, int] = {}
         self.failure = ""
 
     def known(self, model: str) -> bool:
@@ -45,6 +47,10 @@ class Loads:
     def any(self) -> bool:
         """Whether any model is believed to be loaded: worth asking about."""
         return bool(self._believed)
+
+    def context_length(self, model: str) -> int | None:
+        """Return the tokens that a model was last seen running with."""
+        return self._contexts.get(model_name(model))
 
     def used(self, model: str) -> None:
         """Take note of a sign that a model is loaded."""
@@ -68,6 +74,7 @@ class Loads:
         """Ask which models are loaded, and until when. Raises BackendError."""
         requested_at = time.monotonic()
         running = await self._client.running()
+        self._keep_contexts(running)
         believed = {}
         for name, row in running.items():
             left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
@@ -81,9 +88,14 @@ class Loads:
         """Take note that a model was unloaded."""
         self._believed.pop(model_name(model), None)
 
+    def _keep_contexts(self, running: Mapping[str, RunningModel]) -> None:
+        lengths = {model_name(name): row.context_length for name, row in running.items()}
+        self._contexts |= {name: length for name, length in lengths.items() if length}
+
     def forget(self) -> None:
         """Believe nothing any more: another Ollama answers now."""
         self._believed.clear()
+        self._contexts.clear()
         self.failure = ""
 
     async def close(self) -> None:
@@ -104,12 +116,15 @@ class Loads:
             raise OllamaTimeout(f"The model {model} was not loaded within {longest}. Try again later.") from exc
         self.used(model)
         self.failure = ""
+        with suppress(BackendError):
+            self._keep_contexts(await self._client.running())
         log.info("Loaded %s in %.1f s", model, time.monotonic() - began)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
         del self._running[key]
         if not task.cancelled() and (failed := task.exception()):
+            known = isinstance(failed, BackendError)
             words = failed.message if isinstance(failed, BackendError) else "Its owner finds the cause in the log."
-            log.warning("%s could not be loaded", key, exc_info=failed)
+            log.warning("%s could not be loaded: %s", key, words, exc_info=None if known else failed)
             self.failure = f"The model {key.removesuffix(':latest')} could not be loaded. {words}"
         self._notify()

@@ -2,10 +2,11 @@
 
 import logging
 
-from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.formats import is_loopback
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.settings import Settings
 
 GONE_OURS = "Ollama does not answer. It is started again when it stays silent."
@@ -57,7 +58,7 @@ class Presence:
         if self.there:
             log.warning("Ollama does not answer any more: %s", exc.message)
         self.there, self.version = False, ""
-        if not isinstance(exc, OllamaUnavailable | OllamaTimeout):
+        if not isinstance(exc, OllamaTimeout) and exc.message != AWAY:
             self.reason = exc.message
         elif self._engine.started:
             self.reason = GONE_OURS

@@ -10,7 +10,7 @@ from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, Ol
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.readiness.assessment import LISTING, assess
-from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model, is_hosted_elsewhere
+from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
 from ollama_backend.ollama.readiness.pull import Pull
@@ -48,6 +48,9 @@ class Readiness:
         self._presence = Presence(settings, client, engine)
         self._catalogue = Catalogue(settings, client, self._judge)
         self._loads = Loads(client, settings.load_timeout, self._judge)
+        self.is_loading = self._loads.loading
+        self.unloaded = self._loads.unloaded
+        self.context_length = self._loads.context_length
 
     @property
     def status(self) -> Status:
@@ -122,35 +125,24 @@ class Readiness:
 
     def _missing(self, named: str) -> BackendError:
         if time.monotonic() - self._listed_at > 1:  # it may have been installed since
-            self._list_again()
+            self.list_again()
         if self._pull and model_name(named) == model_name(self._pull.model):
-            if not self._pull.unknown:
-                return ModelNotReady(self._pull.reason, retry_after=self._pull.seconds_left)
-            return ModelNotFound(self._pull.reason)
+            reason, left = self._pull.reason, self._pull.seconds_left
+            return ModelNotFound(reason) if self._pull.unknown else ModelNotReady(reason, retry_after=left)
         return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
 
     def _remedy(self, model: str) -> str:
-        can_pull = self._engine.kind == "ollama" and not is_hosted_elsewhere(model)
-        add = f"`ollama pull {model}` where Ollama runs adds it. " if can_pull else ""
-        return add + self._catalogue.offer(self.model)
+        return self._catalogue.remedy(model, self.model, can_pull=self._engine.kind == "ollama")
 
     async def loaded(self, model: str) -> None:
         """Return when a model is loaded. Raises OllamaTimeout after OLLAMA_LOAD_TIMEOUT, or what the load raised."""
         if not self._in_cloud(model):
             await self._loads.loaded(model)
 
-    def is_loading(self, model: str) -> bool:
-        """Tell whether a model is being loaded."""
-        return self._loads.loading(model)
-
     def used(self, model: str) -> None:
         """Take note that an answer got a chunk: its model is loaded."""
         if not self._in_cloud(model):
             self._loads.used(model)
-
-    def unloaded(self, model: str) -> None:
-        """Take note that a model was unloaded."""
-        self._loads.unloaded(model)
 
     def suspect(self) -> None:
         """Look at once: Ollama may have gone."""
@@ -197,8 +189,8 @@ class Readiness:
         if not was_there and not self._engine.started:
             self._returns += 1
         if self.epoch != self._seen_epoch:
-            self._seen_epoch = self.epoch
-            self._restarted()
+            self._seen_epoch, self._warmed, self._listed_at = self.epoch, False, 0.0
+            self._loads.forget()
         with suppress(BackendError):
             await self._ask()
         await self._look_after()
@@ -235,9 +227,10 @@ class Readiness:
             self._loads.begin(found)
         if not found and not self._pull and self._engine.kind == "ollama":
             self._pull = Pull(self._client, self.model, self._judge)
-            self._pull.start(self._list_again)
+            self._pull.start(self.list_again)
 
-    def _list_again(self) -> None:
+    def list_again(self) -> None:
+        """Look at once which models there are: one may have gone."""
         self._listed_at = 0.0
         self.suspect()
 
@@ -245,11 +238,6 @@ class Readiness:
         pull, self._pull = self._pull, None
         if pull:
             await pull.stop()
-
-    def _restarted(self) -> None:
-        self._warmed = False
-        self._loads.forget()
-        self._listed_at = 0.0
 
     def _judge(self) -> None:
         """Show what is known now."""

@@ -1,60 +1,19 @@
-"""Bounds for connections: how many there are, and how slowly and how large a request may arrive."""
+"""uvicorn's protocols within bounds: slow, oversized and too many senders are cut off, and who does not read."""
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from ollama_backend.auth import client_address, network
+from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """Bounds for one server; durations in seconds, sizes in bytes. 0 means no bound for `per_address`.
-
-    A body must bring at least `body_bytes` in each `body_seconds`, so that large pictures get through a slow link.
-    """
-
-    head_seconds: float = 15.0
-    head_bytes: int = 64 * 2**10
-    headers: int = 128
-    url_bytes: int = 8 * 2**10
-    body_seconds: float = 15.0
-    body_bytes: int = 4 * 2**10
-    total: int = 4000
-    per_address: int = 256
-
-
-class Connections:
-    """Counts the open connections, HTTP and WebSocket alike."""
-
-    def __init__(self, limits: ConnectionLimits) -> None:
-        self.limits = limits
-        self._open: Counter[str] = Counter()
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """How many connections are open."""
-        return self._count
-
-    def enter(self, address: str) -> bool:
-        """Count a connection; return whether it is within the bounds."""
-        self._count += 1
-        self._open[address] += 1
-        of_address = self.limits.per_address or self._open[address]
-        return self._count <= self.limits.total and self._open[address] <= of_address
-
-    def leave(self, address: str) -> None:
-        """Count a connection out."""
-        self._count -= 1
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+TOO_MANY = "Too many connections are open. Try again in a moment."
+TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -64,21 +23,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else ""
+        self._peer = self.client[0] if self.client else ""
+        self._holder: str | None = None
         self._refused = False
         self._counted = True
         self._timer: asyncio.TimerHandle | None = None
-        self._body_bytes = 0
-        if self.bounds.enter(self._address):
-            self._await_head()
-        else:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open. Try again in a moment.")
+        self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
+        self._receiving, self._received_bytes, self._body_bytes = False, 0, 0
+        self._await_head()
+        fits = self.bounds.enter()
+        if not (self.bounds.trusted_proxies or self._hold(network(client_address((), self._peer, 0)))) or not fits:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        if self._counted:
-            self._counted = False
-            self.bounds.leave(self._address)
+        self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -91,15 +49,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large. Send less.")
 
     def handle_websocket_upgrade(self) -> None:
-        self._stop_timer()
-        self._counted = False
-        self.bounds.leave(self._address)  # its new protocol counts it
+        holder, self._holder = self._holder, None  # its new protocol holds it
+        self._leave()
         super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, BoundedWebSocket):
+            protocol.holder = holder
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if not self._in_head:
             self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer would join the headers, behind what a proxy has put there, and their number has no bound.
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         limits = self.bounds.limits
@@ -107,22 +72,83 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long. Send what it holds in the body.")
         elif len(self.headers) > limits.headers:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers. Send fewer.")
+        elif self.bounds.trusted_proxies and not self._hold(self._caller_address()):
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY)
         if self._refused:
             return
         self._stop_timer()
-        self._in_head, self._body_bytes = False, 0
+        self._in_head, self._receiving, self._body_bytes = False, True, 0
         super().on_headers_complete()
         self._timer = self.loop.call_later(limits.body_seconds, self._check_body)
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            self._body_bytes += len(body)
+        if self._refused:
+            return
+        self._body_bytes += len(body)
+        self._received_bytes += len(body)
+        if not self.bounds.receive(self._holder or "", len(body)):
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MUCH)
+        else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self._refused:
-            self._stop_timer()
-            super().on_message_complete()
+        if self._refused:
+            return
+        self._stop_timer()
+        self._end_body()
+        super().on_message_complete()
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._rest()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._rest()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading.begin()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reading.end()
+
+    def _caller_address(self) -> str:
+        return network(client_address(self.headers, self._peer, self.bounds.trusted_proxies))
+
+    def _hold(self, address: str) -> bool:
+        """Count for an address, instead of the one before; return whether it may have so many."""
+        self._release()
+        self._holder = address
+        return self.bounds.hold(address)
+
+    def _release(self) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            self.bounds.release(holder)
+
+    def _leave(self) -> None:
+        """Count this connection out, once."""
+        self._stop_timer()
+        self._reading.end()
+        self._end_body()
+        self._release()
+        if self._counted:
+            self._counted = False
+            self.bounds.leave()
+
+    def _end_body(self) -> None:
+        if self._received_bytes:
+            self.bounds.received(self._holder or "", self._received_bytes)
+        self._receiving, self._received_bytes = False, 0
+
+    def _rest(self) -> None:
+        """Wait for the next request, once both this one and its response are complete."""
+        if self._receiving or self._in_head or self.pipeline or not self.cycle or not self.cycle.response_complete:
+            return
+        if self.bounds.trusted_proxies:
+            self._release()
+        if not self._refused and not self.transport.is_closing():
+            self._await_head()
 
     def _await_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -167,23 +193,38 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, counted."""
+    """uvicorn's WebSocket protocol, counted, for `holder`; a peer that takes nothing is cut off."""
 
     bounds: Connections
+    holder: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else ""
-        self.bounds.enter(self._address)
+        self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
+        self.bounds.enter()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.bounds.leave(self._address)
+        self._reading.end()
+        self.bounds.leave()
+        if self.holder is not None:
+            self.bounds.release(self.holder)
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading.begin()
+        self.transport.pause_reading()  # each ping is answered, also to a peer that does not read the answers
 
-def protocols(limits: ConnectionLimits) -> Mapping[str, Any]:
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reading.end()
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+
+def protocols(limits: ConnectionLimits, trusted_proxies: int = 0) -> Mapping[str, Any]:
     """Return uvicorn's options `http` and `ws` for connections within bounds."""
-    shared = {"bounds": Connections(limits)}
+    shared = {"bounds": Connections(limits, trusted_proxies)}
     return {
         "http": type("Http", (BoundedProtocol,), shared),
         "ws": type("WebSocket", (BoundedWebSocket,), shared),

@@ -47,12 +47,11 @@ class Guard:
         if scope["type"] != "lifespan":
             fold_slashes(scope)
         if scope["type"] == "http":
-            scope["request_id"] = new_request_id()
-            kept = [(name, value) for name, value in scope["headers"] if name != REQUEST_ID]
-            scope["headers"] = [*kept, (REQUEST_ID, scope["request_id"].encode())]
+            _name(scope)
             scope[SERVER_SEND] = send
             await self._cors(scope, receive, send)
         elif scope["type"] == "websocket":
+            _name(scope)
             await self._socket(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -79,6 +78,13 @@ class Guard:
             await _refuse_socket(scope, send, ForeignOrigin(words))
         else:
             await self._app(scope, receive, send)
+
+
+def _name(scope: Scope) -> None:
+    """Give a connection an id of its own, in place of what its caller sent as one."""
+    scope["request_id"] = new_request_id()
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() != REQUEST_ID]
+    scope["headers"] = [*kept, (REQUEST_ID, scope["request_id"].encode())]
 
 
 async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:

@@ -10,6 +10,7 @@ from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, No
 from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
+from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
 IMAGES_BYTES = 20 * 2**20
 OPEN_IMAGES_BYTES = 8 * 2**20  # of visitors without a key
@@ -38,6 +39,7 @@ class AllowList:
         self._check_body = check
         self._gate = gate
         self._is_open = settings.access == "open"
+        self._budget = KeylessBudget(gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -47,6 +49,7 @@ class AllowList:
         exchange = Exchange(scope, receive, send)
         try:
             writes = self._check(exchange)
+            self._budget.count(exchange)
             receiving = receive
             if writes:
                 body = await exchange.body(self._limit(exchange))

@@ -14,15 +14,23 @@ from ollama_backend.chat.answers import Answers
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.deferred import DeferredApp
+from ollama_backend.surfaces.asgi.exchange import route
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
 from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+from ollama_backend.surfaces.gradio_app.katex import katex_files
+from ollama_backend.surfaces.gradio_app.page_assets import BROWSER, PREFIX, PageAssets
+from ollama_backend.surfaces.gradio_app.page_document import PageDocument, head
+from ollama_backend.surfaces.gradio_app.rendering.code_theme import highlight_css
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from gradio.blocks import Blocks
 
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
+
+
+_CREATING = threading.Lock()  # Gradio keeps what it is creating in global variables
 
 
 class GradioApp:
@@ -37,11 +45,15 @@ class GradioApp:
         self._deferred = DeferredApp(self._create)
         self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
         self._bodies = EventBodies(lambda: self._queue.functions if self._queue else {})
-        self._app = AllowList(self._streams, settings, admission.gate, self._checked_body)
+        self._assets = PageAssets({"highlight.css": highlight_css()})
+        document = PageDocument(self._streams, head(self._assets, katex_files(), settings.public_url))
+        self._app = AllowList(document, settings, admission.gate, self._checked_body)
+        self._serve_asset = route(self._assets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        await self._app(scope, receive, send)
+        """Handle one connection. The page's own files are there before Gradio is."""
+        is_asset = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self._serve_asset if is_asset else self._app)(scope, receive, send)
 
     @property
     def blocks(self) -> "Blocks | None":
@@ -81,10 +93,12 @@ class GradioApp:
         from ollama_backend.surfaces.gradio_app.theme import mount_options
 
         updates = PageUpdates(self._settings, self._admission, self._answers, self._hosts, self._streams)
-        page = create_page(self._settings, self._admission.gate, self._hosts, updates)
-        add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
-        self._queue = GradioQueue(page)
-        app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **mount_options(self._settings))
+        options = mount_options(BROWSER / "favicon.png")
+        with _CREATING:
+            page = create_page(self._settings, self._admission.gate, self._hosts, updates)
+            add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
+            self._queue = GradioQueue(page, self._streams)
+            app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu
 

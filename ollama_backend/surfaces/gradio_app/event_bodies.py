@@ -5,7 +5,7 @@ words. Lists of values may be shorter than a function's parameters: the rest are
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -23,11 +23,14 @@ _NULL = msgspec.Raw(b"null")
 Functions = dict[int, "BlockFunction"]
 
 
+Name = Annotated[str, msgspec.Meta(max_length=128)]  # kept until the events are over; Gradio's own have 32 characters
+
+
 class Call(msgspec.Struct, omit_defaults=True):
     """The body of `/gradio_api/call/NAME`; values stay as they were written."""
 
     data: list[msgspec.Raw] = []
-    session_hash: str | None = None
+    session_hash: Name | None = None
 
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -35,7 +38,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     fn_index: int
     data: list[msgspec.Raw] | None = None
-    session_hash: str | None = None
+    session_hash: Name | None = None
     event_data: msgspec.Raw = _NULL
     trigger_id: int | None = None
 
@@ -43,15 +46,15 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
 class Cancel(msgspec.Struct):
     """The body of `/gradio_api/cancel`."""
 
-    session_hash: str
+    session_hash: Name
     fn_index: int
-    event_id: str
+    event_id: Name
 
 
 class Reset(msgspec.Struct):
     """The body of `/gradio_api/reset`."""
 
-    event_id: str
+    event_id: Name
 
 
 class EventBodies:

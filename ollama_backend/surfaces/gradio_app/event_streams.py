@@ -1,16 +1,20 @@
 """Which of Gradio's event streams are being read: Gradio itself notices a departure only at its next update."""
 
+import asyncio
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.changes import Changes
-from ollama_backend.errors import NotFound
+from ollama_backend.errors import Busy, NotFound
 
 UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
+ENDING_SECONDS = 2.0
 # Gradio's message about a session that it does not know (server_messages.py), as after a restart of the server.
 UNKNOWN_SESSION = (
     b'data: {"msg":"unexpected_error","event_id":null,"message":"404: Not Found","session_not_found":true,'
@@ -22,10 +26,15 @@ _CALL = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 
 @dataclass
 class StreamCount:
-    """The streams of one session: how many are open, and how many were dropped before their end."""
+    """The streams of one session: how many are open, and how many were dropped before their end.
+
+    `users` is who looks at it: it is kept as long as somebody does.
+    """
 
     open: int = 0
     dropped: int = 0
+    users: int = 0
+    unread_since: float = field(default_factory=time.monotonic)
     changes: Changes = field(default_factory=Changes)
 
 
@@ -46,6 +55,11 @@ class EventStreams:
         self._session_of = session_of
         self._is_known = is_known
         self._sessions: dict[str, StreamCount] = {}
+        self._closed: Callable[[str], None] = lambda session: None
+
+    def when_closed(self, closed: Callable[[str], None]) -> None:
+        """Have a function called with each session whose last stream has ended."""
+        self._closed = closed
 
     def is_open(self, session: str) -> bool:
         """Whether somebody reads this session's events."""
@@ -53,21 +67,37 @@ class EventStreams:
 
     async def gone(self, session: str) -> None:
         """Return when the reader of this session has left, or when for 10 seconds there was none."""
-        count = self._sessions.setdefault(session, StreamCount())
-        dropped = count.dropped
-        try:
+        with self._counted(session) as count:
+            dropped = count.dropped
             while count.dropped == dropped:
-                if not await count.changes.wait(None if count.open else UNREAD_SECONDS):
+                patience = max(0.0, count.unread_since + UNREAD_SECONDS - time.monotonic())
+                if not await count.changes.wait(None if count.open else patience):
                     return
-        finally:
-            self._tidy(session, count)
 
-    def _tidy(self, session: str, count: StreamCount) -> None:
-        if not count.open and not count.changes.is_awaited:
-            self._sessions.pop(session, None)
+    async def until_gone(self, session: str, enough: Callable[[], bool], changes: Changes) -> None:
+        """Return when `enough` is true, looked at with each of the changes, or when the reader has gone."""
+        leaving = asyncio.create_task(self.gone(session))
+        leaving.add_done_callback(lambda _: changes.notify())
+        try:
+            while not enough() and not leaving.done():
+                await changes.wait()
+        finally:
+            leaving.cancel()
+
+    @contextmanager
+    def _counted(self, session: str) -> Iterator[StreamCount]:
+        """Look at the count of a session."""
+        count = self._sessions.setdefault(session, StreamCount())
+        count.users += 1
+        try:
+            yield count
+        finally:
+            count.users -= 1
+            if not count.users:
+                self._sessions.pop(session, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; the streams of sessions that Gradio does not know are answered here."""
+        """Pass a request on; the streams of sessions that Gradio does not know are answered here. Raises Busy."""
         session = self._session(scope)
         if session is None:
             await self._app(scope, receive, send)
@@ -95,16 +125,28 @@ class EventStreams:
             finished = finished or (message["type"] == "http.response.body" and not message.get("more_body"))
             await send(message)
 
-        count = self._sessions.setdefault(session, StreamCount())
-        count.open += 1
-        count.changes.notify()
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            count.open -= 1
-            count.dropped += not finished
+        with self._counted(session) as count:
+            await _ended(count)
+            count.open += 1
             count.changes.notify()
-            self._tidy(session, count)
+            try:
+                await self._app(scope, receive, sending)
+            finally:
+                count.open -= 1
+                count.dropped += not finished
+                count.unread_since = time.monotonic()
+                count.changes.notify()
+                self._closed(session)
+
+
+async def _ended(count: StreamCount) -> None:
+    """Wait for the end of an earlier stream, which may be on its way. Raises Busy.
+
+    Two streams of a session share its messages: neither gets all, and Gradio fails when both are left.
+    """
+    while count.open:
+        if not await count.changes.wait(ENDING_SECONDS):
+            raise Busy("The events of this session are being read already. Use another session_hash.")
 
 
 async def _send_unknown(send: Send) -> None:

@@ -1,8 +1,21 @@
-"""The chat page: a ChatInterface whose conversations live in the browser and whose generator follows an answer."""
+"""The chat page: a ChatInterface whose generator follows an answer. The script in the browser does the rest.
+
+How a message travels (`.js` files are in `browser/`):
+1. Send: `chat/acts.js` adds the question and an empty answer with an id of its own to the conversation, and
+   `chat/answers.js` stores both in IndexedDB.
+2. `server/follower.js` joins Gradio's queue with a turn (`turn.py`): the id, the messages, what was chosen.
+3. Gradio runs `ChatPage._follow`: it checks the key, and `PageUpdates.follow` starts the answer through admission.
+4. `chat/answers.py` reads Ollama's chunks; the answer goes on whether or not a page follows it.
+5. `rendered_answer.py` renders the new text, once for all pages; `answer_updates.py` makes an update of what this page
+   lacks: text, finished blocks, the tail. Each has a number.
+6. Gradio sends it on the page's event stream; `live.js` adds it to what is there, and `view/live_text.js` draws it.
+7. The last update holds the counts; the message is stored with its HTML, and the answer is not followed any more.
+After a reload, a broken stream or a missed number the page joins again with the id alone; the first update is whole.
+"""
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import gradio as gr
@@ -15,15 +28,16 @@ from ollama_backend.errors import BackendError, RateLimited, Unauthorized
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.upstream import InstalledModel
 from ollama_backend.settings import Settings
+from ollama_backend.surfaces.gradio_app.answer_updates import failure_update, numbered
+from ollama_backend.surfaces.gradio_app.batch_renderer import BatchRenderer, read_texts, renderer_version
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
-from ollama_backend.surfaces.gradio_app.theme import LATEX
-from ollama_backend.surfaces.gradio_app.turn import failure_update, read_turn
+from ollama_backend.surfaces.gradio_app.turn import read_turn
 
 log = logging.getLogger(__name__)
 
 SESSIONS_KEPT = 300  # what Gradio keeps of a page is never needed again
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-EDITED = "(shown) => chat.act('edit', shown)"
+LEVELS = ("low", "medium", "high")  # of gpt-oss, which cannot be told not to think (Ollama, docs/capabilities/thinking)
 
 
 def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> gr.ChatInterface:
@@ -33,21 +47,19 @@ def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdat
     return page
 
 
-def drawn_by_script(name: str) -> gr.HTML:
-    """Return a place on the page that the script in the browser fills."""
-    return gr.HTML(
-        "",
-        html_template="<div></div>",
-        elem_id=name,
-        js_on_load=f"chat.draw('{name}', element)",
-        apply_default_css=False,
-    )
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Report an error to the page, and nothing in the log."""
+    try:
+        yield
+    except BackendError as exc:
+        raise gr.Error(exc.message, print_exception=False) from exc
 
 
 class ChatPage(gr.ChatInterface):
-    """Replaces two parts of ChatInterface: what is drawn around the Chatbot, and all of its events.
+    """A ChatInterface with a place for the page's script instead of a Chatbot, and events that the script calls itself.
 
-    The script in the browser writes every component; the server only tells the news of one answer.
+    Gradio's own wiring would keep the conversation on the server, and reload the page when a stream breaks.
     """
 
     def __init__(self, settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> None:
@@ -55,61 +67,32 @@ class ChatPage(gr.ChatInterface):
         self._gate = gate
         self._hosts = hosts
         self._page_updates = updates
+        self._renderer = BatchRenderer()
+        self._renderer_version = renderer_version()
         super().__init__(self._follow, title="Chat", fill_height=True, fill_width=True, analytics_enabled=False)
 
     def _render_header(self) -> None:
         """Draw nothing above: the title is the document's."""
 
     def _render_chatbot_area(self, chatbot: object, textbox: object, submit_btn: object, stop_btn: object) -> None:
-        look: dict[str, Any] = {
-            "height": None, "show_label": False, "buttons": ["copy"], "autoscroll": False, "allow_tags": False,
-            "layout": "bubble", "latex_delimiters": LATEX,
-        }  # fmt: skip
-        with gr.Row(elem_id="body"):
-            drawn_by_script("side")
-            with gr.Column(elem_id="stage"):
-                drawn_by_script("top")
-                with gr.Column(elem_id="talk"):
-                    drawn_by_script("empty")
-                    self.chatbot = gr.Chatbot(elem_id="main", label="Conversation", editable="user", **look)
-                    # Apart from the rest, so that an update costs the same under any history.
-                    self.live = gr.Chatbot(elem_id="live", label="The answer being written", **look)
-                drawn_by_script("tail")
-                with gr.Row(elem_id="composer"):
-                    drawn_by_script("attach")
-                    self.textbox = gr.Textbox(
-                        label="Message", show_label=False, container=False, placeholder="Write a message", lines=1,
-                        max_lines=10, submit_btn=True, elem_id="box",
-                    )  # fmt: skip
-        self.turn = gr.JSON(visible=False)  # holds nothing: `js=` puts the request in its place
-        self.news = gr.HTML(
-            {}, visible="hidden", html_template="", elem_id="news",
-            js_on_load="chat.listen(trigger); watch('value', () => chat.hear(props.value))",
-        )  # fmt: skip
+        gr.Column(elem_id="page")
+        self.turn = gr.JSON(visible=False)
+        self.updates = gr.JSON(visible=False)
+        self.textbox = gr.Textbox(visible=False)
 
     def _render_footer(self) -> None:
         """Draw nothing below: examples are part of an empty page."""
 
     def _setup_events(self) -> None:
-        self.saved_conversations.unrender()  # type: ignore[no-untyped-call]  # a BrowserState hangs the page where storage is denied
-        painted = [self.chatbot, self.live, self.textbox]
-        for trigger, inputs, js in (
-            (self.load, None, "() => chat.act('load')"),
-            (self.news.submit, None, "() => chat.act()"),
-            (self.textbox.submit, self.textbox, "(text) => chat.act('send', text)"),
-            (self.chatbot.retry, None, "() => chat.act('retry')"),
-            (self.chatbot.edit, self.chatbot, EDITED),
-            (self.chatbot.clear, None, "() => chat.act('clear')"),
-        ):
-            trigger(None, inputs, painted, js=js, **QUIET).then(
-                self._follow, self.turn, self.news, js="async () => [await chat.request()]", postprocess=False,
-                concurrency_limit=None, trigger_mode="multiple", **QUIET,
-            ).then(None, None, None, js="() => chat.followed()", **QUIET)  # fmt: skip
-        self.news.input(None, None, painted, js="() => chat.paint()", **QUIET)
-        self.chatbot.undo(None, None, painted, js="() => chat.act('undo')", **QUIET)
-        self.textbox.stop(None, None, None, js="() => chat.stop()", **QUIET)
-        api(self._hello, api_name="hello", api_visibility="private", queue=False)
-        api(self._stop, api_name="stop", api_visibility="private", queue=False)
+        # A BrowserState hangs the page where storage is denied, and for a State a page keeps a connection open.
+        for unused in (self.saved_conversations, self.conversation_id, self.saved_input, self.null_component):
+            unused.unrender()  # type: ignore[no-untyped-call]
+        self.textbox.submit(
+            self._follow, self.turn, self.updates, api_name="follow", postprocess=False, concurrency_limit=None,
+            trigger_mode="multiple", **QUIET,
+        )  # fmt: skip
+        for function, name in ((self._hello, "hello"), (self._stop, "stop"), (self._render_texts, "render")):
+            api(function, api_name=name, api_visibility="private", queue=False)
 
     def _caller(self, request: gr.Request) -> Caller:
         peer = request.client.host if request.client else ""
@@ -124,10 +107,10 @@ class ChatPage(gr.ChatInterface):
                 async for update in updates:
                     yield update
         except BackendError as exc:
-            yield failure_update(name, exc)
+            yield numbered(failure_update(name, exc), 0)
         except Exception:
             log.exception("following an answer failed")
-            yield failure_update(name, BackendError(INTERNAL_ERROR))
+            yield numbered(failure_update(name, BackendError(INTERNAL_ERROR)), 0)
         yield gr.skip()  # Gradio sends the last value once more at the end: let it be nothing
 
     def _forget(self, session: str | None) -> None:
@@ -136,24 +119,39 @@ class ChatPage(gr.ChatInterface):
             self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
-        await self._page_updates.stop(name, self._caller(request))
+        with in_words():
+            await self._page_updates.stop(name, self._caller(request))
         return True
+
+    async def _render_texts(self, texts: list[dict[str, Any]], request: gr.Request) -> list[list[str]]:
+        """Return the HTML blocks of texts."""
+        with in_words():
+            self._caller(request)
+            return await self._renderer.render(read_texts(texts))
 
     async def _hello(self, request: gr.Request) -> dict[str, Any]:
         """Tell a page what it may know: without a valid key nothing but that one is needed."""
         try:
             self._caller(request)
         except (Unauthorized, RateLimited) as exc:
-            return {"access": "denied", "error": exc.message}
+            return {"access": "denied", "code": exc.code, "error": exc.message}
         return {
             **msgspec.to_builtins(self._hosts.health()),
             "access": self._settings.access,
-            "models": [_described(model) for model in self._hosts.models],
+            "notice": self._hosts.notice,
+            "models": [self._described(model) for model in self._hosts.models],
             "max_tokens": self._settings.max_tokens,
+            "renderer": self._renderer_version,
         }
 
-
-def _described(model: InstalledModel) -> dict[str, Any]:
-    can = model.capabilities
-    size = {"size": model.size, "parameter_size": model.parameter_size}
-    return {"name": model.name, **size, "thinks": "thinking" in can, "sees": "vision" in can}
+    def _described(self, model: InstalledModel) -> dict[str, Any]:
+        can = model.capabilities
+        described = {"name": model.name, "size": model.size, "parameter_size": model.parameter_size}
+        described |= {"thinks": "thinking" in can, "sees": "vision" in can}
+        if described["thinks"] and model.name.rpartition("/")[2].startswith("gpt-oss"):
+            described["levels"] = LEVELS
+        if model.note:
+            described["note"] = model.note
+        if context := self._hosts.context_length(model.name):
+            described["context"] = context
+        return described

@@ -1,4 +1,4 @@
-"""How a page follows an answer: one at a time, until the answer ends or the page is gone."""
+"""How pages follow answers: each until it ends, or until the page is gone."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,22 @@ from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, NotFound
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
+from ollama_backend.surfaces.gradio_app.answer_updates import (
+    AnswerUpdates,
+    Update,
+    failure_update,
+    numbered,
+    unknown_update,
+)
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
-from ollama_backend.surfaces.gradio_app.turn import AnswerUpdates, Turn, Update, chat_request_of, failure_update
+from ollama_backend.surfaces.gradio_app.rendered_answer import RenderedAnswers
+from ollama_backend.surfaces.gradio_app.turn import Turn, chat_request_of
 
-HEARTBEAT_SECONDS = 2.0  # the page reloads itself after a long silence; the progress of a pull comes as often
+HEARTBEAT_SECONDS = 1.0  # a page says that the connection is lost when it has heard nothing for longer than this
 
 
 class PageUpdates:
-    """Starts, follows and stops answers for pages; a page follows one at a time."""
+    """Starts, follows and stops answers for pages; a page may follow several at once."""
 
     def __init__(
         self,
@@ -37,31 +45,32 @@ class PageUpdates:
         self._answers = answers
         self._hosts = hosts
         self._streams = streams
-        self._replaced: dict[str, asyncio.Event] = {}
+        self._rendered = RenderedAnswers()
+        self._replaced: dict[tuple[str, str], asyncio.Event] = {}
 
     async def stop(self, name: str, caller: Caller) -> None:
         """Stop an answer of this caller's; one that does not exist needs no stopping."""
         await self._answers.stop(name, caller.key)
 
-    async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[Update, None]:
-        """Yield the updates of a turn until its end, or until the page is gone or follows another answer."""
-        if turn.drop:
-            await self.stop(turn.drop, caller)
-        replaced = self._replace(session)
+    async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[str, None]:
+        """Yield the numbered updates of an answer until its end, or until the page is gone or follows it anew."""
+        follower = session, turn.id
+        replaced = self._replace(follower)
         try:
-            if turn.id is not None:
-                async with aclosing(self._updates(turn, turn.id, caller, session, replaced)) as updates:
-                    async for update in updates:
-                        yield update
+            async with aclosing(self._updates(turn, caller, session, replaced)) as updates:
+                number = 0
+                async for update in updates:
+                    yield numbered(update, number)
+                    number += 1
         finally:
-            if self._replaced.get(session) is replaced:
-                del self._replaced[session]
+            if self._replaced.get(follower) is replaced:
+                del self._replaced[follower]
 
-    def _replace(self, session: str) -> asyncio.Event:
-        """Make an earlier follower of this page leave; the event returned will make this one leave."""
-        if before := self._replaced.get(session):
+    def _replace(self, follower: tuple[str, str]) -> asyncio.Event:
+        """Make an earlier follower of the same page and answer leave; the event returned will make this one leave."""
+        if before := self._replaced.get(follower):
             before.set()
-        replaced = self._replaced[session] = asyncio.Event()
+        replaced = self._replaced[follower] = asyncio.Event()
         return replaced
 
     async def _left(self, session: str, replaced: asyncio.Event) -> None:
@@ -73,28 +82,32 @@ class PageUpdates:
                 wait.cancel()
 
     async def _updates(
-        self, turn: Turn, name: str, caller: Caller, session: str, replaced: asyncio.Event
+        self, turn: Turn, caller: Caller, session: str, replaced: asyncio.Event
     ) -> AsyncGenerator[Update, None]:
         try:
-            answer = await self._answer(turn, name, caller)
+            answer = await self._answer(turn, caller)
         except NotFound:
-            yield {"id": name, "state": "unknown"}
+            yield unknown_update(turn.id)
             return
         except BackendError as exc:
-            yield failure_update(name, exc)
+            yield failure_update(turn.id, exc)
             return
-        updates, left = AnswerUpdates(name), self._left(session, replaced)
-        async with aclosing(follow(answer, live=self._answers.live, gone=left, heartbeat=HEARTBEAT_SECONDS)) as readers:
-            async for reader in readers:
-                yield updates.next(reader, self._hosts.reason if answer.state is AnswerState.PREPARING else None)
+        left = self._left(session, replaced)
+        with self._rendered.open(turn.id, answer) as rendered:
+            updates = AnswerUpdates(turn.id, rendered)
+            following = follow(answer, live=self._answers.live, gone=left, heartbeat=HEARTBEAT_SECONDS)
+            async with aclosing(following) as readers:
+                async for reader in readers:
+                    reason = self._hosts.reason if answer.state is AnswerState.PREPARING else None
+                    yield updates.next(reader, reason, self._hosts.context_length(answer.model))
 
-    async def _answer(self, turn: Turn, name: str, caller: Caller) -> Answer:
+    async def _answer(self, turn: Turn, caller: Caller) -> Answer:
         """Return the answer of a turn, started if nobody has. Raises BackendError."""
         if not turn.start:
-            return await self._answers.find(name, caller.key)
+            return await self._answers.find(turn.id, caller.key)
         with contextlib.suppress(NotFound):
-            return await self._answers.find(name, caller.key)
+            return await self._answers.find(turn.id, caller.key)
         with Request(self._admission, "page") as request:
             request.identify(caller)
             chat = chat_request_of(turn, self._settings)
-            return await self._answers.start_named(name, chat, request, grace=self._settings.resume_seconds)
+            return await self._answers.start_named(turn.id, chat, request, grace=self._settings.resume_seconds)

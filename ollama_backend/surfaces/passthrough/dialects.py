@@ -12,9 +12,9 @@ import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import encode_line
-from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure, timestamp
+from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.exchange import error_body
-from ollama_backend.surfaces.passthrough.event_stream import Event, read_object, split_events
+from ollama_backend.surfaces.passthrough.event_stream import Event, is_comment, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
@@ -24,11 +24,28 @@ _NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
 _FINGERPRINT = "fp_ollama"
 
 
-class _LastLine(msgspec.Struct):
-    done: bool = False
+class _Line(msgspec.Struct):
+    done: bool | None = None
 
 
-_last_line = msgspec.json.Decoder(_LastLine)
+_line = msgspec.json.Decoder(_Line)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        _line.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_object(line) is not None  # it takes more, such as half surrogate pairs
+    return True
+
+
+def _is_done(line: bytes) -> bool | None:
+    """Return the `done` of a line or a whole answer, None where it has none."""
+    try:
+        return _line.decode(line).done
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        done = (read_object(line) or {}).get("done")
+        return done if isinstance(done, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,9 @@ class Dialect:
         if block.endswith(_SOUND_ENDS):
             return None
         *_, last = (None, *split_events(block))
-        return (last.at, OllamaFailed(NOT_ITS_PROTOCOL)) if last and last.is_half else None
+        if last and last.is_half:
+            return last.at, OllamaFailed(NOT_ITS_PROTOCOL)
+        return (0, OllamaFailed(NOT_ITS_PROTOCOL)) if last is None and not is_comment(block) else None
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the end of the answer is in a block."""
@@ -129,23 +148,30 @@ class Native(Dialect):
                 if (read_object(line) or {}).get("error"):
                     return at, failure(200, line)
                 at += len(line)
-        if not block.endswith(b"}\n") and not block.rstrip().endswith(b"}"):
-            return block.rstrip().rfind(b"\n") + 1, OllamaFailed(NOT_ITS_PROTOCOL)
+        if block.count(b"\n") == block.count(_NOT_DONE):
+            return None
+        at = 0
+        for line in block.splitlines(keepends=True):
+            if line.strip() and not _is_object(line):
+                return at, OllamaFailed(NOT_ITS_PROTOCOL)
+            at += len(line)
         return None
 
     def ended(self, block: bytes) -> bool:
         """Tell whether the last line of a block ends the answer; arguments of a tool may look alike."""
         if block.endswith(_NOT_DONE):
             return False
-        line = block[block.rfind(b"\n", 0, -2) + 1 :]
-        try:
-            return _last_line.decode(line).done
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return (read_object(line) or {}).get("done") is True
+        return _is_done(block[block.rfind(b"\n", 0, -2) + 1 :]) is True
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
         """Return the failure as the last line."""
         return self.whole_error(exc) + b"\n"
+
+    def whole_fault(self, body: bytes) -> BackendError | None:
+        """Return the failure that a whole answer is: also one that says of itself that it is not done."""
+        if fault := Dialect.whole_fault(self, body):
+            return fault
+        return OllamaFailed(CUT_OFF) if _is_done(body) is False else None
 
     def whole_error(self, exc: BackendError) -> bytes:
         """Return the failure with its code."""

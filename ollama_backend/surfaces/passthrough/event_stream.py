@@ -35,6 +35,11 @@ def read_object(text: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def is_comment(block: bytes) -> bool:
+    """Tell whether there is nothing in a block but comments, as servers send them to keep a connection open."""
+    return all(not line.strip() or line.startswith(b":") for line in block.splitlines())
+
+
 def split_events(block: bytes) -> Iterator[Event]:
     """Yield the events in whole events; lines end in LF or CRLF, and a blank after a colon may be missing."""
     at = 0

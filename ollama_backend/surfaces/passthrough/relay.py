@@ -119,6 +119,8 @@ async def _lines_or_whole(upstream: ResponseStream, dialect: Dialect, response: 
             begun += part
             if b"\n" in part:
                 break
+            if len(begun) > MAX_LINE_BYTES:
+                raise OllamaFailed(NOT_ITS_PROTOCOL)
     line, newline, _ = begun.partition(b"\n")
     if newline and read_object(line) is not None:
         await _stream(upstream, dialect, response, slot, begun)
@@ -130,7 +132,7 @@ async def _whole(
     upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
 ) -> None:
     body = begun + await upstream.read()
-    if upstream.media_type != "application/json" and read_object(body) is None:
+    if read_object(body) is None:
         raise OllamaFailed(NOT_ITS_PROTOCOL)
     if fault := dialect.whole_fault(body):
         raise fault

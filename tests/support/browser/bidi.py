@@ -9,6 +9,7 @@ from typing import Any
 
 import websockets
 
+from tests.support.browser.space import MODULES
 from tests.support.ports import free_port
 
 ENTER = "\ue007"
@@ -40,6 +41,7 @@ class Firefox:
         """Open a session on the tab that is there."""
         await self.command("session.new", capabilities={})
         await self.command("session.subscribe", events=["log.entryAdded"])
+        await self.command("script.addPreloadScript", functionDeclaration=f"() => {{ {MODULES} }}")
         self._tab = (await self.command("browsingContext.getTree"))["contexts"][0]["context"]
 
     async def open(self, url: str) -> None:

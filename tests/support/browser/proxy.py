@@ -24,6 +24,8 @@ class Proxy(TcpProxy):
     def __init__(self, port: int) -> None:
         super().__init__(port)
         self._connections: set[Connection] = set()
+        self.flows = asyncio.Event()  # cleared, nothing comes through, of new connections either
+        self.flows.set()
 
     @property
     def url(self) -> str:
@@ -51,6 +53,7 @@ class Proxy(TcpProxy):
                 connection.streams = connection.streams or (up and b"/queue/data" in part[:2000])
                 if connection.swallows:
                     await connection.never.wait()
+                await self.flows.wait()
                 writer.write(part)
                 await writer.drain()
         writer.close()

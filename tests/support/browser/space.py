@@ -81,6 +81,29 @@ class Space:
             self._process = None
 
 
+# Gives tests the modules of the page: the same ones that the page runs.
+MODULES = """
+window.pageModule = (path) => import(new URL(path, document.querySelector('script[src$="/main.js"]').src).href);
+window.pageReady = async () => {
+  if (!document.getElementById('messages')) return false;
+  const { state } = await pageModule('state.js');
+  return state.site.access !== '' && state.reached;
+};
+window.pageStored = async (id) => {
+  const [{ state }, records, { branch }] = await Promise.all(
+    ['state.js', 'storage/records.js', 'tree.js'].map((path) => pageModule(path)));
+  const conversation = await records.loadConversation(id ?? state.current);
+  if (!conversation) return { messages: [], all: [] };
+  const all = await records.loadMessages(conversation.id);
+  return { ...conversation, all, messages: branch(new Map(all.map((each) => [each.id, each])), conversation.head) };
+};
+window.pageTurn = async () => {
+  const [{ state }, { runningHere }] = await Promise.all(['state.js', 'chat/acts.js'].map((path) => pageModule(path)));
+  return runningHere()?.id ?? null;
+};
+"""
+
+
 class Chat:
     """One page; it records what went wrong in it and what it asked for."""
 
@@ -112,13 +135,14 @@ class Chat:
         self.loads += 1
 
     async def open(self, fragment: str = "") -> "Chat":
+        await self.page.add_init_script(MODULES)
         await self.page.goto(f"{self.url}/{fragment}")
         await self.ready()
         return self
 
     async def ready(self) -> None:
         await self.page.wait_for_selector("#box textarea", timeout=20000)
-        await until(lambda: self.script("window.chat?.isReady()"), 20, "the page has heard of the server")
+        await until(lambda: self.script("pageReady()"), 20, "the page has heard of the server")
 
     async def script(self, text: str) -> Any:
         try:
@@ -128,20 +152,24 @@ class Chat:
                 return None
             raise
 
+    async def state(self, expression: str) -> Any:
+        """What an expression of the page's `state` gives."""
+        return await self.script(f"pageModule('state.js').then(({{state}}) => {expression})")
+
     async def say(self, text: str) -> None:
-        """Send a message; returns when it is on its way."""
+        """Send a message; returns when it is kept and on its way."""
         await self.page.fill("#box textarea", text)
         await self.enter()
 
     async def enter(self) -> None:
-        """Send what stands in the box; returns when it is on its way."""
+        """Send what stands in the box; returns when it is kept and on its way."""
         before = await self.sent()
         await self.page.press("#box textarea", "Enter")
         await until(lambda: self._sent_since(before), 5, "the message is sent")
 
     async def sent(self) -> set[str]:
-        """The ids of all turns of the conversation, also of those that have ended."""
-        return {m["turn"] for m in (await self.stored())["messages"] if "turn" in m}
+        """The ids of all messages that were written into the conversation."""
+        return {m["id"] for m in (await self.stored())["all"] if m["role"] == "user"}
 
     async def _sent_since(self, before: set[str]) -> bool:
         return bool(await self.sent() - before)
@@ -150,34 +178,42 @@ class Chat:
         return await self.page.input_value("#box textarea") == text
 
     async def turn(self) -> str | None:
-        """The id of the unfinished turn; "?" while the page is being loaded."""
-        told = await self.script("window.chat ? {id: chat.turnId()} : null")
-        return told["id"] if told else "?"
+        """The id of the answer that is being written; "?" while the page is being loaded."""
+        ready = await self.script("document.getElementById('messages') !== null")
+        return await self.script("pageTurn()") if ready else "?"
 
     async def settled(self, seconds: float = 60) -> None:
         await until(self._settled, seconds, "the turn ends")
 
     async def _settled(self) -> bool:
-        return await self.turn() is None and not await self.script("document.querySelector('#live .message-wrap')")
+        return await self.turn() is None and not await self.page.locator(".message[aria-busy=true]").count()
 
     async def shown(self) -> str:
-        """The text on the page; what is folded is not in it."""
-        wraps = "[...document.querySelectorAll('#main .message-wrap, #live .message-wrap')]"
-        return await self.script(f"{wraps}.map(wrap => wrap.innerText).join(' ')") or ""
+        """The texts of the messages on the page; what is folded is not in them."""
+        texts = "[...document.querySelectorAll('#messages .body')]"
+        return await self.script(f"{texts}.map(body => body.innerText).join(' ').trim()") or ""
 
     async def shown_words(self) -> list[str]:
         return words(await self.shown())
 
+    async def shows(self, text: str) -> bool:
+        return text in await self.shown()
+
     async def stored(self) -> dict[str, Any]:
-        return dict(await self.script("chat.stored()") or {"messages": []})
+        """The conversation as the browser keeps it: `messages` of the branch that is shown, and `all`."""
+        return dict(await self.script("pageStored()") or {"messages": [], "all": []})
 
     async def stored_text(self, kind: str = "text") -> str:
         """What is kept of the last answer."""
         found = [m for m in (await self.stored())["messages"] if m["role"] == "assistant"]
         return str(found[-1].get(kind, "")) if found else ""
 
-    async def press(self, name: str, place: str = "#main") -> None:
-        await self.page.locator(f"{place} button[title='{name}'], {place} button[aria-label='{name}']").last.click()
+    async def press(self, name: str) -> None:
+        """Press the button of this name under the last message that has one."""
+        await self.page.locator(f"#messages .foot button:text-is('{name}')").last.click()
+
+    async def titles(self) -> list[str]:
+        return await self.page.locator("#chats .name").all_inner_texts()
 
 
 def words(text: str) -> list[str]:

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 START = """\
-root=$1 user=$2; shift 2
+root=$1 user=$2 volume=$3; shift 3
+if [ -n "$volume" ]; then # read-only but for /tmp and the volume, and without new privileges
+    mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" && mount -t tmpfs tmpfs "$root/tmp"
+    chmod 1777 "$root/tmp" && mount --bind "$volume" "$root/home/user/.ollama"
+    set -- setpriv --no-new-privs "$@"
+fi
 mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc"
 exec chroot --userspec="$user" --groups= "$root" "$@"
 """
@@ -72,9 +77,20 @@ class Container:
 
 @contextmanager
 def running(
-    root: Path, config: dict[str, Any], *, port: int, ollama_port: int, log: Path, **more: str
+    root: Path,
+    config: dict[str, Any],
+    *,
+    port: int,
+    ollama_port: int,
+    log: Path,
+    user: str = "",
+    volume: Path | None = None,
+    **more: str,
 ) -> Iterator[Container]:
-    """Run an unpacked image by its own configuration, and more variables, for the length of a block."""
+    """Run an unpacked image by its own configuration, and more variables, for the length of a block.
+
+    `user` takes the place of its own; with a `volume` for Ollama's files the rest is read-only but for /tmp.
+    """
     environment = dict(line.split("=", 1) for line in config["Env"])
     environment |= {"PORT": str(port), "OLLAMA_HOST": f"127.0.0.1:{ollama_port}", **more}
     pairs = [f"{name}={value}" for name, value in environment.items()]
@@ -82,7 +98,7 @@ def running(
     inside = ["/usr/bin/env", "-i", "-C", config["WorkingDir"], *pairs, *command]
     alone = ["unshare", "--mount", "--pid", "--fork"]
     with log.open("w") as said:
-        started = [*alone, "sh", "-c", START, "sh", str(root), config["User"], *inside]
+        started = [*alone, "sh", "-c", START, "sh", str(root), user or config["User"], str(volume or ""), *inside]
         process = subprocess.Popen(started, stdout=said, stderr=subprocess.STDOUT, text=True)
     container = Container(root, port, ollama_port, process, environment, log)
     try:

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
+from ollama_backend.auth import Gate, Keys
 from ollama_backend.space import create_app
+from ollama_backend.surfaces.gradio_app.allow_list import AllowList
+from ollama_backend.surfaces.gradio_app.keyless_budget import REQUESTS_A_MINUTE
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import KEY, serve, settings_for
 
@@ -41,3 +46,34 @@ async def test_what_is_not_needed_is_closed(port: int, path: str) -> None:
         text = (await reader.read()).decode()
         writer.close()
         assert text.startswith("HTTP/1.1 404") and '{"error":' in text
+
+
+async def test_strangers_have_a_budget_and_key_holders_have_none(fake_ollama: FakeOllama) -> None:
+    """The costly requests of an address without a key are refused after a while; its visitors with a key go on.
+
+    Nor are those of another address refused, which the proxy in front names, nor what costs nothing.
+    """
+    settings = settings_for(fake_ollama, CHAT_TRUSTED_PROXIES="1")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def check(path: str, body: bytes) -> bytes:
+        return body
+
+    gate = Gate(Keys(settings.keys), 1)
+    async with serve(AllowList(app, settings, gate, check)) as url, aiohttp.ClientSession(url) as web:
+
+        async def status(path: str, caller: str, key: str = "") -> int:
+            headers = {"X-Forwarded-For": f"6.6.6.6, {caller}", "X-API-Key": key}
+            async with web.get(path, headers=headers) as answer:
+                return answer.status
+
+        assert await status("/config", "1.1.1.1", KEY) == 204
+        statuses = [await status("/config", "1.1.1.1", f"guess {n}") for n in range(REQUESTS_A_MINUTE + 50)]
+        assert statuses == [204] * REQUESTS_A_MINUTE + [429] * 50
+        assert await status("/config", "1.1.1.1", KEY) == await status("/", "2.2.2.2") == 204
+        assert await status("/theme.css", "1.1.1.1") == await status("/gradio_api/heartbeat/x", "1.1.1.1") == 204
+        async with web.post("/gradio_api/queue/join", headers={"X-Forwarded-For": "1.1.1.1"}) as answer:
+            assert answer.status == 429 and int(answer.headers["Retry-After"]) > 30

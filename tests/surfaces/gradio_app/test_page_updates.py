@@ -1,4 +1,4 @@
-"""What the page asks of the server and is told, without a browser."""
+"""What the page sends to the server and receives, without a browser."""
 
 import asyncio
 import contextlib
@@ -18,10 +18,12 @@ from ollama_backend.space import create_app
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
+from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 from ollama_backend.surfaces.gradio_app.turn import chat_request_of, read_turn
 from tests.support.fake_ollama import FakeOllama
 from tests.support.parts import ANNE, BERT, Parts, parts
 from tests.support.served import BEARER, KEY, serve, settings_for
+from tests.support.waiting import until
 
 NAME, OTHER = "a" * 32, "b" * 32
 
@@ -52,8 +54,42 @@ class Page:
         self.stream.cancel()
 
 
+class Followed:
+    """An answer as a page puts it together from its updates; `updates` are all of them."""
+
+    def __init__(self) -> None:
+        self.updates: list[dict[str, Any]] = []
+        self.text = {"thinking": "", "content": ""}
+        self.blocks: dict[str, list[str]] = {"thinking": [], "content": []}
+        self.tail = {"thinking": "", "content": ""}
+
+    def take(self, received: str) -> None:
+        update = json.loads(received)
+        assert update["n"] == len(self.updates)
+        assert self.updates or update.get("whole") or update["state"] in ("unknown", "failed")
+        self.updates.append(update)
+        if update.get("whole"):
+            self.text = {"thinking": "", "content": ""}
+            self.blocks = {"thinking": [], "content": []}
+            self.tail = {"thinking": "", "content": ""}
+        for kind in self.text:
+            change = update.get(kind, {})
+            self.text[kind] += change.get("text", "")
+            if change.get("restart"):
+                self.blocks[kind] = []
+            self.blocks[kind] += change.get("blocks", [])
+            if "tail" in change:
+                kept, rest = change["tail"]
+                self.tail[kind] = self.tail[kind].encode("utf-16-le")[: 2 * kept].decode("utf-16-le") + rest
+
+    @property
+    def states(self) -> list[str]:
+        """The states that it was in."""
+        return [update["state"] for update in self.updates if "state" in update]
+
+
 def asked(name: str = NAME, **more: Any) -> dict[str, Any]:
-    return {"id": name, "start": True, "drop": None, "messages": [{"role": "user", "content": "hello"}], **more}
+    return {"id": name, "start": True, "messages": [{"role": "user", "content": "hello"}], **more}
 
 
 def following(below: Parts, page: Page, **environment: str) -> PageUpdates:
@@ -63,18 +99,20 @@ def following(below: Parts, page: Page, **environment: str) -> PageUpdates:
 
 @pytest_asyncio.fixture
 async def below(fake_ollama: FakeOllama) -> AsyncIterator[Parts]:
-    """Everything below the doors, with two places."""
+    """Everything below the surfaces, with two places."""
     async with parts(fake_ollama, places=2) as made:
         yield made
     while Page.opened:
         Page.opened.pop().leave()
 
 
-async def told(
-    follow: PageUpdates, turn: dict[str, Any], session: str = "s", caller: Any = ANNE
-) -> list[dict[str, Any]]:
-    async with aclosing(follow.follow(read_turn(turn), caller, session)) as news:
-        return [one async for one in news]
+async def followed(updates: PageUpdates, turn: dict[str, Any], session: str = "s", caller: Any = ANNE) -> Followed:
+    """Follow an answer to its end."""
+    answer = Followed()
+    async with aclosing(updates.follow(read_turn(turn), caller, session)) as received:
+        async for update in received:
+            answer.take(update)
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -85,7 +123,8 @@ async def told(
         asked("x" * 32),
         asked("a" * 31),
         asked(NAME + "\n"),
-        asked(drop="../x"),
+        asked(drop=NAME),
+        {"start": True},
         asked(messages=[{"role": "system", "content": "x"}]),
         asked(messages=[{"role": "user", "content": 1}]),
         asked(secret=1),
@@ -138,71 +177,97 @@ def test_levels_of_thinking() -> None:
 
 
 async def test_thinking_as_text_is_put_right(fake_ollama: FakeOllama, below: Parts) -> None:
-    """Each update has the whole state, so what first looked like the answer becomes thinking."""
-    fake_ollama.script(content=["the ", "plan", "</think>", "\n\nHello"], token_delay=0.15)
-    news = await told(following(below, Page()), asked(think=False))
-    assert any(one["content"].startswith("the ") for one in news)
-    assert (news[-1]["thinking"], news[-1]["content"]) == ("the plan", "Hello")
+    """What first looked like the answer becomes thinking: everything is sent anew, to whoever follows it."""
+    fake_ollama.script(content=["the ", "*plan*", "</think>", "\n\nHello"], token_delay=0.15)
+    updates = following(below, Page())
+    both = await asyncio.gather(
+        followed(updates, asked(think=False), "one"), followed(updates, asked(think=False), "two")
+    )
+    for answer in both:
+        assert answer.updates[0]["whole"] and any("whole" in update for update in answer.updates[1:])
+        assert answer.text == {"thinking": "the *plan*", "content": "Hello"}
+        assert answer.blocks["thinking"] == render("the *plan*", f"t{NAME[:12]}")
+        assert answer.blocks["content"] == render("Hello", f"c{NAME[:12]}")
+        assert answer.tail == {"thinking": "", "content": ""}
 
 
-async def test_news_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:
-    """The last news hold the whole text and the counts; beats differ; the first come at once."""
-    fake_ollama.script(thinking=["hm "] * 20, content=[f"w{n} " for n in range(50)], token_delay=0.01)
-    news = await told(following(below, Page()), asked())
-    assert news[-1]["state"] == "done"
-    assert news[-1]["content"].split() == [f"w{n}" for n in range(50)]
-    assert news[-1]["stats"]["tokens"] == 70
-    assert len({one["beat"] for one in news}) == len(news)
-    assert len(news) < 25
-    assert any(one["state"] == "thinking" and one["thinking"] for one in news)
+async def test_the_updates_together_hold_all_that_ollama_sent(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Text and HTML come once each, in a few updates that are numbered; the last one has the counts."""
+    fake_ollama.script(thinking=["hm "] * 20, content=[f"*w{n}* " for n in range(50)], token_delay=0.01)
+    answer = await followed(following(below, Page()), asked())
+    assert answer.states[-3:] == ["thinking", "writing", "done"]
+    assert answer.text["content"].split() == [f"*w{n}*" for n in range(50)]
+    assert answer.text["thinking"] == "hm " * 20
+    assert answer.blocks["content"] == render(answer.text["content"], f"c{NAME[:12]}")
+    assert answer.blocks["thinking"] == render(answer.text["thinking"], f"t{NAME[:12]}")
+    assert answer.tail == {"thinking": "", "content": ""}
+    assert answer.updates[-1]["stats"]["tokens"] == 70
+    assert answer.updates[-1]["context"] == 4096
+    assert len(answer.updates) < 25
+
+
+async def test_an_update_is_not_larger_under_a_longer_answer(fake_ollama: FakeOllama, below: Parts) -> None:
+    """The bytes of an update depend on what is new, and not on what was sent before."""
+    fake_ollama.script(thinking="", content=["some *words*, and more of them. "] * 60 + ["\n\n"] * 1, token_delay=0.02)
+    answer = await followed(following(below, Page()), asked())
+    sizes = [len(json.dumps(update)) for update in answer.updates if "content" in update and "stats" not in update]
+    assert len(sizes) > 6
+    assert max(sizes[len(sizes) // 2 :]) < 2 * max(sizes[: len(sizes) // 2]) < 2000
+
+
+async def test_whoever_comes_later_gets_everything(fake_ollama: FakeOllama, below: Parts) -> None:
+    """A page that follows an answer in its middle, or after its end, has in the end what the first one has."""
+    fake_ollama.script(thinking="hm", content=["- an *item*\n"] * 60, token_delay=0.02)
+    updates = following(below, Page())
+    first = asyncio.create_task(followed(updates, asked(), "one"))
+    await until(lambda: (answer := below.answers._named.get(NAME)) and len(answer.deltas) > 20, "some of it is there")
+    late = await followed(updates, asked(start=False), "two")
+    after = await followed(updates, asked(start=False), "three")
+    whole = await first
+    assert late.updates[0]["content"]["text"] and len(after.updates) == 1
+    for other in (late, after):
+        assert (other.text, other.blocks) == (whole.text, whole.blocks)
+    assert updates._rendered._open == {}
 
 
 async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Parts) -> None:
     """Two pages that send one turn follow one answer; a stranger's key finds nothing under its name."""
     fake_ollama.script(token_delay=0.02)
-    follow = following(below, Page())
-    both = await asyncio.gather(told(follow, asked(), "one"), told(follow, asked(), "two"))
-    assert both[0][-1]["content"] == both[1][-1]["content"] != ""
+    updates = following(below, Page())
+    both = await asyncio.gather(followed(updates, asked(), "one"), followed(updates, asked(), "two"))
+    assert both[0].text == both[1].text and both[0].text["content"]
     assert len(fake_ollama.generations) == 1
-    assert [one["state"] for one in await told(follow, asked(), "three", BERT)] == ["unknown"]
-    assert [one["state"] for one in await told(follow, asked(OTHER, start=False))] == ["unknown"]
+    assert (await followed(updates, asked(), "three", BERT)).states == ["unknown"]
+    assert (await followed(updates, asked(OTHER, start=False))).states == ["unknown"]
 
 
-async def test_a_page_follows_one_answer_at_a_time(fake_ollama: FakeOllama, below: Parts) -> None:
-    """Following another makes the earlier follower leave at once; its answer goes on."""
-    fake_ollama.script(token_delay=0.02, content=["w "] * 40)
-    follow = following(below, Page())
-    first = asyncio.create_task(told(follow, asked()))
-    await fake_ollama.until(lambda: fake_ollama.generations)
-    second = asyncio.create_task(told(follow, asked(OTHER)))
-    news = await asyncio.wait_for(first, 2)
-    assert news[-1]["state"] not in ("done", "stopped")
-    assert (await below.answers.find(NAME, ANNE.key)).readers == 0
-    assert not (await below.answers.find(NAME, ANNE.key)).ended
-    assert (await second)[-1]["state"] == "done"
+async def test_a_page_follows_several_answers(fake_ollama: FakeOllama, below: Parts) -> None:
+    """Each to its end; following one of them anew makes its earlier follower leave, and no other."""
+    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    updates = following(below, Page())
+    first = asyncio.create_task(followed(updates, asked()))
+    second = asyncio.create_task(followed(updates, asked(OTHER)))
+    await fake_ollama.until(lambda: len(fake_ollama.generations) == 2)
+    again = asyncio.create_task(followed(updates, asked()))
+    assert (await asyncio.wait_for(first, 2)).states[-1] not in ("done", "stopped")
+    assert [(await each).states[-1] for each in (second, again)] == ["done", "done"]
 
 
 async def test_a_closed_page_is_noticed_in_silence(fake_ollama: FakeOllama, below: Parts) -> None:
     """The grace begins when the page goes, not at the next token; after it Ollama is left."""
     fake_ollama.script(first_delay=60)
     page = Page()
-    task = asyncio.create_task(told(following(below, page, CHAT_RESUME_SECONDS="0.5s"), asked()))
+    task = asyncio.create_task(followed(following(below, page, CHAT_RESUME_SECONDS="0.5s"), asked()))
     await fake_ollama.until(lambda: fake_ollama.generations)
     page.leave()
     await asyncio.wait_for(task, 1)
     await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected", 3)
 
 
-async def test_a_refusal_is_news(fake_ollama: FakeOllama, below: Parts) -> None:
-    """What cannot be started is told with its code, and a dropped answer is stopped."""
-    follow = following(below, Page())
-    news = await told(follow, asked(options={"num_ctx": 8}))
-    assert [(one["state"], one["code"]) for one in news] == [("failed", "bad_request")]
-    fake_ollama.script(first_delay=60)
-    task = asyncio.create_task(told(follow, asked(OTHER)))
-    await fake_ollama.until(lambda: fake_ollama.generations)
-    await told(follow, {"drop": OTHER}, "two")
-    assert (await asyncio.wait_for(task, 2))[-1]["stop_reason"] == "stop"
+async def test_a_refusal_is_an_update(fake_ollama: FakeOllama, below: Parts) -> None:
+    """What cannot be started is reported with its code."""
+    refused = await followed(following(below, Page()), asked(options={"num_ctx": 8}))
+    assert [(one["state"], one["code"]) for one in refused.updates] == [("failed", "bad_request")]
 
 
 async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
@@ -212,7 +277,8 @@ async def test_an_unknown_session_is_told_as_gradio_tells_it() -> None:
 
     with gr.Blocks(analytics_enabled=False) as blocks:
         gr.Markdown("x")
-    queue, inner, known = GradioQueue(blocks), FastAPI(), [True, False]
+    inner, known = FastAPI(), [True, False]
+    queue = GradioQueue(blocks, EventStreams(inner))
     gr.mount_gradio_app(inner, blocks, path="/", ssr_mode=False)
     told, reached = [], []
 
@@ -242,7 +308,7 @@ async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama) -> None:
     async with serve(space) as url, aiohttp.ClientSession(url, headers=BEARER) as client:
         async with client.get("/config") as config:
             dependencies = (await config.json())["dependencies"]
-        follow = next(row["id"] for row in dependencies if row["api_name"] == "_follow")
+        follow = next(row["id"] for row in dependencies if row["api_name"] == "follow")
         await client.post("/gradio_api/queue/join", json={**body, "fn_index": follow})
         async with client.get("/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
             events = (await stream.read()).decode()
@@ -250,5 +316,5 @@ async def test_gradio_keeps_nothing_of_a_turn(fake_ollama: FakeOllama) -> None:
         kept = list(space.page.blocks.state_holder["s"].components)
         await space.close()
     assert fake_ollama.generations[0].ask.text.endswith("my secret")
-    assert '"done"' in events
+    assert r"\"state\":\"done\"" in events
     assert "my secret" not in json.dumps(kept, default=str)

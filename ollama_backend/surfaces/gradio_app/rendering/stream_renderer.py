@@ -67,6 +67,11 @@ class StreamRenderer:
         self._highlighter = Highlighter()
         self._code: dict[tuple[str, str], str] = {}
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether the end of the text is not shown yet, as it may turn out to be markup."""
+        return self._ends_with_return or self._held != ""
+
     def feed(self, delta: str) -> Update:
         """Return what a delta changes."""
         if self._ends_with_return:

@@ -91,7 +91,6 @@ export const ar = {
   // Messages
   'message.you': 'أنت',
   'message.assistant': 'المساعد',
-  'message.thinking': 'التفكير',
   'message.thinkingFor': 'يفكر منذ {seconds}',
   'message.thought': 'التفكير',
   'message.thoughtFor': 'فكّر لمدة {seconds}',
@@ -142,6 +141,7 @@ export const ar = {
   'key.changedHint': 'محادثاتك ومسودتك ما زالت هنا. يستطيع مالك الخادم تعيين مفتاح دائم بواسطة OLLAMA_API_KEY.',
   'key.field': 'المفتاح',
   'key.wrong': 'هذا المفتاح خاطئ. استخدم المفتاح الذي أعطاك إياه مالك الخادم.',
+  'key.throttled': 'أُرسل من هنا عدد كبير من المفاتيح الخاطئة. انتظر دقيقة ثم حاول مرة أخرى.',
   'key.characters': 'يتكوّن المفتاح من أحرف لاتينية وأرقام وعلامات. تحقق مما ألصقته.',
   'key.unreachable': 'يتعذّر الوصول إلى الخادم. أعد المحاولة بعد قليل.',
   'key.other': 'يحمل هذا الرابط مفتاحًا غير المحفوظ في هذا المتصفح. هل تريد استخدام الجديد؟',

@@ -88,7 +88,6 @@ export const de = {
   // Messages
   'message.you': 'Sie',
   'message.assistant': 'Assistent',
-  'message.thinking': 'Überlegungen',
   'message.thinkingFor': 'Denkt seit {seconds} nach',
   'message.thought': 'Überlegungen',
   'message.thoughtFor': '{seconds} nachgedacht',
@@ -139,6 +138,8 @@ export const de = {
     'dauerhaften Schlüssel festlegen.',
   'key.field': 'Schlüssel',
   'key.wrong': 'Dieser Schlüssel ist falsch. Verwenden Sie den, den Sie vom Betreiber des Servers bekommen haben.',
+  'key.throttled':
+    'Von hier kamen zu viele falsche Schlüssel. Warten Sie eine Minute und versuchen Sie es dann noch einmal.',
   'key.characters': 'Ein Schlüssel besteht aus einfachen Buchstaben, Ziffern und Zeichen. Prüfen Sie die Eingabe.',
   'key.unreachable': 'Der Server ist nicht erreichbar. Versuchen Sie es gleich noch einmal.',
   'key.other': 'Dieser Link enthält einen anderen Schlüssel als den hier gespeicherten. Den neuen verwenden?',

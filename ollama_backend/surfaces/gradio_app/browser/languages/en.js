@@ -81,7 +81,6 @@ export const en = {
   // Messages
   'message.you': 'You',
   'message.assistant': 'Assistant',
-  'message.thinking': 'Thinking',
   'message.thinkingFor': 'Thinking for {seconds}',
   'message.thought': 'Thought',
   'message.thoughtFor': 'Thought for {seconds}',
@@ -126,6 +125,7 @@ export const en = {
     'Your conversations and your draft are still here. The server’s owner can set a lasting key with OLLAMA_API_KEY.',
   'key.field': 'Key',
   'key.wrong': 'This key is wrong. Use the one that this server’s owner gave you.',
+  'key.throttled': 'Too many wrong keys came from here. Wait a minute, then try again.',
   'key.characters': 'A key consists of plain letters, digits and signs. Check what you have pasted.',
   'key.unreachable': 'The server cannot be reached. Try again in a moment.',
   'key.other': 'This link brings another key than the one that this browser keeps. Use the new one?',

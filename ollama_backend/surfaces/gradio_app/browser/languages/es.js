@@ -86,7 +86,6 @@ export const es = {
   // Messages
   'message.you': 'Tú',
   'message.assistant': 'Asistente',
-  'message.thinking': 'Razonamiento',
   'message.thinkingFor': 'Piensa desde hace {seconds}',
   'message.thought': 'Razonamiento',
   'message.thoughtFor': 'Pensó durante {seconds}',
@@ -137,6 +136,7 @@ export const es = {
     'OLLAMA_API_KEY.',
   'key.field': 'Clave',
   'key.wrong': 'Esta clave es incorrecta. Usa la que te dio el propietario del servidor.',
+  'key.throttled': 'Se han enviado demasiadas claves incorrectas desde aquí. Espera un minuto y vuelve a intentarlo.',
   'key.characters': 'Una clave se compone de letras simples, cifras y signos. Revisa lo que has pegado.',
   'key.unreachable': 'No se puede acceder al servidor. Inténtalo de nuevo dentro de un momento.',
   'key.other': 'Este enlace trae una clave distinta de la que guarda este navegador. ¿Usar la nueva?',

@@ -88,7 +88,6 @@ export const fr = {
   // Messages
   'message.you': 'Vous',
   'message.assistant': 'Assistant',
-  'message.thinking': 'Réflexion',
   'message.thinkingFor': 'Réfléchit depuis {seconds}',
   'message.thought': 'Réflexion',
   'message.thoughtFor': 'A réfléchi {seconds}',
@@ -139,6 +138,8 @@ export const fr = {
     'avec OLLAMA_API_KEY.',
   'key.field': 'Clé',
   'key.wrong': 'Cette clé est incorrecte. Utilisez celle que le propriétaire du serveur vous a donnée.',
+  'key.throttled':
+    'Trop de clés incorrectes ont été envoyées depuis cette adresse. Attendez une minute, puis réessayez.',
   'key.characters': 'Une clé se compose de lettres simples, de chiffres et de signes. Vérifiez ce que vous avez collé.',
   'key.unreachable': 'Le serveur est injoignable. Réessayez dans un instant.',
   'key.other': 'Ce lien contient une autre clé que celle enregistrée dans ce navigateur. Utiliser la nouvelle ?',

@@ -83,7 +83,6 @@ export const ja = {
   // Messages
   'message.you': 'あなた',
   'message.assistant': 'アシスタント',
-  'message.thinking': '思考の過程',
   'message.thinkingFor': '{seconds}考えています',
   'message.thought': '思考の過程',
   'message.thoughtFor': '{seconds}考えました',
@@ -131,6 +130,7 @@ export const ja = {
   'key.changedHint': '会話と下書きは残っています。サーバーの所有者は OLLAMA_API_KEY で恒久的なキーを設定できます。',
   'key.field': 'キー',
   'key.wrong': 'キーが違います。サーバーの所有者から受け取ったキーを使ってください。',
+  'key.throttled': '間違ったキーが何度も送信されました。1 分待ってから、もう一度お試しください。',
   'key.characters': 'キーは半角の英字、数字、記号でできています。貼り付けた内容を確認してください。',
   'key.unreachable': 'サーバーに接続できません。少し待ってからもう一度お試しください。',
   'key.other': 'このリンクには、保存済みのものとは別のキーが含まれています。新しいキーを使いますか？',

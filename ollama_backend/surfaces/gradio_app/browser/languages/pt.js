@@ -86,7 +86,6 @@ export const pt = {
   // Messages
   'message.you': 'Você',
   'message.assistant': 'Assistente',
-  'message.thinking': 'Raciocínio',
   'message.thinkingFor': 'Pensando há {seconds}',
   'message.thought': 'Raciocínio',
   'message.thoughtFor': 'Pensou por {seconds}',
@@ -136,6 +135,7 @@ export const pt = {
     'OLLAMA_API_KEY.',
   'key.field': 'Chave',
   'key.wrong': 'Esta chave está errada. Use a que o dono deste servidor lhe deu.',
+  'key.throttled': 'Foram enviadas chaves erradas demais a partir daqui. Espere um minuto e tente de novo.',
   'key.characters': 'Uma chave é formada por letras simples, números e sinais. Confira o que você colou.',
   'key.unreachable': 'Não é possível acessar o servidor. Tente de novo daqui a pouco.',
   'key.other': 'Este link traz uma chave diferente da que este navegador guarda. Usar a nova?',

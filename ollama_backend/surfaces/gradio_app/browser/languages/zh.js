@@ -81,7 +81,6 @@ export const zh = {
   // Messages
   'message.you': '你',
   'message.assistant': '助手',
-  'message.thinking': '思考过程',
   'message.thinkingFor': '已思考 {seconds}',
   'message.thought': '思考过程',
   'message.thoughtFor': '思考了 {seconds}',
@@ -128,6 +127,7 @@ export const zh = {
   'key.changedHint': '你的对话和草稿仍在这里。服务器所有者可以用 OLLAMA_API_KEY 设置长期有效的密钥。',
   'key.field': '密钥',
   'key.wrong': '密钥错误。请使用服务器所有者提供的密钥。',
+  'key.throttled': '来自此处的错误密钥过多。请等待一分钟后再试。',
   'key.characters': '密钥由普通字母、数字和符号组成。请检查粘贴的内容。',
   'key.unreachable': '无法连接服务器。请稍后重试。',
   'key.other': '此链接带有与此浏览器所保存的不同的密钥。要使用新密钥吗？',

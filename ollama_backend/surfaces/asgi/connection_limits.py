@@ -1,0 +1,138 @@
+"""How many connections there may be, how slow they may be, and how large their requests."""
+
+import asyncio
+import socket
+import struct
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Bounds for one server; durations in seconds, sizes in bytes.
+
+    A body must bring at least `body_bytes` in each `body_seconds`, so that large pictures get through a slow link, and
+    a caller must take as much of a response. `unfinished` bounds the bodies that are still arriving, all together. An
+    address may have `per_address` connections and a quarter of `unfinished`.
+    """
+
+    head_seconds: float = 15.0
+    head_bytes: int = 64 * 2**10
+    headers: int = 128
+    url_bytes: int = 8 * 2**10
+    body_seconds: float = 15.0
+    body_bytes: int = 4 * 2**10
+    write_seconds: float = 60.0
+    total: int = 4000
+    per_address: int = 256
+    unfinished: int = 512 * 2**20
+
+
+class Connections:
+    """Counts what is open: connections, HTTP and WebSocket alike, and the bodies that are arriving.
+
+    Behind `trusted_proxies` proxies a connection belongs to nobody: each request has the address of its caller.
+    """
+
+    def __init__(self, limits: ConnectionLimits, trusted_proxies: int = 0) -> None:
+        self.limits = limits
+        self.trusted_proxies = trusted_proxies
+        self.count = 0
+        self._of_address: Counter[str] = Counter()
+        self._unfinished: Counter[str] = Counter()
+        self._unfinished_bytes = 0
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses have something open."""
+        return len(self._of_address.keys() | self._unfinished.keys())
+
+    def enter(self) -> bool:
+        """Count a connection; return whether it is within the bound for all."""
+        self.count += 1
+        return self.count <= self.limits.total
+
+    def leave(self) -> None:
+        """Count a connection out."""
+        self.count -= 1
+
+    def hold(self, address: str) -> bool:
+        """Count a connection or a request of an address; return whether it is within the bound for one."""
+        self._of_address[address] += 1
+        return self._of_address[address] <= self.limits.per_address
+
+    def release(self, address: str) -> None:
+        """Count one out that `hold` has counted."""
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+
+    def receive(self, address: str, size: int) -> bool:
+        """Count bytes of a body that is not complete; return whether there may be so many."""
+        self._unfinished[address] += size
+        self._unfinished_bytes += size
+        limit = self.limits.unfinished
+        return self._unfinished_bytes <= limit and self._unfinished[address] <= limit // 4
+
+    def received(self, address: str, size: int) -> None:
+        """Count the bytes of a body out: it is complete or was given up."""
+        self._unfinished_bytes -= size
+        self._unfinished[address] -= size
+        if not self._unfinished[address]:
+            del self._unfinished[address]
+
+
+class ReadingDeadline:
+    """Cuts a connection whose peer has taken less than `body_bytes` in `write_seconds`, while something waits for it.
+
+    What the system holds counts too: its buffer of some megabytes takes a slow link minutes, in which the transport's
+    own does not move.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._limits = limits
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_bytes = 0
+
+    def begin(self) -> None:
+        """Begin to watch: the transport's buffer is full."""
+        self.end()
+        self._waiting_bytes = self._untaken()
+        self._timer = self._loop.call_later(self._limits.write_seconds, self._check)
+
+    def end(self) -> None:
+        """Watch no more."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        if self._waiting_bytes - self._untaken() < self._limits.body_bytes:
+            reset(self._transport)
+        else:
+            self.begin()
+
+    def _untaken(self) -> int:
+        return self._transport.get_write_buffer_size() + unacknowledged_bytes(self._transport)
+
+
+def unacknowledged_bytes(transport: asyncio.Transport) -> int:
+    """Return how many bytes the system holds that the peer has not taken (tcp(7), SIOCOUTQ); 0 where it cannot say."""
+    connection = transport.get_extra_info("socket")
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
+    except (ImportError, OSError, AttributeError):
+        return 0
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection without waiting for what the peer has not taken: the system would keep it for minutes."""
+    if connection := transport.get_extra_info("socket"):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,61 @@
+"""HTML for texts that a browser has without: imported conversations, and those of an earlier version."""
+
+import asyncio
+import hashlib
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from ollama_backend.errors import BadRequest, TooLarge
+from ollama_backend.surfaces.gradio_app import rendering
+from ollama_backend.surfaces.gradio_app.rendering.markdown import render
+
+MAX_TEXTS = 200
+MAX_CHARACTERS = 400_000  # the page sends a tenth together, but a single long answer may be as long as this
+
+
+class SourceText(msgspec.Struct, forbid_unknown_fields=True):
+    """Markdown to be rendered; `prefix` begins the ids in its HTML."""
+
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[a-z][0-9a-f]{1,32}\Z")]
+    text: str
+
+
+def renderer_version() -> str:
+    """Return a text that changes with the HTML that the renderer makes: with its code and that of its libraries."""
+    version = hashlib.sha256()
+    for path in sorted(Path(rendering.__file__).parent.glob("*.py")):
+        version.update(path.read_bytes())
+    version.update("".join(map(metadata.version, ("pyromark", "pygments", "nh3"))).encode())
+    return version.hexdigest()[:12]
+
+
+def read_texts(received: object) -> list[SourceText]:
+    """Return the texts that a browser has sent. Raises BadRequest and TooLarge."""
+    try:
+        texts = msgspec.convert(received, list[SourceText])
+    except msgspec.ValidationError as exc:
+        raise BadRequest("The page sent something that this server does not understand. Reload the page.") from exc
+    if len(texts) > MAX_TEXTS or sum(len(each.text) for each in texts) > MAX_CHARACTERS:
+        raise TooLarge(f"Send at most {MAX_TEXTS} texts of {MAX_CHARACTERS} characters together.")
+    return texts
+
+
+class BatchRenderer:
+    """Renders texts one after the other, whoever sends them, and leaves half of the time to everything else."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def render(self, texts: list[SourceText]) -> list[list[str]]:
+        """Return the HTML blocks of each text."""
+        rendered = []
+        for each in texts:
+            async with self._turn:
+                began = time.perf_counter()
+                rendered.append(render(each.text, each.prefix))
+                await asyncio.sleep(time.perf_counter() - began)
+        return rendered

@@ -1,0 +1,100 @@
+"""The HTML document of the page: Gradio's, with a head of our own and a policy that allows no other inline script."""
+
+import base64
+import hashlib
+import re
+from html import escape
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ollama_backend.surfaces.gradio_app.page_assets import PageAssets
+
+NAME = "Ollama Chat"
+DESCRIPTION = "Chat with open language models. Conversations stay in your browser."
+# Gradio takes the address of the page from the request, which lacks the path prefix that a proxy has taken off.
+ROOT = "<script>window.gradio_config.root = new URL('.', document.baseURI).href.replace(/\\/$/, '')</script>"
+_PREVIEWS = re.compile(rb"""\s*<meta\s[^>]*?(?:property|name)="(?:og|twitter):[^>]*?>""")
+_MANIFEST = re.compile(rb"""\s*<link rel="manifest"[^>]*>""")
+_RESIZER_ROOT = re.compile(rb'const root = "[^"]*";')
+_AFTER_CONFIG = re.compile(rb"<script data-gradio-mode>")
+_INLINE = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+
+
+def head(assets: PageAssets, katex: dict[str, str], url: str) -> str:
+    """Return what goes into the head of the document.
+
+    `katex` holds the addresses of KaTeX's script and style sheet; `url` is the page's own, without a slash at its end.
+    """
+    at = assets.address
+    previews = {
+        "og:title": NAME,
+        "og:description": DESCRIPTION,
+        "og:type": "website",
+        "og:url": f"{url}/",
+        "og:image": f"{url}{at[1:]}/preview.png",
+    }
+    preloads = "".join(f'<link rel="modulepreload" href="{at}/{path}">' for path in assets.modules)
+    return (
+        f'{ROOT}<title>{NAME}</title><meta name="description" content="{DESCRIPTION}">'
+        + "".join(f'<meta property="{name}" content="{escape(text)}">' for name, text in previews.items())
+        + '<meta name="twitter:card" content="summary_large_image">'
+        '<meta name="theme-color" content="#ffffff" media="(prefers-color-scheme: light)">'
+        '<meta name="theme-color" content="#10151d" media="(prefers-color-scheme: dark)">'
+        f'<link rel="icon" href="{at}/icon.svg" type="image/svg+xml">'
+        f'<link rel="apple-touch-icon" href="{at}/icon-192.png">'
+        f'<link rel="manifest" href="{at}/page.webmanifest">'
+        + "".join(f'<meta name="katex-{kind}" content="{path}">' for kind, path in katex.items())
+        + f'<link rel="stylesheet" href="{at}/page.css"><link rel="stylesheet" href="{at}/highlight.css">'
+        f'{preloads}<script type="module" src="{at}/main.js"></script>'
+    )
+
+
+def own_document(document: bytes, own_head: str) -> bytes:
+    """Return Gradio's document with our head in place of its previews and manifest."""
+    document = _MANIFEST.sub(b"", _PREVIEWS.sub(b"", document))
+    document = _RESIZER_ROOT.sub(b"const root = window.gradio_config.root;", document)
+    place = _AFTER_CONFIG.search(document)
+    at = place.start() if place else document.find(b"</head>")
+    return document[:at] + own_head.encode() + document[at:]
+
+
+def script_policy(document: bytes) -> bytes:
+    """Return the policy that allows scripts of this server and the document's own inline ones, by their hashes."""
+    hashes = {base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _INLINE.findall(document)}
+    allowed = " ".join(f"'sha256-{each}'" for each in sorted(hashes))
+    return f"script-src 'self' {allowed}; object-src 'none'; base-uri 'self'".encode()
+
+
+class PageDocument:
+    """Wraps Gradio's app and replaces the document at `/`."""
+
+    def __init__(self, app: ASGIApp, own_head: str) -> None:
+        self._app = app
+        self._head = own_head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; the document is collected and changed."""
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def sending(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                await self._send(start, b"".join(parts), send)
+
+        await self._app(scope, receive, sending)
+
+    async def _send(self, start: Message, body: bytes, send: Send) -> None:
+        headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        if start["status"] == 200 and body.lstrip()[:9].lower() == b"<!doctype":
+            body = own_document(body, self._head)
+            headers += [(b"content-security-policy", script_policy(body)), (b"cache-control", b"no-cache")]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,90 @@
+"""The messages that wait in Gradio to be read, by session: bounded in number and age.
+
+Gradio keeps the 2,000 latest sessions, read or not, so that a flood of calls that nobody reads pushes out what a page
+is about to read, and for each session a set of ids for ever.
+"""
+
+import asyncio
+import time
+from asyncio import Queue
+from collections.abc import Callable
+from typing import Any
+
+from ollama_backend.changes import Changes
+
+UNREAD_SESSIONS = 2000
+UNREAD_SECONDS = 60.0
+SWEEP_SECONDS = 15.0
+MESSAGES_AHEAD = 32  # after so many unread ones an event makes no more
+
+
+class MessageQueue(Queue[Any]):
+    """The messages of one session; `changes` notifies whenever one is taken, `used_at` is when one came or went."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes = Changes()
+        self.used_at = time.monotonic()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the reader is so far behind that nothing more should be made for it."""
+        return self.qsize() >= MESSAGES_AHEAD
+
+    def _put(self, item: Any) -> None:
+        self.used_at = time.monotonic()
+        super()._put(item)
+
+    def _get(self) -> Any:
+        self.used_at = time.monotonic()
+        self.changes.notify()
+        return super()._get()
+
+
+class PendingMessages(dict[str, MessageQueue]):
+    """Takes the place of Gradio's `pending_messages_per_session`, where Gradio puts an empty queue for each session.
+
+    `is_read` returns whether somebody reads a session, `give_up` is called with a session that is given up: one that
+    nobody has read for `seconds`, and the one that is unread for longest where there are more than `most`.
+    """
+
+    def __init__(
+        self,
+        is_read: Callable[[str], bool],
+        give_up: Callable[[str], None],
+        *,
+        most: int = UNREAD_SESSIONS,
+        seconds: float = UNREAD_SECONDS,
+    ) -> None:
+        super().__init__()
+        self._is_read = is_read
+        self._give_up = give_up
+        self._most = most
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __setitem__(self, session: str, _: object) -> None:
+        super().__setitem__(session, MessageQueue())
+        if len(self) > self._most:
+            unread = [session for session in self if not self._is_read(session)]
+            if len(unread) > self._most:
+                self._give_up(unread[0])
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(min(SWEEP_SECONDS, self._seconds), self._sweep)
+
+    def __delitem__(self, session: str) -> None:
+        self.pop(session, None)  # Gradio deletes one twice where two streams of it are left
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _sweep(self) -> None:
+        self._timer = None
+        oldest = time.monotonic() - self._seconds
+        for session in [session for session, messages in self.items() if messages.used_at < oldest]:
+            if not self._is_read(session):
+                self._give_up(session)
+        if self:
+            self._timer = asyncio.get_running_loop().call_later(min(SWEEP_SECONDS, self._seconds), self._sweep)

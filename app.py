@@ -83,10 +83,7 @@ def announce(settings: Settings) -> None:
 
 
 def main(*, page: bool = True) -> int:
-    """Run the app, with or without its page.
-
-    Return its exit status: 2 for invalid settings, else 128 plus the signal that ended it.
-    """
+    """Run the app, with or without its page; return 2 for invalid settings, else 128 plus the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

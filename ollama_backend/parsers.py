@@ -86,6 +86,14 @@ def upstream(text: str) -> str:
     return text.rstrip("/")
 
 
+def redis_url(text: str) -> str:
+    """Parse the address of a Redis or Valkey. Raises ValueError."""
+    parts = urlsplit(text)
+    if not (parts.hostname if parts.scheme in ("redis", "rediss") else parts.scheme == "unix" and parts.path):
+        raise ValueError("is not an address of Redis; write it as redis://host:6379/0 or rediss://user:password@host")
+    return text
+
+
 def text_list(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

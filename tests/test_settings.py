@@ -96,11 +96,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OLLAMA_API_KEY", "from-environment")
     monkeypatch.setenv("CHAT_MAX_WAITING", " ")
+    monkeypatch.setenv("OLLAMA_HOST", "gpu-1=2,gpu-2=2")
     (tmp_path / ".env").write_text('OLLAMA_API_KEY=from-file\nOLLAMA_MODEL="llama3.2"\nCHAT_MAX_WAITING=7\nEMPTY=\n')
     settings = load_from_process(tmp_path / ".env")
     assert settings.keys == ("from-environment",)
     assert (settings.model, settings.max_waiting) == ("llama3.2", 7)
-    assert "OLLAMA_API_KEY" not in os.environ
+    assert len(settings.hosts) == 2
+    assert "OLLAMA_API_KEY" not in os.environ and "OLLAMA_HOST" not in os.environ
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ PLANTED_IMPORTS = {
     "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
     "Rendering knows neither Gradio nor the app": ("surfaces/gradio_app/rendering/links.py", "import gradio"),
     "Only ollama/pull_stream.py uses another HTTP client": ("chat/slots.py", "import aiohttp"),
+    "Only replicas/ talks to Redis": ("chat/rate.py", "import redis"),
 }
 PLANTED_CALLS = {
     "os.environ": "import os\nHOME = os.environ['HOME']\n",

@@ -1,10 +1,11 @@
 """Waiting for the next change of something."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Changes:
-    """Wakes every task that waits for the next change; `version` counts the changes.
+    """Wakes every task that waits for the next change; `version` counts the changes, and `watch` is called at each.
 
     A future per waiting task is cheaper than `asyncio.Event` or `asyncio.Condition`: 57, 59 and 63 µs of CPU per token
     with 100 answers of one reader each.
@@ -12,6 +13,7 @@ class Changes:
 
     def __init__(self) -> None:
         self.version = 0
+        self.watch: Callable[[], None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -22,6 +24,8 @@ class Changes:
     def notify(self) -> None:
         """Wake all waiting tasks."""
         self.version += 1
+        if self.watch:
+            self.watch()
         if not self._waiters:
             return
         waiters, self._waiters = self._waiters, set()

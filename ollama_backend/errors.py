@@ -18,6 +18,8 @@
     │  ├─ OllamaUnavailable      503  ollama_unavailable
     │  ├─ ModelNotReady          503  model_not_ready
     │  ├─ ShuttingDown           503  shutting_down
+    │  ├─ Interrupted            503  interrupted
+    │  ├─ RedisUnavailable       503  redis_unavailable
     │  └─ LineFull               503  line_full
     └─ OllamaTimeout             504  ollama_timeout
 
@@ -146,6 +148,34 @@ class ShuttingDown(Unavailable):
     """The server is shutting down."""
 
     code = "shutting_down"
+
+
+class Interrupted(Unavailable):
+    """The replica that wrote the answer is gone; what it had written is kept."""
+
+    code = "interrupted"
+
+    def __init__(
+        self,
+        message: str = "The server that was writing this answer has stopped. What it had written is kept.",
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class RedisUnavailable(Unavailable):
+    """What the replicas share cannot be reached."""
+
+    code = "redis_unavailable"
+
+    def __init__(
+        self,
+        message: str = "The servers behind this address cannot reach what they share. Try again in a moment.",
+        *,
+        retry_after: float | None = 5,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class LineFull(Unavailable):

@@ -1,9 +1,9 @@
 """Parsers for the values of settings. Their ValueErrors complete the sentence "NAME: VALUE …"."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +86,14 @@ def upstream(text: str) -> str:
     return text.rstrip("/")
 
 
+def redis_url(text: str) -> str:
+    """Parse the address of a Redis or Valkey. Raises ValueError."""
+    parts = urlsplit(text)
+    if not (parts.hostname if parts.scheme in ("redis", "rediss") else parts.scheme == "unix" and parts.path):
+        raise ValueError("is not an address of Redis; write it as redis://host:6379/0 or rediss://user:password@host")
+    return text
+
+
 def text_list(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -138,7 +146,7 @@ def frame_ancestors(text: str) -> str:
 def ggufs(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list of GGUF files, each a path or an `hf://` address. Raises ValueError."""
     # The name of an existing file may contain a comma itself.
-    parts = [text] if Path(text).is_file() else [part.strip() for part in text.split(",") if part.strip()]
+    parts = [text] if os.path.isfile(text) else [part.strip() for part in text.split(",") if part.strip()]
     files = tuple(_gguf(part) for part in parts)
     names = [gguf_model(file) for file in files]
     for name in names:
@@ -152,6 +160,7 @@ def _gguf(text: str) -> str:
         if not _HUB_FILE.fullmatch(text):
             raise ValueError("does not name a file; write it as hf://owner/repository/file.gguf")
         return text
-    if not Path(text).expanduser().is_file():
+    file = os.path.expanduser(text)
+    if not os.path.isfile(file):  # unlike pathlib's, without an error for any text
         raise ValueError("is not a readable file; give the path of a GGUF file, or hf://owner/repository/file.gguf")
-    return str(Path(text).expanduser().absolute())  # not resolved: the model is named after a link, not its target
+    return os.path.abspath(file)  # not resolved: the model is named after a link, not its target

@@ -14,7 +14,7 @@ from ollama_backend.formats import is_cloud, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
-SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY", "CHAT_UPSTREAM_KEY")
+SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY", "CHAT_UPSTREAM_KEY", "CHAT_REDIS_URL")
 
 
 class SettingsError(Exception):
@@ -46,6 +46,7 @@ class Settings:
     origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
     upstream: str | None = setting("CHAT_UPSTREAM", parsers.upstream, None)
     upstream_key: str | None = setting("CHAT_UPSTREAM_KEY", parsers.secret, None, secret=True)
+    redis_url: str | None = setting("CHAT_REDIS_URL", parsers.redis_url, None, secret=True)
     owns: bool | None = setting("CHAT_OWNS_OLLAMA", parsers.one_of(yes=True, no=False), None)
     access: Literal["key", "open"] = setting("CHAT_ACCESS", parsers.one_of(key="key", open="open"), "key")
     models: tuple[str, ...] = setting("CHAT_MODELS", parsers.models, ())
@@ -55,6 +56,7 @@ class Settings:
     max_tokens: int = setting("CHAT_MAX_TOKENS", parsers.whole(1), 4096)
     resume_seconds: float = setting("CHAT_RESUME_SECONDS", parsers.seconds, 60.0)
     silence_timeout: float = setting("CHAT_SILENCE_TIMEOUT", parsers.seconds, 600.0)
+    given_shutdown: float | None = setting("CHAT_SHUTDOWN_TIMEOUT", parsers.seconds, None)
     given_proxies: int | None = setting("CHAT_TRUSTED_PROXIES", parsers.whole(0, 100), None)
     frame_ancestors: str = setting("CHAT_FRAME_ANCESTORS", parsers.frame_ancestors, "*")
     ggufs: tuple[str, ...] = setting("CHAT_GGUF", parsers.ggufs, ())
@@ -95,6 +97,11 @@ class Settings:
     def num_parallel(self) -> int:
         """The number of answers generated at the same time; 1 is Ollama's own default (envconfig/config.go)."""
         return self.given_parallel or (32 if self.upstream else 8 if self.is_cloud else 1)
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """How long running answers may go on when the server is told to end."""
+        return (25.0 if self.redis_url else 0.0) if self.given_shutdown is None else self.given_shutdown
 
     @property
     def trusted_proxies(self) -> int:
@@ -155,6 +162,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can be used. Remove one."
     if settings.upstream_key and not settings.upstream:
         yield "CHAT_UPSTREAM_KEY: CHAT_UPSTREAM is not set. Set both, or neither."
+    if settings.redis_url and settings.generated_key:
+        yield (
+            "OLLAMA_API_KEY: it is missing, and the replicas that share CHAT_REDIS_URL must take the same key. Set it "
+            "to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
     allowed = [model_name(name) for name in settings.models]
     decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
     if allowed and not decided_later and model_name(settings.model) not in allowed:
@@ -168,7 +180,8 @@ def load_from_process(env_file: Path) -> Settings:
     """Return the settings of this process; variables missing from its environment are read from `env_file`.
 
     Removes the keys from the process's environment. Otherwise the `ollama` package would send `OLLAMA_API_KEY` to every
-    server (ollama-python, _client.py), and child processes would inherit it. Raises SettingsError.
+    server (ollama-python, _client.py), and child processes would inherit it. Removes `OLLAMA_HOST` too, because the
+    package reads it when it is imported and fails on a list of hosts. Raises SettingsError.
     """
     environment = {name: value for name, value in os.environ.items() if value.strip()}
     try:
@@ -177,6 +190,6 @@ def load_from_process(env_file: Path) -> Settings:
         raise SettingsError([f".env: it cannot be read ({type(exc).__name__}). Make it readable UTF-8 text."]) from exc
     for name, value in lines.items():
         environment.setdefault(name, value or "")
-    for name in SECRETS:
+    for name in (*SECRETS, "OLLAMA_HOST"):
         os.environ.pop(name, None)
     return load(environment)

@@ -96,11 +96,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OLLAMA_API_KEY", "from-environment")
     monkeypatch.setenv("CHAT_MAX_WAITING", " ")
+    monkeypatch.setenv("OLLAMA_HOST", "gpu-1=2,gpu-2=2")
     (tmp_path / ".env").write_text('OLLAMA_API_KEY=from-file\nOLLAMA_MODEL="llama3.2"\nCHAT_MAX_WAITING=7\nEMPTY=\n')
     settings = load_from_process(tmp_path / ".env")
     assert settings.keys == ("from-environment",)
     assert (settings.model, settings.max_waiting) == ("llama3.2", 7)
-    assert "OLLAMA_API_KEY" not in os.environ
+    assert len(settings.hosts) == 2
+    assert "OLLAMA_API_KEY" not in os.environ and "OLLAMA_HOST" not in os.environ
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
@@ -126,3 +128,10 @@ def test_several_hosts_with_their_places() -> None:
     for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
         with pytest.raises(SettingsError, match="OLLAMA_HOST"):
             load({"OLLAMA_HOST": wrong})
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0", "/root/\udcff.gguf"])
+def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
+    """Not a crash: a home of nobody, a name that is too long, one that no file can have."""
+    with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is not a readable file"):
+        load({"CHAT_GGUF": path})

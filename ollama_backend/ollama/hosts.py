@@ -1,14 +1,15 @@
 """One or more Ollama servers, presented as one."""
 
+import socket
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotReady, OllamaUnavailable
-from ollama_backend.formats import model_name
+from ollama_backend.formats import is_loopback, model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.openai_api.openai_client import OpenAIClient
@@ -20,6 +21,42 @@ from ollama_backend.settings import Settings
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
 REMEMBERED_CONVERSATIONS = 10_000  # the oldest are forgotten, so that memory stays bounded
 _BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")  # the best first
+
+
+class Candidate(Protocol):
+    """A host to choose from; `rests` says that requests go elsewhere for a while because one has failed there."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def places(self) -> int: ...
+    @property
+    def rests(self) -> bool: ...
+    def has(self, model: str) -> bool: ...
+    def has_loaded(self, model: str) -> bool: ...
+
+
+def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, busy: Mapping[int, int]) -> int | None:
+    """Return the number of the host for a request, None while each that could serve it is busy.
+
+    Preferred is a host where the model is loaded, then the `last` that served this conversation (it may still have its
+    prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is returned: the
+    request then fails with that host's own words. `choose` in replicas/scripts/line.lua does the same.
+    """
+    able = [host for host in candidates if host.has(model)]
+    able = [host for host in able if not host.rests] or able or list(candidates)
+    free = [host for host in able if busy.get(host.number, 0) < host.places]
+    if not free:
+        return None
+    return min(
+        free,
+        key=lambda host: (
+            not host.has_loaded(model),
+            host.number != last,
+            busy.get(host.number, 0) / host.places,
+            host.number,
+        ),
+    ).number
 
 
 class Host:
@@ -40,9 +77,31 @@ class Host:
         return urlsplit(self.client.host).netloc
 
     @property
+    def identity(self) -> str:
+        """What tells this host from every other, also for other machines: there, loopback is another host."""
+        url = self.client.host
+        return f"{socket.gethostname()}/{url}" if is_loopback(url) else url
+
+    @property
     def rests(self) -> bool:
         """Whether new requests avoid this host because one has failed here recently."""
         return time.monotonic() < self._rests_until
+
+    def has(self, model: str) -> bool:
+        """Whether a model can be used here."""
+        return self.readiness.installed(model) is not None
+
+    def has_loaded(self, model: str) -> bool:
+        """Whether a model is known to be loaded here."""
+        return self.readiness.is_loaded(model)
+
+    def models_loaded(self) -> dict[str, bool]:
+        """Return the models that can be used here, by the names that `model_name` gives, and whether each is loaded."""
+        readiness = self.readiness
+        names = [model.name for model in readiness.models]
+        if default := readiness.installed(readiness.model):  # a cloud serves more than it lists
+            names.append(default)
+        return {model_name(name): readiness.is_loaded(name) for name in names if readiness.is_up}
 
     def failed(self) -> None:
         """Avoid this host for 5 seconds, doubled with each further failure in a row up to 60."""
@@ -64,10 +123,12 @@ class Hosts:
     """All hosts and their combined state.
 
     `changes` notifies of every change of any host's state. The first host decides the default model.
+    `obstacle` says why requests cannot be taken although the hosts can be used; it is empty where they can.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, obstacle: Callable[[], str] = str) -> None:
         self.changes = Changes()
+        self._obstacle = obstacle
         self.all: Sequence[Host] = [
             Host(number, settings.for_host(url), places, self.changes)
             for number, (url, places) in enumerate(settings.host_places)
@@ -137,6 +198,8 @@ class Hosts:
     def health(self) -> Health:
         """Return the body of `GET /health`, which lists the hosts in order but without their addresses."""
         health = self._best.health()
+        if obstacle := self._obstacle():
+            health.status, health.reason = "unavailable", obstacle
         if len(self.all) > 1:
             health.hosts = [HostHealth(host.readiness.status, host.readiness.reason or None) for host in self.all]
         return health
@@ -162,27 +225,12 @@ class Hosts:
         return next((host for host in self.up if host.readiness.installed(model)), self.up[0])
 
     def choose(self, model: str, conversation: str, busy: Mapping[int, int]) -> int | None:
-        """Return the number of the host for a request, or None while every host that has the model is busy.
+        """Return the number of the host for a request of a conversation, None while there is no place for it."""
+        return choose_host(self.all, model, self._served.get(conversation), busy)
 
-        Prefers a host where the model is loaded, then the one that served this conversation last (its prompt cache may
-        still hold the conversation), then the least busy one. If no host has the model, any free host is returned, so
-        that the request fails with that host's error.
-        """
-        able = [host for host in self.all if host.readiness.installed(model)]
-        able = [host for host in able if not host.rests] or able or list(self.all)
-        free = [host for host in able if busy.get(host.number, 0) < host.places]
-        if not free:
-            return None
-        last = self._served.get(conversation)
-        return min(
-            free,
-            key=lambda host: (
-                not host.readiness.is_loaded(model),
-                host.number != last,
-                busy.get(host.number, 0) / host.places,
-                host.number,
-            ),
-        ).number
+    def view(self) -> list[dict[str, Any]]:
+        """Return what other replicas need to know to choose between the hosts for a request that arrives here."""
+        return [{"id": host.identity, "places": host.places, "models": host.models_loaded()} for host in self.all]
 
     def served(self, conversation: str, host: Host) -> None:
         """Record which host has served a conversation."""

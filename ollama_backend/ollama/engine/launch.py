@@ -116,13 +116,15 @@ def embedded(settings: Settings, models: Mapping[str, str]) -> Launch:
     served = [argument for model, file in models.items() for argument in ("--model", f"{model}={file}")]
     listening = ("--host", name, "--port", str(port), "--parallel", str(settings.num_parallel), "--exit-with-parent")
     pace = () if settings.ggufs else ("--tokens-per-second", str(GUIDE_SPEED))
-    command = (sys.executable, "-m", "ollama_backend.embedded", *served, *listening, *pace)
+    threads = cpus.allowed(settings.environment)
+    limits = ("--threads", str(threads)) if threads else ()
+    command = (sys.executable, "-m", "ollama_backend.embedded", *served, *listening, *limits, *pace)
     return Launch("embedded", host, command, passed_environment(settings))
 
 
 def fetch(settings: Settings, gguf: str) -> Launch:
     """Return the launch that downloads a file from the Hugging Face Hub."""
-    command = (sys.executable, "-m", "ollama_backend.embedded.fetch", gguf)
+    command = (sys.executable, "-m", "ollama_backend.ollama.engine.hub_download", gguf)
     return Launch("embedded", "", command, passed_environment(settings, hub=True))
 
 

@@ -41,7 +41,7 @@ class Realtime:
         try:
             caller = self._context.admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
             name = session_name(socket.parameter("session"))
-            session = self._context.sessions.open(caller.key, name)
+            session = await self._context.sessions.open(caller.key, name)
         except (Unauthorized, RateLimited) as exc:
             await socket.close(NO_KEY, exc.message)
         except BadRequest as exc:

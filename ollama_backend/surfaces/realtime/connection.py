@@ -11,7 +11,8 @@ from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import checked_request, system_message
 from ollama_backend.chat.request import Request
-from ollama_backend.chat.sessions import CloseReason, Session, Sessions
+from ollama_backend.chat.session import CloseReason, Session
+from ollama_backend.chat.sessions import Sessions
 from ollama_backend.errors import BackendError, BadRequest, Busy
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
@@ -109,6 +110,7 @@ class Connection:
                 await self._stop()
             case messages.Clear():
                 self._session.clear()
+                await self._context.sessions.stored()
                 await self._sent()
                 await self._socket.send(messages.Cleared())
             case messages.Resume():
@@ -118,12 +120,13 @@ class Connection:
         session = self._session
         name = message.answer or uuid4().hex
         if session.answer is None or session.answer_name != name:
-            if session.running:
+            if not await session.is_free():
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
             await self._sent()  # pieces are numbered per answer, so two answers must not mix
             answer = await self._start(message)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
+            await self._context.sessions.stored()
             following = False
         else:  # a client that lost its connection before the ack repeats the question
             answer = session.answer
@@ -157,7 +160,7 @@ class Connection:
 
     async def _resume(self, message: messages.Resume) -> None:
         answer = self._session.find(message.answer)
-        if message.wanted > len(answer.deltas) + 1:
+        if message.wanted > len(answer.deltas) + 1 and not answer.is_copy:
             written = len(answer.deltas)
             raise BadRequest(f"The answer has {written} pieces so far. Resume from piece {written + 1} or earlier.")
         if self._sender:

@@ -68,9 +68,10 @@ class StreamRenderer:
         self._code: dict[tuple[str, str], str] = {}
 
     @property
-    def is_holding(self) -> bool:
-        """Whether the end of the text is held back, because it may become markup."""
-        return self._ends_with_return or self._held != ""
+    def is_within_line(self) -> bool:
+        """Whether all of the text so far is shown, and its last line has not ended."""
+        ends = not self._parts or self._parts[-1].endswith("\n")
+        return not (ends or self._held or self._ends_with_return)
 
     def feed(self, delta: str) -> Update:
         """Return the changes after a delta."""

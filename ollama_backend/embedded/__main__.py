@@ -24,7 +24,7 @@ from ollama_backend.embedded.api.app import create_app
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import Exit, RequestError, StartupError
 from ollama_backend.embedded.llama import gguf
-from ollama_backend.embedded.llama.loaded_models import LoadedModels
+from ollama_backend.embedded.llama.model_pool import ModelPool
 from ollama_backend.embedded.llama.sizing import Wishes
 from ollama_backend.embedded.model_card import NAME, ServedModel, plain_name
 from ollama_backend.embedded.request_json import keep_alive_seconds
@@ -76,9 +76,9 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
 
 def _serving(chosen: argparse.Namespace) -> Serving:
     wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
-    loaded = LoadedModels(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
+    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
     think = {"on": True, "off": False}.get(chosen.think_default)
-    return Serving(_models(chosen.model), loaded, think, chosen.tokens_per_second)
+    return Serving(_models(chosen.model), pool, think, chosen.tokens_per_second)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -121,7 +121,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     if chosen.exit_with_parent:
         _watch_parent(lambda: loop.call_soon_threadsafe(server.handle_exit, signal.SIGTERM, None))
-    loading = asyncio.create_task(serving.loaded.load(serving.models[0]))
+    loading = asyncio.create_task(serving.pool.load(serving.models[0]))
     try:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
@@ -129,7 +129,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
         await running
     finally:
         loading.cancel()
-        await serving.loaded.close()
+        await serving.pool.close()
 
 
 def main() -> int:

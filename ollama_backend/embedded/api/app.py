@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
-from ollama_backend.embedded.api.guard import ORIGINS, Guard
+from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
 from ollama_backend.embedded.api.messages import MessagesDialect
 from ollama_backend.embedded.api.model_routes import REFUSED, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
@@ -28,7 +28,7 @@ from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-DIALECTS: tuple[type[Dialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
+DIALECTS: tuple[type[RelayedDialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
 
 
 def create_app(serving: Serving) -> ASGIApp:
@@ -48,7 +48,7 @@ def create_app(serving: Serving) -> ASGIApp:
     routes += [Route(f"/api/{path}", models.refuse, methods=["POST", "DELETE"]) for path in REFUSED]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
     handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
-    app = Starlette(routes=routes, middleware=[Middleware(Guard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, middleware=[Middleware(EngineGuard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
     return EndsWithCaller(app)
 
 

@@ -29,7 +29,7 @@ def _function(tool: Body) -> Body:
     return function if isinstance(function, dict) else tool
 
 
-class Dialect:
+class RelayedDialect:
     """One request to one of the APIs, and its events. `name` is the model as the client named it.
 
     A prompt beyond the context is shortened with `truncate`, unless `shift` is off. `keep_alive` is in seconds,
@@ -122,7 +122,7 @@ class ToolCalls(dict[int, Body]):
                 call["function"][key] += function.get(key) or ""
 
 
-class ChatDialect(Dialect):
+class ChatDialect(RelayedDialect):
     """`/v1/chat/completions`: thinking is `reasoning`, as in Ollama."""
 
     path = "/v1/chat/completions"
@@ -174,7 +174,7 @@ class ChatDialect(Dialect):
         return events[-1] | {"object": "chat.completion", "choices": [choice]}
 
 
-class CompletionsDialect(Dialect):
+class CompletionsDialect(RelayedDialect):
     """`/v1/completions`: the prompt is continued as it stands."""
 
     path = "/v1/completions"

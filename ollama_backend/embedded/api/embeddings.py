@@ -59,7 +59,7 @@ class EmbeddingRoutes:
         self, model: ServedModel, texts: list[str], body: EmbedBody
     ) -> tuple[list[list[float]], int, int]:
         """Return the vectors of texts, the tokens read, and when the model was ready in nanoseconds."""
-        async with self._serving.loaded.slot(model, keep_alive_seconds(body.keep_alive)) as process:
+        async with self._serving.pool.slot(model, keep_alive_seconds(body.keep_alive)) as process:
             ready = time.perf_counter_ns()
             try:
                 answer = await process.ask(PATH, {"input": texts})
@@ -78,7 +78,7 @@ class EmbeddingRoutes:
         if not body.get("input"):
             raise RequestError(400, "input is required: a text, or a list of texts")
         query: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
-        async with self._serving.loaded.slot(model) as process:
+        async with self._serving.pool.slot(model) as process:
             answer = await process.ask(PATH, query)
         return json_reply(answer | {"model": body["model"]})
 

@@ -29,7 +29,7 @@ def host_allowed(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_unspecified
 
 
-class Guard:
+class EngineGuard:
     """Answers 403 to whoever may not ask."""
 
     def __init__(self, app: ASGIApp) -> None:

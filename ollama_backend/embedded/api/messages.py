@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import Dialect, Think, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, named_items
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
 
-class MessagesDialect(Dialect):
+class MessagesDialect(RelayedDialect):
     """One request to `/v1/messages`."""
 
     path = "/v1/messages"

@@ -41,7 +41,7 @@ class ModelRoutes:
     async def ps(self, request: Request) -> Response:
         """Answer `/api/ps`, the model that stays longest first."""
         entries = []
-        for loaded in self._serving.loaded.running():
+        for loaded in self._serving.pool.running():
             stays = loaded.expires_in
             until = FOREVER if stays > 10**9 else stamp((datetime.now(UTC) + timedelta(seconds=stays)).timestamp())
             entries.append(loaded.model.running(loaded.plan.context, until))

@@ -9,11 +9,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect, Think, ToolCalls
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, ToolCalls
 from ollama_backend.embedded.api.ollama_bodies import (
-    ChatBody,
     GenerateBody,
     GenerationBody,
+    OllamaChatBody,
     context_of,
     earlier,
     llama_message,
@@ -59,13 +59,13 @@ def _generate_words(part: Part) -> Body:
     return {"response": part.content} | part.filled("thinking", "tool_calls")
 
 
-class OllamaDialect(Dialect):
+class OllamaDialect(RelayedDialect):
     """One request to `/api/chat` or `/api/generate`, and the one to OpenAI's API that stands for it."""
 
     media_type = NDJSON
     end = b""
 
-    def __init__(self, body: GenerationBody, openai: Dialect, words: Words) -> None:
+    def __init__(self, body: GenerationBody, openai: RelayedDialect, words: Words) -> None:
         super().__init__(openai.body, openai.model)
         self.path, self._openai, self._words, self._think = openai.path, openai, words, body.think
         self.keep_alive, self.truncate, self.shift = keep_alive_seconds(body.keep_alive), body.truncate, body.shift
@@ -155,7 +155,7 @@ class GenerationRoutes:
 
     async def chat(self, request: Request) -> Response:
         """Answer `/api/chat`; without messages the model is loaded, or unloaded."""
-        body = convert(read(await request.body()), ChatBody)
+        body = convert(read(await request.body()), OllamaChatBody)
         model, openai = self._checked(body)
         if not body.messages:
             return await self._load(model, body, _chat_words)
@@ -193,9 +193,9 @@ class GenerationRoutes:
     async def _load(self, model: ServedModel, body: GenerationBody, words: Words) -> Response:
         keep_alive = keep_alive_seconds(body.keep_alive)
         if keep_alive == 0:
-            self._serving.loaded.unload(model)
+            self._serving.pool.unload(model)
         else:
-            async with self._serving.loaded.slot(model, keep_alive):
+            async with self._serving.pool.slot(model, keep_alive):
                 pass
         reason = {"done": True, "done_reason": "unload" if keep_alive == 0 else "load"}
         return json_reply({"model": body.model, "created_at": stamp()} | words(Part()) | reason)

@@ -54,7 +54,7 @@ class GenerationBody(msgspec.Struct, kw_only=True):
     top_logprobs: int = 0
 
 
-class ChatBody(GenerationBody, kw_only=True):
+class OllamaChatBody(GenerationBody, kw_only=True):
     """The body of `/api/chat`."""
 
     messages: list[ChatMessage] = []

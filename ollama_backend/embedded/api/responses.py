@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import Dialect, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, named_items
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
@@ -17,7 +17,7 @@ SETTINGS |= {"metadata": {}, "store": False, "output": [], "truncation": "disabl
 SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "text": {"format": {"type": "text"}}}
 
 
-class ResponsesDialect(Dialect):
+class ResponsesDialect(RelayedDialect):
     """One request to `/v1/responses`; llama.cpp leaves out numbers and settings that clients read."""
 
     path = "/v1/responses"

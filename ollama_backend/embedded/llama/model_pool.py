@@ -18,7 +18,7 @@ SHORTEST_STAY = 0.05
 
 
 @dataclass
-class LoadedModel:
+class PooledModel:
     """A model in memory; `users` counts requests that wait for one of its slots or hold one."""
 
     model: ServedModel
@@ -38,7 +38,7 @@ class LoadedModel:
         return self.keep_alive if self.users else max(0.0, self.used_at + self.keep_alive - time.monotonic())
 
 
-class LoadedModels:
+class ModelPool:
     """Loads and unloads; never unloads a model that is answering.
 
     `keep_alive` is in seconds, negative for ever; `memory` in bytes, None for what is free.
@@ -46,18 +46,18 @@ class LoadedModels:
 
     def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None, cpuinfo: str) -> None:
         self._wishes, self._keep_alive, self._memory, self._cpuinfo = wishes, keep_alive, memory, cpuinfo
-        self._loaded: dict[str, LoadedModel] = {}
-        self._loads: dict[str, asyncio.Task[LoadedModel]] = {}
+        self._loaded: dict[str, PooledModel] = {}
+        self._loads: dict[str, asyncio.Task[PooledModel]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
         self._idle = asyncio.Condition()
 
-    def running(self) -> list[LoadedModel]:
+    def running(self) -> list[PooledModel]:
         """List what is in memory, the one that stays longest first."""
         alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
         return sorted(alive, key=lambda loaded: -loaded.expires_in)
 
-    async def load(self, model: ServedModel, keep_alive: float | None = None) -> LoadedModel:
+    async def load(self, model: ServedModel, keep_alive: float | None = None) -> PooledModel:
         """Return a model once it is in memory. Raises StartupError; a caller that leaves does not stop the load."""
         while True:
             if (loaded := self._loaded.get(model.name)) and loaded.process.alive:
@@ -69,7 +69,7 @@ class LoadedModels:
                 task.add_done_callback(lambda ended: self._loaded_or_failed(model, ended))
             await asyncio.shield(task)
 
-    def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[LoadedModel]) -> None:
+    def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[PooledModel]) -> None:
         del self._loads[model.name]
         if not ended.cancelled():
             ended.exception()  # whoever waits gets the error; where nobody does, asyncio shall not complain
@@ -97,7 +97,7 @@ class LoadedModels:
             loaded.keep_alive = 0
             self._touch(loaded)
 
-    def _touch(self, loaded: LoadedModel) -> None:
+    def _touch(self, loaded: PooledModel) -> None:
         """Count the time to the unloading from now, or not at all while it has users."""
         loaded.used_at = time.monotonic()
         if loaded.expiry:
@@ -108,19 +108,19 @@ class LoadedModels:
                 max(loaded.keep_alive, SHORTEST_STAY), self._expire, loaded
             )
 
-    def _expire(self, loaded: LoadedModel) -> None:
+    def _expire(self, loaded: PooledModel) -> None:
         self._forget(loaded)
         task = asyncio.create_task(self._drop(loaded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _forget(self, loaded: LoadedModel) -> None:
+    def _forget(self, loaded: PooledModel) -> None:
         if self._loaded.get(loaded.model.name) is loaded:
             del self._loaded[loaded.model.name]
         if loaded.expiry:
             loaded.expiry.cancel()
 
-    async def _drop(self, loaded: LoadedModel) -> None:
+    async def _drop(self, loaded: PooledModel) -> None:
         self._forget(loaded)
         await loaded.process.stop()
         await self._notify()
@@ -129,13 +129,13 @@ class LoadedModels:
         async with self._idle:
             self._idle.notify_all()
 
-    async def _load(self, model: ServedModel) -> LoadedModel:
+    async def _load(self, model: ServedModel) -> PooledModel:
         async with self._one_at_a_time:
             if (dead := self._loaded.get(model.name)) is not None:
                 await self._drop(dead)
             plan = await self._make_room(model)
             process = await ModelProcess.start(model, plan, self._cpuinfo)
-            loaded = LoadedModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
+            loaded = PooledModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
             self._loaded[model.name] = loaded
             self._touch(loaded)
             return loaded

@@ -1,7 +1,7 @@
 """Serve GGUF files as a small Ollama: `python -m ollama_backend.embedded --model guide=guide.gguf --port N`.
 
-The port answers at once; the first model, the default, is loaded at the start, others at first use. What ends the
-program is written to stderr in one last plain line that says what to do; `Exit` lists the statuses.
+The port answers at once. The first model is the default and is loaded at startup; others are loaded at first use. When
+the program fails, the last line on stderr says why and what to do; `Exit` lists the statuses.
 """
 
 import argparse
@@ -40,22 +40,23 @@ def _duration(text: str) -> float:
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m ollama_backend.embedded", description="A small Ollama.")
-    model_help = "a model's file, or the first of its parts; may be repeated, the first is the default"
+    model_help = "a model file, or its first part; may be repeated, the first is the default"
     parser.add_argument("--model", metavar="[NAME=]FILE", action="append", required=True, help=model_help)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11434)
-    parser.add_argument("--parallel", type=int, help="answers of a model at the same time (default: 1, 4 if tiny)")
-    parser.add_argument("--context", type=int, help="tokens of context of each answer (default: what memory allows)")
+    parser.add_argument("--parallel", type=int, help="simultaneous answers per model (default: 1, tiny models 4)")
+    parser.add_argument("--context", type=int, help="context length in tokens (default: what memory allows)")
     parser.add_argument(
         "--threads", type=int, help="CPUs to use; a small model generates with one (default: all allowed)"
     )
-    parser.add_argument("--memory", type=int, help="bytes that models may take together (default: what is free)")
+    parser.add_argument("--memory", type=int, help="bytes of memory for all models together (default: what is free)")
     keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
-    keep_help = "how long an unused model stays: 90, 5m, or -1 for ever (default: OLLAMA_KEEP_ALIVE, or 5m)"
+    keep_help = "how long an unused model stays loaded: 90, 5m, or -1 for no limit (default: OLLAMA_KEEP_ALIVE, or 5m)"
     parser.add_argument("--keep-alive", type=_duration, default=keep_alive, help=keep_help)
-    parser.add_argument("--tokens-per-second", type=float, default=0, help="slow a tiny model's answers down")
-    parser.add_argument("--think-default", choices=("on", "off"), help="when a request does not say; off if tiny")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin, a pipe, is closed")
+    parser.add_argument("--tokens-per-second", type=float, default=0, help="limit the speed of a tiny model's answers")
+    think_help = "whether to think when a request does not say (default: on, tiny models off)"
+    parser.add_argument("--think-default", choices=("on", "off"), help=think_help)
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin, a pipe, is closed")
     parser.add_argument("--cpuinfo", default="/proc/cpuinfo", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -86,12 +87,12 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as exc:
-        words = f"Port {port} of {host} cannot be used ({exc.strerror}): stop what listens there or choose another."
+        words = f"Cannot listen on port {port} of {host} ({exc.strerror}): stop what uses it or choose another port."
         raise StartupError(Exit.PORT_TAKEN, words) from exc
 
 
 def _watch_parent(stop: Callable[[], object]) -> None:
-    """Stop when stdin reaches its end: the parent has been killed and could not say so."""
+    """Stop at the end of stdin, which also comes when the parent was killed and could not send a signal."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
@@ -103,11 +104,11 @@ def _watch_parent(stop: Callable[[], object]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends at once: an answer that is cut off is what callers of Ollama see as well."""
+    """uvicorn without a graceful shutdown: Ollama also cuts answers off when it is stopped."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self.force_exit = True
-        # It would log the answers that are cut off now as errors.
+        # uvicorn would log every answer that is cut off now as an error.
         logging.getLogger("uvicorn.error").disabled = True
 
 

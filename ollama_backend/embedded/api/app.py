@@ -63,12 +63,12 @@ def _no_route(request: Request, error: HTTPException) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """Answer for a fault of this program; Starlette raises it again, and uvicorn logs it."""
+    """Answer an internal error; Starlette raises it again afterwards, and uvicorn logs it."""
     return json_reply(error_body(request.url.path, RequestError(500, "The embedded engine failed.")), 500)
 
 
 class EndsWithCaller:
-    """Folds double and trailing slashes, reads the body, and stops the work when its caller has gone."""
+    """Normalizes slashes in the path, reads the body, and cancels the handler when the client disconnects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,6 +81,7 @@ class EndsWithCaller:
         messages = [{"type": "http.request", "body": body}]
 
         async def received() -> Message:
+            # Disconnects are watched below: after the body there is nothing more to receive.
             return messages.pop() if messages else await asyncio.get_running_loop().create_future()
 
         work, gone = (
@@ -97,7 +98,7 @@ class EndsWithCaller:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Read the whole body; None when the caller left in the middle."""
+    """Read the whole body; return None if the client disconnects before its end."""
     body = bytearray()
     while True:
         message = await receive()

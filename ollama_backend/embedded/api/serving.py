@@ -1,4 +1,4 @@
-"""What every route shares: finding a model, and the events of its answer to a request."""
+"""Code that every route shares: finding a model, and running a request on it."""
 
 import asyncio
 import time
@@ -21,9 +21,10 @@ from ollama_backend.embedded.request_json import Body, read
 
 @dataclass(frozen=True)
 class Serving:
-    """The models and how they answer; `pace` slows a tiny model down to so many tokens a second, 0 does not.
+    """The served models and their settings.
 
-    `think_default` is for requests that do not say whether to think; None means yes but for a tiny model.
+    `pace` limits a tiny model to so many tokens per second; 0 means no limit. `think_default` applies to requests that
+    do not say whether to think; None means yes, except for a tiny model.
     """
 
     models: tuple[ServedModel, ...]
@@ -32,9 +33,9 @@ class Serving:
     pace: float = 0.0
 
     def find(self, name: object, *, embeds: bool | None = None) -> ServedModel:
-        """Return the model of that name, which makes embeddings or does not where that is said. Raises RequestError."""
+        """Return the model with this name. Raises RequestError if there is none, or not of the kind in `embeds`."""
         if not name or not isinstance(name, str):
-            raise RequestError(400, "model is required: a name")
+            raise RequestError(400, "model is required")
         wanted = plain_name(name)
         model = next((model for model in self.models if plain_name(model.name) == wanted), None)
         if model is None:
@@ -47,7 +48,7 @@ class Serving:
         return model
 
     def llama_body(self, dialect: RelayedDialect) -> Body:
-        """Return the body for llama.cpp, and whether the chat template thinks where it can."""
+        """Return the body for llama.cpp, with the template's thinking switch if the model has one."""
         think, model = dialect.think(), dialect.model
         if not model.thinks:
             return dialect.request()
@@ -57,7 +58,7 @@ class Serving:
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
     async def relay(self, dialect: type[RelayedDialect], request: Request) -> Response:
-        """Answer a route that llama.cpp serves: names, limits and errors are ours, the rest is relayed."""
+        """Answer a route that llama.cpp serves itself: only names, limits and errors are changed."""
         body = read(await request.body())
         model = self.find(body.get("model"), embeds=False)
         return await self.respond(request, dialect(body, model), stream=bool(body.get("stream")))
@@ -70,7 +71,7 @@ class Serving:
             return json_reply(await process.ask(f"{query.path}/count_tokens", self.llama_body(query)))
 
     async def respond(self, request: Request, dialect: RelayedDialect, *, stream: bool) -> Response:
-        """Answer a generating route, with a stream once its first piece is there."""
+        """Answer a generating route. A stream begins with its first piece, so that earlier errors have a status."""
         events = self._events(dialect)
         if stream:
             pieces = _encoded(dialect, events)
@@ -84,9 +85,9 @@ class Serving:
             return json_reply(dialect.whole([event async for event in events]))
 
     async def _events(self, dialect: RelayedDialect) -> AsyncGenerator[Body, None]:
-        """Yield what the client sees; closing the iterator stops the generation and hands on the slot.
+        """Yield the events for the client. Closing the generator stops the generation and frees the slot.
 
-        Waits for a slot without limit, as Ollama does. Raises RequestError.
+        Waits for a slot without a time limit, as Ollama does. Raises RequestError.
         """
         body = self.llama_body(dialect)
         async with self.pool.slot(dialect.model, dialect.keep_alive) as process:
@@ -106,7 +107,7 @@ class Serving:
             yield event
 
     async def _paced(self, dialect: RelayedDialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[Body, None]:
-        """Yield events, those of a tiny model not faster than the pace; its answer took as long as a reader sees."""
+        """Yield events, those of a tiny model no faster than the pace. Its timings then include the pauses."""
         paces, begin, count = self.pace > 0 and is_tiny(dialect.model.gguf), time.monotonic(), 0
         async with aclosing(events):
             async for event in events:

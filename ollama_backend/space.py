@@ -1,4 +1,4 @@
-"""The composed app: every part is created here once, gets what it needs, and registers how it closes."""
+"""The composition of the app: creates every part once, passes it what it needs, and registers how to close it."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ def create_app(
     slot_policy: SlotPolicy | None = None,
     send_seconds: float = SEND_SECONDS,
 ) -> "Space":
-    """Return the app. Without `page` nothing of Gradio is served; its import takes seconds."""
+    """Return the app. Without `page` Gradio is not imported, which takes seconds."""
     return Space(settings, page, heartbeats or Heartbeats(), sessions, slot_policy or SlotPolicy(), send_seconds)
 
 
@@ -62,7 +62,7 @@ def shared_state(settings: Settings, slot_policy: SlotPolicy) -> SharedState:
 
 
 class Space:
-    """An ASGI app and its parts. It runs from its lifespan's start, or `start()`, until `close()`."""
+    """The ASGI app and its parts. It runs from the start of its lifespan, or `start()`, until `close()`."""
 
     def __init__(
         self,
@@ -84,7 +84,8 @@ class Space:
         self._asgi = Guard(self._compose_surfaces(page, heartbeats, send_seconds), settings)
 
     def _compose_requests(self, slot_policy: SlotPolicy) -> None:
-        """Create what lies below the surfaces, from the client of Ollama up to the answers."""
+        """Create the parts below the surfaces, from the Ollama client up to the answers."""
+        # The stack closes in reverse order, so each part still finds open what it was created after.
         settings, stack, state = self.settings, self._stack, self._state
         self.registry = CollectorRegistry()
         self.gate = Gate(Keys(settings.keys), settings.trusted_proxies)
@@ -132,7 +133,7 @@ class Space:
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
-        if page:
+        if page:  # it serves every path that is left, because Gradio has routes of its own
             rest = self.page = GradioApp(settings, self.admission, self.answers, self.hosts)
             stack.push_async_callback(self.page.close)
             pdf_text = PdfText(settings, self.admission)
@@ -146,7 +147,7 @@ class Space:
         await self._asgi(scope, receive, send)
 
     def start(self) -> None:
-        """Begin to look after the engine and its models, and to create the page."""
+        """Start watching the engines and their models, and creating the page."""
         parts = [part for host in self.hosts for part in (host.engine, host.readiness)]
         tasks = *(part.run() for part in (*parts, self.admission)), *self._state.tasks()
         self._watching = [asyncio.create_task(task) for task in tasks]
@@ -156,9 +157,11 @@ class Space:
             self.page.start()
 
     async def close(self) -> None:
-        """Take nothing new, let running answers go on for CHAT_SHUTDOWN_TIMEOUT, and close every part, the last created
-        first. May be called again, also meanwhile."""
-        if self._closing is None:
+        """Close every part, the last created first, after CHAT_SHUTDOWN_TIMEOUT for running answers.
+
+        May be called more than once, also concurrently.
+        """
+        if self._closing is None:  # the server closes the app on a signal, and the lifespan closes it again
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 

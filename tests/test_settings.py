@@ -67,7 +67,7 @@ def test_the_cloud_needs_its_own_key() -> None:
     assert problem.startswith("OLLAMA_CLOUD_API_KEY") and "OLLAMA_API_KEY" in problem and "cloud-key" not in problem
     settings = load({"OLLAMA_HOST": "ollama.com", "OLLAMA_CLOUD_API_KEY": "k"})
     assert (settings.model, settings.num_parallel) == ("deepseek-v3.1:671b-cloud", 8)
-    assert "clear" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
+    assert "clear text" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
 
 
 def test_the_default_model_must_be_allowed() -> None:
@@ -128,3 +128,10 @@ def test_several_hosts_with_their_places() -> None:
     for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
         with pytest.raises(SettingsError, match="OLLAMA_HOST"):
             load({"OLLAMA_HOST": wrong})
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0", "/root/\udcff.gguf"])
+def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
+    """Not a crash: a home of nobody, a name that is too long, one that no file can have."""
+    with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is not a readable file"):
+        load({"CHAT_GGUF": path})

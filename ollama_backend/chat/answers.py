@@ -13,7 +13,7 @@ from ollama_backend.chat.request import Request
 from ollama_backend.chat.thinking_habits import ThinkingHabits
 from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.errors import BackendError, NotFound
-from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.upstream import Drain
 from ollama_backend.ollama.wire import Chunk
 
 KEPT_ANSWERS = 1000
@@ -134,7 +134,7 @@ class Answers:
             self._habits.ask(client, model)
             is_first = True
 
-            def take(chunk: Chunk) -> Room | None:
+            def take(chunk: Chunk) -> Drain | None:
                 place.slot.progress(finished=chunk.done)
                 if is_first:
                     return partial(take_first, chunk)

@@ -1,4 +1,4 @@
-"""The hosts: one or several Ollamas, seen as one."""
+"""One or more Ollama servers, presented as one."""
 
 import socket
 import time
@@ -19,8 +19,8 @@ from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
-REMEMBERED_CONVERSATIONS = 10_000
-_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")
+REMEMBERED_CONVERSATIONS = 10_000  # the oldest are forgotten, so that memory stays bounded
+_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")  # the best first
 
 
 class Candidate(Protocol):
@@ -60,7 +60,7 @@ def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, b
 
 
 class Host:
-    """One Ollama: its client, engine and readiness, and how many answers it generates at once (`places`)."""
+    """One server: its client, engine and readiness, and the number of answers it generates at once (`places`)."""
 
     def __init__(self, number: int, settings: Settings, places: int, changes: Changes) -> None:
         self.number = number
@@ -73,7 +73,7 @@ class Host:
 
     @property
     def label(self) -> str:
-        """Host and port, for the owner."""
+        """Host and port, for logs and metrics only: callers must not see them."""
         return urlsplit(self.client.host).netloc
 
     @property
@@ -84,7 +84,7 @@ class Host:
 
     @property
     def rests(self) -> bool:
-        """Whether requests go elsewhere for a while because one has failed here."""
+        """Whether new requests avoid this host because one has failed here recently."""
         return time.monotonic() < self._rests_until
 
     def has(self, model: str) -> bool:
@@ -104,12 +104,12 @@ class Host:
         return {model_name(name): readiness.is_loaded(name) for name in names if readiness.is_up}
 
     def failed(self) -> None:
-        """Let this host rest: 5 seconds after the first failure, up to 60 after failures in a row."""
+        """Avoid this host for 5 seconds, doubled with each further failure in a row up to 60."""
         self._rest = min(LONGEST_REST_SECONDS, self._rest * 2 or FIRST_REST_SECONDS)
         self._rests_until = time.monotonic() + self._rest
 
     def worked(self) -> None:
-        """Note that a request has succeeded here."""
+        """Record that a request has succeeded here, which ends the rest."""
         self._rest = self._rests_until = 0.0
 
 
@@ -120,10 +120,10 @@ def _client(settings: Settings) -> Upstream:
 
 
 class Hosts:
-    """All hosts, with what they know together.
+    """All hosts and their combined state.
 
-    `changes` notifies of every change of what is known of any host. The first host decides the default model.
-    `obstacle` says why requests cannot be taken though the hosts can be used; it is empty where they can.
+    `changes` notifies of every change of any host's state. The first host decides the default model.
+    `obstacle` says why requests cannot be taken although the hosts can be used; it is empty where they can.
     """
 
     def __init__(self, settings: Settings, obstacle: Callable[[], str] = str) -> None:
@@ -148,12 +148,12 @@ class Hosts:
 
     @property
     def places(self) -> int:
-        """How many answers are generated at once, over all hosts."""
+        """The number of answers that all hosts together generate at once."""
         return sum(host.places for host in self.all)
 
     @property
     def _best(self) -> Readiness:
-        """The readiness of the host that is in the best state."""
+        """The readiness of the host with the best status."""
         return min((host.readiness for host in self.all), key=lambda readiness: _BEST.index(readiness.status))
 
     @property
@@ -163,17 +163,17 @@ class Hosts:
 
     @property
     def reason(self) -> str:
-        """What is wrong, in words for a stranger; empty when nothing is."""
+        """What is wrong, for display to any visitor; empty if nothing is."""
         return self._best.reason
 
     @property
     def model(self) -> str:
-        """The default model now."""
+        """The current default model."""
         return self.all[0].readiness.model
 
     @property
     def notice(self) -> str:
-        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        """What visitors should know even if the status is `ok`, such as why only the guide answers; may be empty."""
         return self.all[0].readiness.notice
 
     @property
@@ -186,17 +186,17 @@ class Hosts:
         return list(listed.values())
 
     def context_length(self, model: str) -> int | None:
-        """Return the tokens that a model was last seen running with, None where that is not known."""
+        """Return the context length, in tokens, with which a model was last loaded, or None if it is unknown."""
         lengths = (host.readiness.context_length(model) for host in self.all)
         return next((length for length in lengths if length), None)
 
     @property
     def up(self) -> list[Host]:
-        """The hosts that answer; all of them where none does."""
+        """The hosts that answer; all hosts if none does, so that a request fails with a real error."""
         return [host for host in self.all if host.readiness.is_up] or list(self.all)
 
     def health(self) -> Health:
-        """Return the body of `GET /health`; hosts are numbered in it, and their addresses stay private."""
+        """Return the body of `GET /health`, which lists the hosts in order but without their addresses."""
         health = self._best.health()
         if obstacle := self._obstacle():
             health.status, health.reason = "unavailable", obstacle
@@ -215,13 +215,13 @@ class Hosts:
                 return host.readiness.resolve(model or self.model)
             except BackendError as exc:
                 failures.append(exc)
-        # A host that may have it soon, or that may have it, says more than one that has not.
+        # "Still pulling" and "unreachable" may end by themselves, so they are more useful than "not installed".
         raise min(
             failures, key=lambda exc: (not isinstance(exc, ModelNotReady), not isinstance(exc, OllamaUnavailable))
         )
 
     def with_model(self, model: str) -> Host:
-        """Return a host that answers and has a model, else the first that answers."""
+        """Return the first host that answers and has a model, else the first that answers."""
         return next((host for host in self.up if host.readiness.installed(model)), self.up[0])
 
     def choose(self, model: str, conversation: str, busy: Mapping[int, int]) -> int | None:
@@ -233,7 +233,7 @@ class Hosts:
         return [{"id": host.identity, "places": host.places, "models": host.models_loaded()} for host in self.all]
 
     def served(self, conversation: str, host: Host) -> None:
-        """Note which host has served a conversation."""
+        """Record which host has served a conversation."""
         if conversation:
             self._served[conversation] = host.number
             self._served.move_to_end(conversation)

@@ -193,6 +193,31 @@ async def test_redis_emptied_in_mid_answer(
         await until(lambda: one.line.running == 0)
 
 
+async def test_finished_answers_are_bounded(fake_ollama: FakeOllama, redis: RedisServer) -> None:
+    """The oldest are forgotten where all together take too much, so that Redis never becomes full of them."""
+    fake_ollama.script(content="All of it.", thinking="")
+    redis.client.flushall()
+    names = [uuid4().hex for _ in range(3)]
+    async with several(fake_ollama, redis) as (one, two):
+        for number, name in enumerate(names):
+            if number == 2:
+                redis.client.incrby("{ollamaspace}:answers:bytes", 256 * 2**20 - counted(redis) - 10)
+            await read(await one.start_named(name, ask(), ANNE, grace=5))
+            await until(lambda: redis.client.zcard("{ollamaspace}:answers:ended") == min(number + 1, 2))  # noqa: B023
+            await until(lambda: redis.client.hexists("{ollamaspace}:answers:sizes", name))  # noqa: B023
+        with pytest.raises(NotFound):
+            await two.answers.find(names[0], ANNE.key)
+        for name in names[1:]:
+            assert (await two.answers.find(name, ANNE.key)).text("content") == "All of it."
+        assert counted(redis) < 256 * 2**20
+    redis.client.flushall()  # the count is not right for the next test
+
+
+def counted(redis: RedisServer) -> int:
+    """The bytes of all finished answers."""
+    return int(redis.client.get("{ollamaspace}:answers:bytes") or 0)
+
+
 async def until_found(p: Parts, name: str) -> Answer:
     """Ask for an answer until a replica knows it."""
     async with asyncio.timeout(10):

@@ -82,8 +82,8 @@ def announce(settings: Settings) -> None:
         print(f"The page is at {settings.public_url}/", flush=True)
 
 
-def main() -> int:
-    """Run the app; return its exit status: 2 for invalid settings, else 128 plus the signal that ended it."""
+def main(*, page: bool = True) -> int:
+    """Run the app, with or without its page; return 2 for invalid settings, else 128 plus the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("httpx", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -100,7 +100,7 @@ def main() -> int:
 
     logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
     raise_file_limit()
-    space = create_app(settings)
+    space = create_app(settings, page=page)
     config = uvicorn.Config(
         space,
         host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
@@ -115,7 +115,7 @@ def main() -> int:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
     )
     server = Server(config, space)
     try:

@@ -1,4 +1,4 @@
-"""How many answers at 30 tokens a second one process carries, over `/chat_api` and over the Gradio endpoint.
+"""How many answers at 30 tokens a second one process carries, over `/chat_api`, the Gradio endpoint and the page.
 
     python -m bench.streams [SECONDS]
 
@@ -9,6 +9,8 @@ app in per cent of a core. A process carries them when nobody is late and the co
 import asyncio
 import sys
 import time
+from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import psutil
@@ -27,10 +29,21 @@ async def over_http(session: aiohttp.ClientSession, url: str) -> None:
 
 async def over_gradio(session: aiohttp.ClientSession, url: str) -> None:
     """Read one answer of the Gradio endpoint, as `gradio_client` does: differences, on the queue's stream."""
-    name = f"s{id(asyncio.current_task())}"
+    await _read_event(session, url, "chat_api", ["Hello", None, None, None, None])
+
+
+async def over_page(session: aiohttp.ClientSession, url: str) -> None:
+    """Read one answer as the page does, after 20 messages."""
+    messages = [{"role": ("user", "assistant")[n % 2], "content": "message " * 8} for n in range(20)]
+    turn = {"id": uuid4().hex, "start": True, "messages": [*messages, {"role": "user", "content": "Hello"}]}
+    await _read_event(session, url, "follow", [turn])
+
+
+async def _read_event(session: aiohttp.ClientSession, url: str, api_name: str, inputs: list[Any]) -> None:
+    name = uuid4().hex
     config = await (await session.get(f"{url}/config")).json()
-    number = next(row["id"] for row in config["dependencies"] if row["api_name"] == "chat_api")
-    joined = {"data": ["Hello", None, None, None, None], "fn_index": number, "session_hash": name}
+    number = next(row["id"] for row in config["dependencies"] if row["api_name"] == api_name)
+    joined = {"data": inputs, "fn_index": number, "session_hash": name}
     async with session.post(f"{url}/gradio_api/queue/join", json=joined, headers=BEARER) as answer:
         answer.raise_for_status()
     async with session.get(f"{url}/gradio_api/queue/data", params={"session_hash": name}, headers=BEARER) as answer:
@@ -38,9 +51,12 @@ async def over_gradio(session: aiohttp.ClientSession, url: str) -> None:
             pass
 
 
+READERS = {"/chat_api": over_http, "gradio": over_gradio, "page": over_page}
+
+
 async def measure(kind: str, url: str, streams: int, app: psutil.Process, written: float) -> None:
     """Run so many streams at once and print."""
-    read = over_http if kind == "/chat_api" else over_gradio
+    read = READERS[kind]
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(600)) as session:
         before, began = app.cpu_times(), time.monotonic()
@@ -59,6 +75,7 @@ def main() -> None:
             asyncio.run(measure("/chat_api", url, streams, app, seconds))
         for streams in (20, 100):
             asyncio.run(measure("gradio", url, streams, app, seconds))
+            asyncio.run(measure("page", url, streams, app, seconds))
 
 
 if __name__ == "__main__":

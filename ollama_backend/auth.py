@@ -1,4 +1,4 @@
-"""Keys, compared in constant time, and callers: a key together with an address."""
+"""Checks keys in constant time, and identifies callers by key and address."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from ollama_backend.key_throttle import KeyThrottle
 KEYS_IN_A_REQUEST = 4  # each header once, and a socket's subprotocol in two spellings
 ADDRESS_CHARACTERS = 64  # more than any address has
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
-TOO_MANY_WRONG_KEYS = "Too many wrong keys came from this address. Wait some seconds."
+TOO_MANY_WRONG_KEYS = "Too many wrong keys from this address. Wait a few seconds."
 NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -21,9 +21,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key (its fingerprint, empty without one) at an address: the unit that line and rate limit count.
+    """A key's fingerprint (empty without a key) and an address: the unit for the rate limit and fair queueing.
 
-    Of an IPv6 address its network: whoever has one address of it has them all.
+    For IPv6 the address is the network, because a subscriber can use every address in it.
     """
 
     key: str
@@ -31,7 +31,7 @@ class Caller:
 
     @property
     def fingerprint(self) -> str:
-        """12 hex digits that name this caller in the log."""
+        """12 hex digits that identify this caller in the log, without revealing key or address."""
         return fingerprint(f"{self.key}@{self.address}".encode())[:12]
 
 
@@ -46,7 +46,7 @@ def fingerprint(key: bytes) -> str:
 
 
 class Keys:
-    """The keys that callers may present; several are valid at once, for rotation."""
+    """The valid keys; there may be several, for rotation."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(key.encode() for key in keys)
@@ -59,7 +59,7 @@ class Keys:
     def check(self, presented: Iterable[bytes]) -> str | None:
         """Return the fingerprint of the first presented key that is valid, or None.
 
-        Every pair is compared, in constant time, so that the time taken reveals nothing about a key.
+        Compares every pair in constant time, so that the duration reveals nothing about a key.
         """
         found = None
         for candidate in presented:
@@ -70,7 +70,10 @@ class Keys:
 
 
 def presented_keys(headers: Headers) -> list[bytes]:
-    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, as they came, without empty ones."""
+    """Return the keys in `Authorization: Bearer KEY` and `X-API-Key: KEY`, without empty ones.
+
+    On a private Space `Authorization` carries a Hugging Face token, so the key comes in `X-API-Key`.
+    """
     keys = []
     for name, value in headers:
         name = name.lower()
@@ -84,10 +87,10 @@ def presented_keys(headers: Headers) -> list[bytes]:
 
 
 def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
-    """Return the caller's address: that many from the right of `X-Forwarded-For`, else the peer's.
+    """Return the address at position `trusted_proxies` from the right of `X-Forwarded-For`, or the peer's.
 
-    Entries further left can be forged by the caller and are ignored. An entry that is no address, which no proxy writes
-    of its own accord, counts as the peer: otherwise each invented word would be a new caller.
+    Each trusted proxy appends the address it was called from. Entries further left come from the caller and may be
+    forged. An entry that is not an address counts as the peer's: otherwise every invented word would be a new caller.
     """
     peer = parsed_address(peer) or peer
     if trusted_proxies < 1:
@@ -96,13 +99,14 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     hops = [hop.strip() for hop in ",".join(lines).split(",") if hop.strip()]
     if not hops:
         return peer
+    # With fewer hops than proxies, the first one is the closest to the caller.
     return parsed_address(hops[-trusted_proxies] if len(hops) >= trusted_proxies else hops[0]) or peer
 
 
 def parsed_address(text: str) -> str | None:
-    """Return an IP address in its one form, without port, brackets and zone; None for anything else.
+    """Return an IP address in its canonical form, without port, brackets and zone; None for anything else.
 
-    IPv4 written as IPv6 (`::ffff:192.0.2.1`, as sockets for both have it) is IPv4.
+    IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report it) is returned as IPv4.
     """
     text = text.strip().strip('"')[:ADDRESS_CHARACTERS]
     if text.startswith("["):
@@ -118,7 +122,10 @@ def parsed_address(text: str) -> str | None:
 
 
 def network(address: str) -> str:
-    """Return the part of an address that one customer of a provider has: all of IPv4, the first 64 bits of IPv6."""
+    """Return the part of an address that identifies a subscriber: all of IPv4, the first 64 bits of IPv6.
+
+    An IPv6 subscriber can use any of 2**64 addresses, and would have as many attempts at guessing a key.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -127,7 +134,7 @@ def network(address: str) -> str:
 
 
 class Gate:
-    """Checks keys; behind `trusted_proxies` proxies the caller's address is taken from `X-Forwarded-For`."""
+    """Checks keys. Behind `trusted_proxies` proxies, the caller's address is taken from `X-Forwarded-For`."""
 
     def __init__(self, keys: Keys, trusted_proxies: int) -> None:
         self._keys = keys
@@ -135,7 +142,7 @@ class Gate:
         self._throttle = KeyThrottle()
 
     def caller(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
-        """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` ones may pass."""
+        """Return the caller. Raises Unauthorized or RateLimited without a valid key, unless `keyless` is set."""
         address = network(client_address(headers, peer, self._trusted_proxies))
         try:
             return Caller(self._valid_key(headers, address), address)
@@ -145,12 +152,12 @@ class Gate:
         return Caller("", address)
 
     def _valid_key(self, headers: Headers, address: str) -> str:
-        """Return the fingerprint of the valid one of the keys."""
+        """Return the fingerprint of the valid key. Raises Unauthorized or RateLimited."""
         presented = set(presented_keys(headers))
         request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
         if not presented:
             raise Unauthorized(NO_KEY)
-        # First, whatever came before: a visitor may share the address of a guesser, and comparing costs microseconds.
+        # Checked before the throttle: a visitor may share the address of a guesser, and comparing costs microseconds.
         if len(presented) <= KEYS_IN_A_REQUEST and (key := self._keys.check(presented)):
             return key
         if wait := self._throttle.wrong(address, request_id):

@@ -1,4 +1,4 @@
-"""Every failure that is reported to a caller, as one tree.
+"""The errors that are reported to callers.
 
     BackendError                 500  internal_error
     ├─ BadRequest                400  bad_request
@@ -18,19 +18,21 @@
     │  ├─ OllamaUnavailable      503  ollama_unavailable
     │  ├─ ModelNotReady          503  model_not_ready
     │  ├─ ShuttingDown           503  shutting_down
+    │  ├─ Interrupted            503  interrupted
+    │  ├─ RedisUnavailable       503  redis_unavailable
     │  └─ LineFull               503  line_full
     └─ OllamaTimeout             504  ollama_timeout
 
-A message says what happened and what to do. It never holds a key, a path or a host.
+A message says what happened and what to do. It never contains a key, a path or a host.
 """
 
 from typing import ClassVar
 
 
 class BackendError(Exception):
-    """A failure with an HTTP `status`, a `code` for programs and a message for people.
+    """An error with an HTTP `status`, a `code` for programs and a message for people.
 
-    `retry_after` is in seconds, or None where waiting does not help.
+    `retry_after` is in seconds, or None if waiting does not help.
     """
 
     status: ClassVar[int] = 500
@@ -43,25 +45,25 @@ class BackendError(Exception):
 
 
 class BadRequest(BackendError):
-    """The request itself is at fault: malformed, of a wrong type, or with a refused option."""
+    """The request is malformed, has a field of the wrong type, or an option that is not allowed."""
 
     status, code = 400, "bad_request"
 
 
 class Unauthorized(BackendError):
-    """No key came with the request, or a wrong one."""
+    """The request has no key, or a wrong one."""
 
     status, code = 401, "unauthorized"
 
 
 class ForeignOrigin(BackendError):
-    """Pages of this origin may not use the API."""
+    """Web pages of this origin may not use the API."""
 
     status, code = 403, "foreign_origin"
 
 
 class NotFound(BackendError):
-    """There is no such route or thing."""
+    """The route or object does not exist."""
 
     status, code = 404, "not_found"
 
@@ -73,7 +75,7 @@ class ModelNotFound(NotFound):
 
 
 class MethodNotAllowed(BackendError):
-    """The route exists, for other methods; `allow` names them."""
+    """The route exists for other methods only; `allow` lists them."""
 
     status, code = 405, "method_not_allowed"
 
@@ -83,49 +85,49 @@ class MethodNotAllowed(BackendError):
 
 
 class RequestTimeout(BackendError):
-    """The request came too slowly."""
+    """The request was sent too slowly."""
 
     status, code = 408, "request_timeout"
 
 
 class Busy(BackendError):
-    """The session is writing another answer."""
+    """The session is still writing another answer."""
 
     status, code = 409, "busy"
 
 
 class TooLarge(BackendError):
-    """The body is larger than the route takes."""
+    """The body is larger than the route allows."""
 
     status, code = 413, "too_large"
 
 
 class UnsupportedCoding(BackendError):
-    """The body has a content coding that this server does not understand."""
+    """The body has a content coding that this server does not support."""
 
     status, code = 415, "unsupported_coding"
 
 
 class RateLimited(BackendError):
-    """The caller has started too many generations lately."""
+    """The caller has started too many generations in a short time."""
 
     status, code = 429, "rate_limited"
 
 
 class OllamaFailed(BackendError):
-    """Ollama failed, or answered with something that is not its protocol."""
+    """Ollama failed, or its response was invalid."""
 
     status, code = 502, "ollama_failed"
 
 
 class CloudKeyRefused(OllamaFailed):
-    """The remote Ollama refused the key that this server presents to it."""
+    """The remote server rejected this server's own key. Not a 401: the caller's key was valid."""
 
     code = "cloud_key_refused"
 
 
 class Unavailable(BackendError):
-    """Not now: waiting helps."""
+    """The request cannot be served now; waiting helps."""
 
     status, code = 503, "unavailable"
 
@@ -143,30 +145,58 @@ class ModelNotReady(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The server is going down."""
+    """The server is shutting down."""
 
     code = "shutting_down"
 
 
+class Interrupted(Unavailable):
+    """The replica that wrote the answer is gone; what it had written is kept."""
+
+    code = "interrupted"
+
+    def __init__(
+        self,
+        message: str = "The server that was writing this answer has stopped. What it had written is kept.",
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class RedisUnavailable(Unavailable):
+    """What the replicas share cannot be reached."""
+
+    code = "redis_unavailable"
+
+    def __init__(
+        self,
+        message: str = "The servers behind this address cannot reach what they share. Try again in a moment.",
+        *,
+        retry_after: float | None = 5,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
 class LineFull(Unavailable):
-    """As many requests wait as may wait."""
+    """The waiting line is full (CHAT_MAX_WAITING)."""
 
     code = "line_full"
 
 
 class OllamaTimeout(BackendError):
-    """Ollama was silent for longer than it may be."""
+    """Ollama took too long to answer."""
 
     status, code = 504, "ollama_timeout"
 
 
 def kinds() -> list[type[BackendError]]:
-    """Return every kind of error, each after the one that it is a kind of."""
+    """Return all error classes, each after its base class."""
     found: list[type[BackendError]] = [BackendError]
-    for kind in found:
+    for kind in found:  # grows during the loop, until the last class has no subclasses
         found += kind.__subclasses__()
     return found
 
 
 class ClientGone(Exception):
-    """The caller left before its request was over: there is nobody to report to."""
+    """The caller disconnected before its request was complete. Not a BackendError: nobody would receive it."""

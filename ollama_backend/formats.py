@@ -1,4 +1,4 @@
-"""The forms in which Ollama writes hosts, durations and model names."""
+"""Parses hosts, durations and model names as Ollama writes them."""
 
 import re
 from pathlib import PurePath
@@ -9,18 +9,19 @@ import durationpy
 CLOUD_HOST = "ollama.com"
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
+# `hf://owner/repository/file.gguf@revision`, and one of several parts of a model, `file-00001-of-00003.gguf`.
 _HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
 
 
 def parse_host(text: str) -> str:
-    """Return the base URL of an Ollama from any form that `OLLAMA_HOST` takes (envconfig/config.go, Host).
+    """Return the base URL for any form of `OLLAMA_HOST` (envconfig/config.go, Host).
 
-    Without a scheme the port is 11434; `http://` means 80 and `https://` 443; `ollama.com` means https.
-    A wildcard address means loopback to a client. Raises ValueError with what is wrong.
+    Without a scheme the default port is 11434, with `http://` 80 and with `https://` 443; `ollama.com` means https.
+    A wildcard address, on which a server listens, means loopback to a client. Raises ValueError.
     """
-    text = text.strip().strip("\"'").strip()
+    text = text.strip().strip("\"'").strip()  # as Ollama does
     scheme, found, rest = text.partition("://")
     if not found:
         scheme, rest = ("https" if text.split("/")[0].split(":")[0].lower() == CLOUD_HOST else "http"), text
@@ -29,7 +30,7 @@ def parse_host(text: str) -> str:
         raise ValueError(f"its scheme {scheme!r} is neither http nor https")
     where, _, path = rest.partition("/")
     if "@" in where or "?" in rest or "#" in rest or any(c.isspace() for c in rest):
-        raise ValueError("it holds a user name, a query, a fragment or a blank")
+        raise ValueError("it contains a user name, a query, a fragment or a space")
     name, port = _split_port(where)
     if port is None:
         port = _PORTS[scheme] if found or scheme == "https" else 11434
@@ -55,21 +56,18 @@ def _split_port(where: str) -> tuple[str, int | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a base URL names this machine."""
+    """Return whether a base URL is on this machine."""
     return _LOOPBACKS.fullmatch(urlsplit(host).hostname or "") is not None
 
 
 def is_cloud(host: str) -> bool:
-    """Tell whether a base URL names Ollama's own cloud."""
+    """Return whether a base URL is Ollama's cloud."""
     name = (urlsplit(host).hostname or "").lower()
     return name == CLOUD_HOST or name.endswith("." + CLOUD_HOST)
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds in a Go duration such as `5m` or `1h30m`, or in a bare number; a negative one is negative.
-
-    Raises ValueError for anything else.
-    """
+    """Return the seconds in a Go duration such as `5m` or `1h30m`, or in a bare number. Raises ValueError."""
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return float(text)
     try:
@@ -79,7 +77,10 @@ def parse_duration(text: str) -> float:
 
 
 def gguf_model(gguf: str) -> str:
-    """Return the name under which a GGUF file is served: its stem, in Ollama's letters (types/model/name.go)."""
+    """Return the name under which a GGUF file is served: its stem, in characters that Ollama allows.
+
+    The rules are those of types/model/name.go, which limits a name to 80 characters.
+    """
     hub_file = _HUB_STEM.search(gguf) if gguf.startswith("hf://") else None
     stem = hub_file[1] if hub_file else PurePath(gguf).stem
     name = re.sub(r"[^a-z0-9_.-]+", "-", _SPLIT_FILE.sub("", stem).lower()).strip("-._")
@@ -87,8 +88,10 @@ def gguf_model(gguf: str) -> str:
 
 
 def model_name(name: str) -> str:
-    """Return the form in which two names of one model are equal (types/model/name.go): `library/` and
-    the registry left out, `:latest` added, lower case."""
+    """Return the canonical form of a model's name (types/model/name.go).
+
+    Lower case, without the default registry and `library/`, and with `:latest` if there is no tag.
+    """
     name = name.strip().lower()
     for prefix in ("https://", "http://"):
         name = name.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""JSON as other programs write and read it: half surrogate pairs come in, line separators never go out raw."""
+"""Repairs lone surrogates in JSON that is read, and escapes line separators in JSON that is written."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _ESCAPED_LONE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-# Every escape in turn, so that the text after an escaped backslash is never taken for one.
+# Matches every escape, so that the text after an escaped backslash is never taken for one.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
@@ -22,14 +22,14 @@ _BREAKS = tuple((character.encode(), f"\\u{ord(character):04x}".encode()) for ch
 
 
 def mend_surrogates(raw: bytes) -> bytes:
-    """Return JSON in which every half of a surrogate pair is U+FFFD, as Go's decoder reads it.
+    """Return JSON with U+FFFD in place of every lone surrogate, as Go's decoder reads it.
 
-    A text that was cut between two UTF-16 units holds one, as an escape or as three bytes. Everything else stays as it
-    is, bytes that are no UTF-8 included.
+    JavaScript programs that cut a text within an emoji send one, as an escape or as three bytes. Everything else is
+    unchanged, including bytes that are not UTF-8.
     """
     if b"\xed" in raw and _RAW_SURROGATE.search(raw):
         raw = _joined(raw)
-    # An escaped backslash before a `u` only looks like the beginning of an escape: then every escape is looked at.
+    # `\\ud83d` is an escaped backslash before plain text. Where one occurs, the escapes must be read one by one.
     if (b"\\ud" in raw or b"\\uD" in raw) and (b"\\\\u" in raw or _ESCAPED_LONE.search(raw)):
         raw = _ESCAPE.sub(_mended, raw)
     return raw
@@ -40,7 +40,7 @@ def _mended(escape: re.Match[bytes]) -> bytes:
 
 
 def _joined(raw: bytes) -> bytes:
-    """Return bytes whose encoded surrogates are joined in pairs, and replaced where one is alone."""
+    """Return bytes with encoded surrogates joined in pairs, and lone ones replaced."""
     try:
         text = raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -49,9 +49,9 @@ def _joined(raw: bytes) -> bytes:
 
 
 def decode_mended(decode: Callable[[bytes], T], raw: bytes) -> T:
-    """Return what `decode` makes of JSON, half surrogate pairs replaced. Raises what `decode` raises."""
+    """Decode JSON with lone surrogates replaced. Raises the errors of `decode`."""
     try:
-        return decode(raw)
+        return decode(raw)  # the repair costs time and is rarely needed, so plain decoding is tried first
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -62,15 +62,15 @@ def decode_mended(decode: Callable[[bytes], T], raw: bytes) -> T:
 
 
 def encode_line(value: Any) -> bytes:
-    """Return a value as JSON that every line reader takes for one line.
+    """Return a value as JSON that every reader of lines treats as one line.
 
-    Python's `str.splitlines`, and with it httpx and the `ollama` package, also breaks at U+2028, U+2029 and U+0085.
+    Python's `str.splitlines`, which httpx and the `ollama` package use, also splits at U+2028, U+2029 and U+0085.
     """
     return escape_breaks(msgspec.json.encode(value))
 
 
 def escape_breaks(encoded: bytes) -> bytes:
-    """Return JSON with the line separators in its texts escaped."""
+    """Return JSON with the line separators in its strings escaped."""
     if encoded.isascii():
         return encoded
     for character, escape in _BREAKS:

@@ -1,24 +1,24 @@
-"""Slows those who try wrong keys, by address. A valid key is never slowed: an address may be shared."""
+"""Limits wrong keys per address. Valid keys are never limited, since several people may share an address."""
 
 from collections import OrderedDict
 
 from ollama_backend.rate_limits import TokenBuckets
 
-WRONG_KEYS_A_MINUTE = 10
-COUNTED_REQUESTS = 1000
+WRONG_KEYS_A_MINUTE = 10  # lets people correct a typo, and slows guessing down
+COUNTED_REQUESTS = 1000  # the request ids kept; a request checks its key more than once within a short time
 
 
 class KeyThrottle:
-    """Says whether one more wrong key of an address is merely wrong, or one too many."""
+    """Counts the wrong keys of each address."""
 
     def __init__(self) -> None:
         self._wrong_keys = TokenBuckets(WRONG_KEYS_A_MINUTE, 60)
         self._counted: OrderedDict[bytes, None] = OrderedDict()
 
     def wrong(self, address: str, request_id: bytes) -> float:
-        """Count a wrong key and return 0.0; where too many came before, return the seconds until one may be tried.
+        """Count a wrong key and return 0.0, or the seconds to wait if too many came before.
 
-        A key that is looked at twice in a request counts once.
+        A key that is checked twice in one request counts once.
         """
         if request_id and request_id in self._counted:
             return 0.0

@@ -1,4 +1,4 @@
-"""Parsers of the settings' values; what they raise completes the sentence "NAME: VALUE …"."""
+"""Parsers for the values of settings. Their ValueErrors complete the sentence "NAME: VALUE …"."""
 
 import os
 import re
@@ -15,9 +15,10 @@ _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
 
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
-    """Return a parser of a whole number."""
+    """Return a parser for a whole number from `low` to `high`."""
 
     def parse(text: str) -> int:
+        # int() alone would also accept signs, spaces and underscores.
         if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
             raise ValueError(f"is not a whole number from {low} to {high}")
         return int(text)
@@ -26,11 +27,11 @@ def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
 
 
 def one_of(**meanings: Any) -> Callable[[str], Any]:
-    """Return a parser of one of several words."""
+    """Return a parser for one of several words, in any case, which returns the word's meaning."""
 
     def parse(text: str) -> Any:
         if text.lower() not in meanings:
-            raise ValueError(f"is none of {', '.join(meanings)}")
+            raise ValueError(f"is not one of {', '.join(meanings)}")
         return meanings[text.lower()]
 
     return parse
@@ -46,7 +47,10 @@ def seconds(text: str) -> float:
 
 @dataclass(frozen=True)
 class HostPlaces:
-    """One entry of `OLLAMA_HOST`: a base URL, and how many answers it generates at once (None: as elsewhere)."""
+    """One entry of `OLLAMA_HOST`: a base URL and the number of answers generated there at once.
+
+    Without a number (None), OLLAMA_NUM_PARALLEL applies.
+    """
 
     url: str
     places: int | None = None
@@ -57,7 +61,7 @@ def hosts(text: str) -> tuple[HostPlaces, ...]:
     entries = [host(part.strip()) for part in text.split(",") if part.strip()]
     urls = [entry.url for entry in entries]
     if len(set(urls)) < len(urls):
-        raise ValueError("names one address twice; add its places together, as host:port=4")
+        raise ValueError("lists one address twice; list it once with the sum of its places, such as host:port=4")
     return tuple(entries)
 
 
@@ -65,7 +69,7 @@ def host(text: str) -> HostPlaces:
     """Parse one host. Raises ValueError."""
     address, found, places = text.rpartition("=")
     if found and not (places.isdigit() and 1 <= int(places) <= 1000):
-        raise ValueError("has a number of places that is not from 1 to 1000; write it as host:port=4")
+        raise ValueError("has a number of places outside 1 to 1000; write it as host:port=4")
     try:
         return HostPlaces(parse_host(address if found else text), int(places) if found else None)
     except ValueError as exc:
@@ -78,8 +82,16 @@ def upstream(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("is not a base URL; write it as https://host/v1")
     if parts.username or parts.password:
-        raise ValueError("holds a user name; the key belongs into CHAT_UPSTREAM_KEY")
+        raise ValueError("contains a user name or password; set the key in CHAT_UPSTREAM_KEY")
     return text.rstrip("/")
+
+
+def redis_url(text: str) -> str:
+    """Parse the address of a Redis or Valkey. Raises ValueError."""
+    parts = urlsplit(text)
+    if not (parts.hostname if parts.scheme in ("redis", "rediss") else parts.scheme == "unix" and parts.path):
+        raise ValueError("is not an address of Redis; write it as redis://host:6379/0 or rediss://user:password@host")
+    return text
 
 
 def text_list(text: str) -> tuple[str, ...]:
@@ -88,10 +100,13 @@ def text_list(text: str) -> tuple[str, ...]:
 
 
 def keys(text: str) -> tuple[str, ...]:
-    """Parse keys. Raises ValueError."""
+    """Parse a comma-separated list of keys. Raises ValueError.
+
+    Only ASCII is portable in HTTP headers (RFC 9110, 5.5).
+    """
     keys = text_list(text)
     if not keys or not all(key.isascii() and key.isprintable() for key in keys):
-        raise ValueError("must be printable ASCII, several keys separated by commas")
+        raise ValueError("must be printable ASCII; separate several keys by commas")
     return keys
 
 
@@ -103,12 +118,12 @@ def secret(text: str) -> str:
 
 
 def models(text: str) -> tuple[str, ...]:
-    """Parse names of models."""
+    """Parse a comma-separated list of models, without duplicates."""
     return tuple(dict.fromkeys(text_list(text)))
 
 
 def rate(text: str) -> str | None:
-    """Parse a rate, None for `off`. Raises ValueError."""
+    """Parse a rate limit; None for `off`. Raises ValueError."""
     if text.lower() == "off":
         return None
     try:
@@ -121,14 +136,16 @@ def rate(text: str) -> str | None:
 
 
 def frame_ancestors(text: str) -> str:
-    """Parse origins for the content security policy. Raises ValueError."""
+    """Parse the origins for `frame-ancestors` in the content security policy. Raises ValueError."""
+    # A semicolon or comma would start another directive or policy.
     if re.search(r"[;,\x00-\x1f\x7f]", text) or not text.isascii():
         raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
     return text
 
 
 def ggufs(text: str) -> tuple[str, ...]:
-    """Parse a comma-separated list of GGUF files, each a path or an address on the Hub. Raises ValueError."""
+    """Parse a comma-separated list of GGUF files, each a path or an `hf://` address. Raises ValueError."""
+    # The name of an existing file may contain a comma itself.
     parts = [text] if os.path.isfile(text) else [part.strip() for part in text.split(",") if part.strip()]
     files = tuple(_gguf(part) for part in parts)
     names = [gguf_model(file) for file in files]
@@ -145,7 +162,5 @@ def _gguf(text: str) -> str:
         return text
     file = os.path.expanduser(text)
     if not os.path.isfile(file):  # unlike pathlib's, without an error for any text
-        raise ValueError(
-            "is no file that can be read; give the path of a GGUF file, or hf://owner/repository/file.gguf"
-        )
-    return os.path.abspath(file)  # a link keeps its name
+        raise ValueError("is not a readable file; give the path of a GGUF file, or hf://owner/repository/file.gguf")
+    return os.path.abspath(file)  # not resolved: the model is named after a link, not its target

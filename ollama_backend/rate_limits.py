@@ -1,18 +1,18 @@
-"""Limits on how often each of many may do something.
+"""Rate limits per key, such as an address.
 
-Each remembers a bounded number of keys, those hit last, so that a stranger with many addresses costs no memory. The
-storage of the package `limits` keeps every key that it has ever seen and looks at all of them after each hit.
+Each limit keeps the most recently used keys only, so that a caller with many addresses cannot fill the memory. The
+`limits` package is not used because its memory storage keeps every key, and searches all of them after each hit.
 """
 
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-MOST_KEYS = 10_000
+MOST_KEYS = 10_000  # when there are more, the least recently used one starts over
 
 
 class MovingWindow:
-    """Allows `amount` hits in any `seconds` for each key."""
+    """Allows `amount` hits per key within any period of `seconds`."""
 
     def __init__(
         self, amount: int, seconds: float, *, most: int = MOST_KEYS, clock: Callable[[], float] = time.monotonic
@@ -25,11 +25,11 @@ class MovingWindow:
 
     @property
     def count(self) -> int:
-        """How many keys are remembered."""
+        """The number of keys kept."""
         return len(self._hits)
 
     def hit(self, key: Hashable) -> float:
-        """Count a hit and return 0.0 where it is allowed; else the seconds until the next one is, and count nothing."""
+        """Count a hit and return 0.0 if it is allowed, else return the seconds until the next one is."""
         now = self._clock()
         hits = self._hits.setdefault(key, deque())
         self._hits.move_to_end(key)
@@ -44,7 +44,7 @@ class MovingWindow:
 
 
 class TokenBuckets:
-    """Allows `amount` hits at once and as many more in each `seconds`, evenly, for each key."""
+    """Allows a burst of `amount` hits per key, refilled evenly over `seconds`."""
 
     def __init__(
         self, amount: int, seconds: float, *, most: int = MOST_KEYS, clock: Callable[[], float] = time.monotonic
@@ -56,7 +56,7 @@ class TokenBuckets:
         self._full_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def wait(self, key: Hashable) -> float:
-        """Return the seconds until a hit is allowed, 0.0 where it is now."""
+        """Return the seconds until a hit is allowed; 0.0 if it is allowed now."""
         excess = self._full_at.get(key, 0.0) - self._clock() - self._seconds + self._step
         return max(0.0, excess)
 

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment and `.env`, and checked all together."""
+"""Settings, read from the environment and `.env`. All invalid ones are reported together at startup."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +14,11 @@ from ollama_backend.formats import is_cloud, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
-SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY", "CHAT_UPSTREAM_KEY")
+SECRETS = ("OLLAMA_API_KEY", "OLLAMA_CLOUD_API_KEY", "CHAT_UPSTREAM_KEY", "CHAT_REDIS_URL")
 
 
 class SettingsError(Exception):
-    """Invalid settings; `problems` names each variable, its fault and the fix."""
+    """Invalid settings; each of `problems` names a variable, what is wrong and how to fix it."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -26,14 +26,14 @@ class SettingsError(Exception):
 
 
 def setting(name: str, parse: Callable[[str], Any], default: Any = MISSING, *, secret: bool = False) -> Any:
-    """Declare one setting: its variable, how its text is read, and its default."""
+    """Declare a setting: its environment variable, its parser and its default."""
     more: dict[str, Any] = {} if default is MISSING else {"default": default}
     return field(metadata={"name": name, "parse": parse, "secret": secret}, repr=not secret, kw_only=True, **more)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every setting, as parsed; durations are in seconds. Secrets never show in the representation."""
+    """All settings, parsed; durations are in seconds. `repr` leaves secrets out."""
 
     hosts: tuple[parsers.HostPlaces, ...] = setting(
         "OLLAMA_HOST", parsers.hosts, (parsers.HostPlaces("http://127.0.0.1:11434"),)
@@ -46,6 +46,7 @@ class Settings:
     origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
     upstream: str | None = setting("CHAT_UPSTREAM", parsers.upstream, None)
     upstream_key: str | None = setting("CHAT_UPSTREAM_KEY", parsers.secret, None, secret=True)
+    redis_url: str | None = setting("CHAT_REDIS_URL", parsers.redis_url, None, secret=True)
     owns: bool | None = setting("CHAT_OWNS_OLLAMA", parsers.one_of(yes=True, no=False), None)
     access: Literal["key", "open"] = setting("CHAT_ACCESS", parsers.one_of(key="key", open="open"), "key")
     models: tuple[str, ...] = setting("CHAT_MODELS", parsers.models, ())
@@ -55,49 +56,56 @@ class Settings:
     max_tokens: int = setting("CHAT_MAX_TOKENS", parsers.whole(1), 4096)
     resume_seconds: float = setting("CHAT_RESUME_SECONDS", parsers.seconds, 60.0)
     silence_timeout: float = setting("CHAT_SILENCE_TIMEOUT", parsers.seconds, 600.0)
+    given_shutdown: float | None = setting("CHAT_SHUTDOWN_TIMEOUT", parsers.seconds, None)
     given_proxies: int | None = setting("CHAT_TRUSTED_PROXIES", parsers.whole(0, 100), None)
     frame_ancestors: str = setting("CHAT_FRAME_ANCESTORS", parsers.frame_ancestors, "*")
     ggufs: tuple[str, ...] = setting("CHAT_GGUF", parsers.ggufs, ())
     port: int = setting("PORT", parsers.whole(1, 65535), 7860)
     generated_key: bool = False
-    is_one_of_several: bool = False  # these settings are for one of several hosts
+    is_one_of_several: bool = False  # set by `for_host`
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.keys:
+        if not self.keys:  # without a key anyone who finds the address could use the machine
             object.__setattr__(self, "keys", (generate_key(),))
             object.__setattr__(self, "generated_key", True)
 
     @property
     def host(self) -> str:
-        """The base URL of the only host, or of the first."""
+        """The base URL of the first host."""
         return self.hosts[0].url
 
     @property
     def host_places(self) -> list[tuple[str, int]]:
-        """The base URL and the places of every host."""
+        """The base URL of every host, and the number of answers generated there at once."""
         if self.upstream:
             return [(self.upstream, self.num_parallel)]
+        # With CHAT_GGUF one embedded engine generates all answers.
         hosts = self.hosts[:1] if self.ggufs else self.hosts
         return [(host.url, host.places or self.num_parallel) for host in hosts]
 
     def for_host(self, url: str) -> "Settings":
-        """Return these settings for one of the hosts alone."""
+        """Return a copy of these settings for one of the hosts."""
         return replace(self, hosts=(parsers.HostPlaces(url),), is_one_of_several=len(self.hosts) > 1)
 
     @property
     def model(self) -> str:
-        """The model when a request names none, unless the engine decides it."""
+        """The default model, unless the engine decides it."""
         return self.named_model or (CLOUD_MODEL if self.is_cloud else LOCAL_MODEL)
 
     @property
     def num_parallel(self) -> int:
-        """Answers generated at the same time."""
+        """The number of answers generated at the same time; 1 is Ollama's own default (envconfig/config.go)."""
         return self.given_parallel or (32 if self.upstream else 8 if self.is_cloud else 1)
 
     @property
+    def shutdown_timeout(self) -> float:
+        """How long running answers may go on when the server is told to end."""
+        return (25.0 if self.redis_url else 0.0) if self.given_shutdown is None else self.given_shutdown
+
+    @property
     def trusted_proxies(self) -> int:
-        """Proxies in front whose `X-Forwarded-For` entries are believed."""
+        """The number of proxies in front whose `X-Forwarded-For` entries are trusted; a Space has one."""
         return (1 if self.environment.get("SPACE_ID") else 0) if self.given_proxies is None else self.given_proxies
 
     @property
@@ -107,20 +115,21 @@ class Settings:
 
     @property
     def public_url(self) -> str:
-        """Where people find the page: the Space's host, else this machine."""
+        """The page's URL: on the Space's host, or on this machine."""
+        # A Space with a custom domain lists both hosts (gradio, oauth.py).
         space = self.environment.get("SPACE_HOST", "").split(",")[0].strip()
         return f"https://{space}" if space else f"http://localhost:{self.port}"
 
 
 def variables() -> Iterator[Field[Any]]:
-    """Yield the fields of `Settings` that are read from a variable."""
+    """Yield the fields of `Settings` that are read from the environment."""
     return (f for f in fields(Settings) if "name" in f.metadata)
 
 
 def load(environment: Mapping[str, str]) -> Settings:
-    """Return the settings in an environment. Blank means unset. Raises SettingsError with every problem."""
+    """Return the settings in an environment. Blank means unset. Raises SettingsError with all problems."""
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
-    given.setdefault("PORT", given.get("GRADIO_SERVER_PORT", "7860"))
+    given.setdefault("PORT", given.get("GRADIO_SERVER_PORT", "7860"))  # set on a Space with the Gradio SDK
     values: dict[str, Any] = {}
     problems = []
     for f in variables():
@@ -132,6 +141,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         except ValueError as exc:
             shown = "its value" if f.metadata["secret"] else repr(given[name])
             problems.append(f"{name}: {shown} {exc}.")
+    # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
     problems += _contradictions(settings)
     if problems:
@@ -142,30 +152,36 @@ def load(environment: Mapping[str, str]) -> Settings:
 def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.is_cloud and not settings.cloud_key:
         yield (
-            "OLLAMA_CLOUD_API_KEY: it is missing, and OLLAMA_HOST names Ollama's cloud. Set it to your key from "
-            "https://ollama.com/settings/keys. OLLAMA_API_KEY is the key that callers of this server present; it is "
-            "never sent to Ollama, so a cloud key that stands there belongs into OLLAMA_CLOUD_API_KEY."
+            "OLLAMA_CLOUD_API_KEY: it is required because OLLAMA_HOST is Ollama's cloud. Set it to your key from "
+            "https://ollama.com/settings/keys. Do not put that key in OLLAMA_API_KEY: that is the key for callers of "
+            "this server, and it is never sent to Ollama."
         )
     if settings.is_cloud and settings.host.startswith("http://"):
-        yield "OLLAMA_HOST: it would send the cloud key in the clear. Write it as https://ollama.com."
+        yield "OLLAMA_HOST: the cloud key would be sent in clear text. Use https://ollama.com."
     if settings.upstream and settings.ggufs:
-        yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can generate. Remove one."
+        yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can be used. Remove one."
     if settings.upstream_key and not settings.upstream:
-        yield "CHAT_UPSTREAM_KEY: there is no CHAT_UPSTREAM to send it to. Set both, or neither."
+        yield "CHAT_UPSTREAM_KEY: CHAT_UPSTREAM is not set. Set both, or neither."
+    if settings.redis_url and settings.generated_key:
+        yield (
+            "OLLAMA_API_KEY: it is missing, and the replicas that share CHAT_REDIS_URL must take the same key. Set it "
+            "to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
     allowed = [model_name(name) for name in settings.models]
     decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
     if allowed and not decided_later and model_name(settings.model) not in allowed:
         yield (
-            f"CHAT_MODELS: the default model {settings.model!r} is not among them. Add it, or set OLLAMA_MODEL to one "
-            "of them."
+            f"CHAT_MODELS: it does not include the default model {settings.model!r}. Add it, or set OLLAMA_MODEL to a "
+            "model in the list."
         )
 
 
 def load_from_process(env_file: Path) -> Settings:
-    """Return the settings of this process, with `env_file` for what its environment lacks.
+    """Return the settings of this process; variables missing from its environment are read from `env_file`.
 
-    The keys are taken out of the process's environment: the `ollama` package would send `OLLAMA_API_KEY` to every
-    server it talks to (ollama-python, _client.py), and child processes would inherit it.
+    Removes the keys from the process's environment. Otherwise the `ollama` package would send `OLLAMA_API_KEY` to every
+    server (ollama-python, _client.py), and child processes would inherit it. Removes `OLLAMA_HOST` too, because the
+    package reads it when it is imported and fails on a list of hosts. Raises SettingsError.
     """
     environment = {name: value for name, value in os.environ.items() if value.strip()}
     try:
@@ -174,6 +190,6 @@ def load_from_process(env_file: Path) -> Settings:
         raise SettingsError([f".env: it cannot be read ({type(exc).__name__}). Make it readable UTF-8 text."]) from exc
     for name, value in lines.items():
         environment.setdefault(name, value or "")
-    for name in SECRETS:
+    for name in (*SECRETS, "OLLAMA_HOST"):
         os.environ.pop(name, None)
     return load(environment)

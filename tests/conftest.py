@@ -18,7 +18,7 @@ from tests.support.fake_ollama import FakeOllama
 from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
-PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program")
+PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program", "replicas")
 STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
 UNMARKED = "This test starts a program: mark it with @pytest.mark.processes."
 # Where tests/run puts files that tests read and that are not in the repository.

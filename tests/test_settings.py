@@ -67,7 +67,7 @@ def test_the_cloud_needs_its_own_key() -> None:
     assert problem.startswith("OLLAMA_CLOUD_API_KEY") and "OLLAMA_API_KEY" in problem and "cloud-key" not in problem
     settings = load({"OLLAMA_HOST": "ollama.com", "OLLAMA_CLOUD_API_KEY": "k"})
     assert (settings.model, settings.num_parallel) == ("deepseek-v3.1:671b-cloud", 8)
-    assert "clear" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
+    assert "clear text" in problems(OLLAMA_HOST="http://ollama.com", OLLAMA_CLOUD_API_KEY="k")[0]
 
 
 def test_the_default_model_must_be_allowed() -> None:
@@ -96,11 +96,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OLLAMA_API_KEY", "from-environment")
     monkeypatch.setenv("CHAT_MAX_WAITING", " ")
+    monkeypatch.setenv("OLLAMA_HOST", "gpu-1=2,gpu-2=2")
     (tmp_path / ".env").write_text('OLLAMA_API_KEY=from-file\nOLLAMA_MODEL="llama3.2"\nCHAT_MAX_WAITING=7\nEMPTY=\n')
     settings = load_from_process(tmp_path / ".env")
     assert settings.keys == ("from-environment",)
     assert (settings.model, settings.max_waiting) == ("llama3.2", 7)
-    assert "OLLAMA_API_KEY" not in os.environ
+    assert len(settings.hosts) == 2
+    assert "OLLAMA_API_KEY" not in os.environ and "OLLAMA_HOST" not in os.environ
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
@@ -131,5 +133,5 @@ def test_several_hosts_with_their_places() -> None:
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0", "/root/\udcff.gguf"])
 def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
     """Not a crash: a home of nobody, a name that is too long, one that no file can have."""
-    with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is no file that can be read"):
+    with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is not a readable file"):
         load({"CHAT_GGUF": path})

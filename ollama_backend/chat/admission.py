@@ -1,10 +1,12 @@
 """Admission: everything that decides whether and when a request may reach Ollama."""
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum
 from secrets import token_hex
 
 from ollama_backend.auth import Gate
+from ollama_backend.changes import Changes
 from ollama_backend.chat.line import Line
 from ollama_backend.chat.rate import Rate
 from ollama_backend.chat.record import Record, Sink
@@ -55,11 +57,23 @@ class Admission:
         self._line = line
         self._embed_line = embed_line
         self._sinks = sinks
-        self._closing = False
+        self._open = 0
+        self._changes = Changes()
+        self.closing = asyncio.Event()
 
     def close(self) -> None:
         """Let no more requests through."""
-        self._closing = True
+        self.closing.set()
+
+    async def wait_idle(self, seconds: float) -> bool:
+        """Return True once no request is left, False after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._open:
+                    await self._changes.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Serve the lines again whenever more has become known of the hosts, until cancelled."""
@@ -72,14 +86,20 @@ class Admission:
 
     def refuse_when_closing(self) -> None:
         """Raise ShuttingDown once `close` was called."""
-        if self._closing:
+        if self.closing.is_set():
             raise shutting_down()
 
     def line_for(self, work: Work) -> Line:
         """Return the line in which a kind of work waits."""
         return self._embed_line if work is Work.EMBED else self._line
 
+    def begin(self) -> None:
+        """Count a request that has arrived."""
+        self._open += 1
+
     def finish(self, record: Record) -> None:
-        """Hand a record to every sink."""
+        """Count a request out and hand its record to every sink."""
+        self._open -= 1
+        self._changes.notify()
         for sink in self._sinks:
             sink(record)

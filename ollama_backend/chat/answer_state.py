@@ -21,7 +21,7 @@ class AnswerState(StrEnum):
 
 KINDS: Final[tuple[Literal["thinking"], Literal["content"]]] = ("thinking", "content")
 ENDS = frozenset((AnswerState.DONE, AnswerState.STOPPED, AnswerState.FAILED))
-StopReason = Literal["stop", "left", "shutdown"]
+StopReason = Literal["stop", "left", "shutdown", "interrupted"]
 
 
 class Delta(NamedTuple):

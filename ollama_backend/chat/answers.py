@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import time
 from functools import partial
+from uuid import uuid4
 
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.chat.request import Request
 from ollama_backend.chat.thinking_habits import ThinkingHabits
+from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.errors import BackendError, NotFound
-from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.upstream import Drain
 from ollama_backend.ollama.wire import Chunk
 
 KEPT_ANSWERS = 1000
@@ -28,15 +30,15 @@ class Answers:
     def __init__(self, *, silence: float) -> None:
         self._habits = ThinkingHabits()
         self._silence = silence or None
-        self._named: dict[str, Answer] = {}
-        self._live: set[Answer] = set()
+        self._named: dict[str, WrittenAnswer] = {}
+        self._live: set[WrittenAnswer] = set()
 
     @property
     def live(self) -> int:
         """How many answers wait or are being written."""
         return len(self._live)
 
-    def find(self, name: str, owner: str) -> Answer:
+    async def find(self, name: str, owner: str) -> Answer:
         """Return a named answer to the key that started it. Raises NotFound."""
         answer = self._named.get(name)
         if answer is None or answer.owner != owner:
@@ -45,20 +47,21 @@ class Answers:
 
     async def start(
         self, chat: ChatRequest, request: Request, *, grace: float = 0.0, keeps_deltas: bool = False
-    ) -> Answer:
+    ) -> WrittenAnswer:
         """Start an answer now. Raises what `Request.enter` raises.
 
         Every later failure is the answer's own `error`.
         """
         await request.enter(chat.model, conversation=chat.conversation(request.caller))
-        answer = Answer(
+        answer = WrittenAnswer(
             lambda own: self._write(own, request, chat),
+            answer_id=uuid4().hex,
             owner=request.caller.key,
             grace=grace,
             keeps_deltas=keeps_deltas,
         )
         answer.move(AnswerState.WAITING, request.position)
-        self._adopt(answer, request)
+        self._adopt(answer, request, chat)
         return answer
 
     async def start_named(self, name: str, chat: ChatRequest, request: Request, *, grace: float) -> Answer:
@@ -66,24 +69,30 @@ class Answers:
 
         It waits for a model that is being pulled and for an Ollama that is away. Raises RateLimited and ShuttingDown.
         """
-        if name in self._named:
-            return self.find(name, request.caller.key)
+        owner = request.caller.key
+        with contextlib.suppress(NotFound):
+            return await self.find(name, owner)
         await request.count()
-        if name in self._named:  # started meanwhile
-            return self.find(name, request.caller.key)
-        answer = Answer(lambda own: self._prepare(own, request, chat), owner=request.caller.key, grace=grace)
-        self._adopt(answer, request)
+        if not await self._claim(name, owner):  # started meanwhile, or another key's
+            return await self.find(name, owner)
+        answer = WrittenAnswer(lambda own: self._prepare(own, request, chat), answer_id=name, owner=owner, grace=grace)
         self._named[name] = answer
+        self._adopt(answer, request, chat)
         self._forget_old()
         return answer
 
-    def _adopt(self, answer: Answer, request: Request) -> None:
+    async def _claim(self, name: str, owner: str) -> bool:
+        """Take a name for a new answer of a key; return whether it was free."""
+        return name not in self._named
+
+    def _adopt(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
+        """Look after an answer that has begun to be written."""
         request.outlives_surface = True
         self._live.add(answer)
         # Not in the writing task: one that is cancelled before its first step runs no `finally`.
         answer.when_closed(lambda: self._close(answer, request))
 
-    def _close(self, answer: Answer, request: Request) -> None:
+    def _close(self, answer: WrittenAnswer, request: Request) -> None:
         self._live.discard(answer)
         record = request.record
         record.first_token = answer.times.first_token
@@ -100,17 +109,17 @@ class Answers:
         await asyncio.gather(*(answer.wait_closed() for answer in ending))
         await self._habits.close()
 
-    def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
+    async def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
         """Stop a named answer; one that does not exist needs no stopping."""
         with contextlib.suppress(NotFound):
-            self.find(name, owner).stop(reason)
+            (await self.find(name, owner)).stop(reason)
 
-    async def _prepare(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
+    async def _prepare(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
         await request.enter_when_ready(chat.model, answer.move, chat.conversation(request.caller))
         answer.move(AnswerState.WAITING, request.position)
         await self._write(answer, request, chat)
 
-    async def _write(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
+    async def _write(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
         while True:
             try:
                 return await self._write_once(answer, request, chat)
@@ -118,14 +127,14 @@ class Answers:
                 if not request.passed_over:
                     raise
 
-    async def _write_once(self, answer: Answer, request: Request, chat: ChatRequest) -> None:
+    async def _write_once(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
         async with request.place(answer.move) as place:
             answer.model = request.model
             client, model = place.host.client, place.model
             self._habits.ask(client, model)
             is_first = True
 
-            def take(chunk: Chunk) -> Room | None:
+            def take(chunk: Chunk) -> Drain | None:
                 place.slot.progress(finished=chunk.done)
                 if is_first:
                     return partial(take_first, chunk)

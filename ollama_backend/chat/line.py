@@ -1,6 +1,7 @@
 """The line: a number of requests at once, the rest in order, bounded, and fair between callers."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -21,7 +22,7 @@ Choose = Callable[[str, str, Mapping[int, int]], int | None]
 class Ticket:
     """One request in the line; `host` is the number of the host that it may use, None while it waits.
 
-    `model` and `conversation` decide between hosts.
+    `model` and `conversation` decide between hosts; `order` is the round and the arrival.
     """
 
     def __init__(self, line: "Line", caller: Caller, order: tuple[float, int], model: str, conversation: str) -> None:
@@ -64,17 +65,68 @@ class Ticket:
             if (position := self.position) != reported:
                 reported = position
                 report(position)
-            pause = max(self._line.position_seconds, self._line.waiting / POSITIONS_A_SECOND)
-            await asyncio.wait({self._turn}, timeout=pause)
+            await asyncio.wait({self._turn}, timeout=self._line.position_pause)
         return self.host
 
-    def leave(self) -> None:
-        """Leave the line, or give the place back. May be called again."""
-        self._line.leave(self)
+    def leave(self, *, worked: bool = False) -> None:
+        """Leave the line, or give the place back. May be called again. `worked` says that the host has succeeded."""
+        self._line.leave(self, worked=worked)
 
 
-class Line:
-    """Lets as many requests run as there are places, and `max_waiting` wait.
+class Line(ABC):
+    """Lets as many requests run as there are places, a number of others wait, and nobody else in.
+
+    `waiting` and `running` count the requests of this process.
+    """
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """How many requests wait."""
+
+    @property
+    @abstractmethod
+    def running(self) -> int:
+        """How many requests hold a place."""
+
+    @property
+    @abstractmethod
+    def position_pause(self) -> float:
+        """For how many seconds a waiting request looks away from its position."""
+
+    @abstractmethod
+    async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
+        """Take a ticket. Raises LineFull."""
+
+    @abstractmethod
+    def leave(self, ticket: Ticket, *, worked: bool = False) -> None:
+        """Take a ticket out of the line; a place that it held goes to the next."""
+
+    @abstractmethod
+    def send_back(self, ticket: Ticket) -> None:
+        """Give the place of a running request back and let it wait for another, in its old order."""
+
+    @abstractmethod
+    def position(self, ticket: Ticket) -> int:
+        """Return a ticket's position in the line, from 1; 0 when it does not wait."""
+
+    @abstractmethod
+    def serve(self) -> None:
+        """Give free places to the requests whose turn it is. Called again when what is known of the hosts changes."""
+
+
+def position_pause(seconds: float, waiting: int) -> float:
+    """Return how many seconds apart so many waiting requests look at their positions."""
+    return max(seconds, waiting / POSITIONS_A_SECOND)
+
+
+def line_full(waiting: int) -> LineFull:
+    """Return the error for a request that finds so many others waiting."""
+    return LineFull(f"{waiting} requests are already waiting. Try again in a moment.", retry_after=RETRY_SECONDS)
+
+
+class MemoryLine(Line):
+    """The line of one process.
 
     `choose` returns the number of the host for a model and a conversation, given how many requests run on each host;
     None while there is no place for it. Start-time fair queueing: a caller's requests stand in successive rounds, and
@@ -82,10 +134,12 @@ class Line:
     ends, by its caller's share. So callers take turns, the requests of one caller stay in order, and nobody starves
     behind callers who keep coming. Every operation takes O(log n) for n waiting requests. Each of them looks at its
     position every `position_seconds`.
+
+    The script of the line that replicas share (replicas/scripts/line.lua) follows this class step by step.
     """
 
     def __init__(self, choose: Choose, max_waiting: int, *, position_seconds: float = POSITION_SECONDS) -> None:
-        self.position_seconds = position_seconds
+        self._position_seconds = position_seconds
         self._choose = choose
         self._max_waiting = max_waiting
         self._waiting: SortedDict[tuple[float, int], Ticket] = SortedDict()
@@ -98,16 +152,17 @@ class Line:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """How many requests hold a place."""
         return len(self._running)
 
-    def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
-        """Take a ticket. Raises LineFull."""
+    @property
+    def position_pause(self) -> float:
+        return position_pause(self._position_seconds, len(self._waiting))
+
+    async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
         self._arrivals += 1
         order = max(self._round, self._rounds.get(caller, -1) + 1)
         ticket = Ticket(self, caller, (order, self._arrivals), model, conversation)
@@ -120,13 +175,10 @@ class Line:
             self._forget(caller)
             if before is not None:
                 self._rounds[caller] = before
-            raise LineFull(
-                f"{len(self._waiting)} requests are already waiting. Try again in a moment.", retry_after=RETRY_SECONDS
-            )
+            raise line_full(len(self._waiting))
         return ticket
 
-    def leave(self, ticket: Ticket) -> None:
-        """Take a ticket out of the line; a place that it held goes to the next."""
+    def leave(self, ticket: Ticket, *, worked: bool = False) -> None:
         if ticket in self._running:
             self._release(ticket)
             self._round += 1 / len(self._present)
@@ -136,7 +188,6 @@ class Line:
         self.serve()
 
     def send_back(self, ticket: Ticket) -> None:
-        """Give the place of a running request back and let it wait for another, in its old order."""
         self._release(ticket)
         ticket.send_back()
         self._waiting[ticket.order] = ticket
@@ -152,11 +203,9 @@ class Line:
             del self._present[caller], self._rounds[caller]
 
     def position(self, ticket: Ticket) -> int:
-        """Return a ticket's position in the line, from 1; 0 when it does not wait."""
         return self._waiting.index(ticket.order) + 1 if ticket.order in self._waiting else 0
 
     def serve(self) -> None:
-        """Give free places to the requests whose turn it is. Called again when what is known of the hosts changes."""
         while found := next(self._servable(), None):
             ticket, host = found
             del self._waiting[ticket.order]

@@ -62,6 +62,7 @@ class Request:
         self.record = Record(request_id or new_request_id(), surface)
         self.caller = Caller("", "")
         self.outlives_surface = False
+        admission.begin()
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +80,16 @@ class Request:
     def position(self) -> int:
         """The position in the line, from 1; 0 where the request does not wait."""
         return self._ticket.position if self._ticket else 0
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """The ticket in the line, once it is taken."""
+        return self._ticket
+
+    def resume(self, model: str, ticket: Ticket | None) -> None:
+        """Go on with a request for a model, and with its ticket if it has one, that another process has counted."""
+        self._ticket, self._line, self._counted = ticket, self._admission.line_for(self._work), True
+        self.record.model = model
 
     def authenticate(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
         """Return the caller. Raises Unauthorized without a valid key, unless `keyless` callers may pass."""
@@ -113,7 +124,7 @@ class Request:
             await self.count()
         self._work = work
         self._line = self._admission.line_for(work)
-        self._ticket = self._line.enter(self.caller, self.model, conversation)
+        self._ticket = await self._line.enter(self.caller, self.model, conversation)
 
     async def enter_when_ready(self, model: str | None, report: Report, conversation: str = "") -> None:
         """Take a place in the line once the model can be used: wait for a pull, and for an Ollama that is away."""
@@ -146,6 +157,7 @@ class Request:
             host.readiness.used(place.model)
             host.worked()
             self._admission.hosts.served(ticket.conversation, host)
+            ticket.leave(worked=True)
         except BackendError as exc:
             self._host_failed(host, place.slot, exc)
             raise

@@ -1,124 +1,16 @@
-"""Realtime sessions: their owner, their history and their last answer."""
+"""Realtime sessions: found by their owner and name, and bounded."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterator
 
-from ollama_backend.chat.answer import Answer
-from ollama_backend.chat.conversation import Conversation
-from ollama_backend.errors import BadRequest, NotFound, Unavailable
+from ollama_backend.chat.session import CloseReason, Session
+from ollama_backend.errors import Unavailable
 
 MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20
 IDLE_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
-DELTA_BYTES = 200  # what a kept delta of an answer costs besides its text
-
-
-class CloseReason(StrEnum):
-    """Why a session leaves the socket that held it."""
-
-    REPLACED = "replaced"
-    EVICTED = "evicted"
-
-
-Holder = Callable[[CloseReason], None]
-
-
-class Session:
-    """One conversation of one key: its history, its system message, and its last answer, named by its client."""
-
-    def __init__(self) -> None:
-        self.system: str | None = None
-        self.answer: Answer | None = None
-        self.answer_name: str | None = None
-        self.holder: Holder | None = None
-        self.used_at = time.monotonic()
-        self._conversation = Conversation()
-        self._question: str | None = None
-        self._history_bytes = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether an answer is waiting or being written."""
-        return self.answer is not None and not self.answer.ended
-
-    @property
-    def seq(self) -> int:
-        """The number of the last delta of the last answer."""
-        return len(self.answer.deltas) if self.answer else 0
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """Every finished turn, oldest first."""
-        self._settle()
-        return self._conversation.messages
-
-    @property
-    def size(self) -> int:
-        """The approximate memory of this session, in bytes."""
-        written = self.answer.size + DELTA_BYTES * len(self.answer.deltas) if self.answer else 0
-        return self._history_bytes + written + len(self._question or "") + len(self.system or "")
-
-    def hold(self, holder: Holder) -> None:
-        """Belong to one socket from now on; the previous one is notified."""
-        before, self.holder = self.holder, holder
-        if before:
-            before(CloseReason.REPLACED)
-
-    def leave(self, holder: Holder) -> None:
-        """Belong to no socket, unless another has taken over."""
-        if self.holder == holder:
-            self.holder = None
-            self.used_at = time.monotonic()
-
-    def turns_with(self, question: str) -> list[dict[str, Any]]:
-        """Return the history and a question. Raises BadRequest for a blank one."""
-        if not question.strip():
-            raise BadRequest("The content is blank. Write a message.")
-        return [*self.history, {"role": "user", "content": question}]
-
-    def begin(self, name: str, question: str, answer: Answer) -> None:
-        """Keep a new answer in place of the one before."""
-        self._settle()
-        self.answer, self.answer_name, self._question = answer, name, question
-        self.used_at = time.monotonic()
-
-    def find(self, name: str | None) -> Answer:
-        """Return the last answer, which must have that name if one is given. Raises NotFound."""
-        if self.answer is None or name not in (None, self.answer_name):
-            raise NotFound("There is no such answer any more. Ask again.")
-        return self.answer
-
-    def stop(self) -> None:
-        """Stop a running answer; what was written stays in the history."""
-        if self.answer:
-            self.answer.stop()
-
-    def clear(self) -> None:
-        """Forget every turn; a running answer is stopped and forgotten too."""
-        self.stop()
-        self.answer = self.answer_name = self._question = None
-        self._conversation.clear()
-        self._history_bytes = 0
-
-    def forget_answer(self) -> None:
-        """Keep an ended answer in the history only: it cannot be resumed any more."""
-        self._settle()
-        if not self.running:
-            self.answer = self.answer_name = None
-
-    def _settle(self) -> None:
-        """Put an ended answer into the history; one that failed before its first word leaves no turn."""
-        if self._question is None or self.answer is None or not self.answer.ended:
-            return
-        content = self.answer.text("content")
-        if content or not self.answer.error:
-            self._conversation.add(self._question, content)
-        self._question = None
-        self._history_bytes = sum(len(message["content"].encode()) for message in self._conversation.messages)
 
 
 class Sessions:
@@ -138,17 +30,24 @@ class Sessions:
         """How many sessions are kept."""
         return len(self._kept)
 
-    def open(self, owner: str, name: str) -> Session:
+    async def open(self, owner: str, name: str) -> Session:
         """Return the session of a key by its name, or a new one. Raises Unavailable when none can be given up."""
         self.tidy()
-        session = self._kept.pop((owner, name), None)
+        return self._open((owner, name), Session())
+
+    def _open(self, key: tuple[str, str], new: Session) -> Session:
+        """Return the session that is kept, or keep the new one."""
+        session = self._kept.pop(key, None)
         if session is None:
             self._make_room()
-            session = Session()
-        self._kept[owner, name] = session
+            session = new
+        self._kept[key] = session
         session.used_at = time.monotonic()
         self._watch()
         return session
+
+    async def stored(self) -> None:
+        """Return once other processes, where there are any, see what was saved."""
 
     def close(self) -> None:
         """Stop the timer; running answers are ended where they were started."""

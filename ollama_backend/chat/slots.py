@@ -9,12 +9,12 @@ running answers. The prompt cache outlives the probe: llama-server keeps the pro
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ollama_backend.changes import Changes
+from ollama_backend.chat.model_slots import MemoryModelSlots, ModelSlots, SlotState, TurnLost
 from ollama_backend.errors import BackendError, OllamaTimeout
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.readiness.watcher import Readiness
@@ -56,56 +56,26 @@ class Slot:
         return min(max(policy.probe, 2 * silent), policy.busy)
 
 
-@dataclass
-class ModelSlots:
-    """What is known of one model's slots: running answers, suspect ones (until when), and lost ones.
-
-    `probed` says that a slot was found free since the last one became suspect.
-    """
-
-    running: int = 0
-    lost: int = 0
-    probed: bool = False
-    drain_at: float = 0.0
-    suspects: list[float] = field(default_factory=list)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    ended: Changes = field(default_factory=Changes)
-
-    @property
-    def taken(self) -> int:
-        """Slots that cannot be counted on."""
-        return self.running + self.lost + len(self.suspects)
-
-    @property
-    def can_be_freed(self) -> bool:
-        """Whether a slot is lost and no answer would have to wait for its return."""
-        return self.lost > 0 and not self.running
-
-    @property
-    def must_be_probed(self) -> bool:
-        """Whether a cancel may have cost a slot and no probe has been sent since."""
-        return bool(self.suspects) and not self.probed
-
-    def end(self) -> None:
-        """Note that an answer has ended, and wake whoever waits for that."""
-        self.running -= 1
-        self.ended.notify()
-
-
 class Slots:
     """Hands a request on to Ollama only when a slot of its model is free, and recovers slots that Ollama has lost.
 
-    `per_model` is how many slots a model has. A model is freed only where `readiness` says that this Ollama is owned;
-    elsewhere a lost slot is only reported.
+    `per_model` is how many slots a model has; `slots_of` returns what is known of a model's. A model is freed only
+    where `readiness` says that this Ollama is owned; elsewhere a lost slot is only reported.
     """
 
     def __init__(
-        self, client: Upstream, readiness: Readiness, per_model: int, policy: SlotPolicy | None = None
+        self,
+        client: Upstream,
+        readiness: Readiness,
+        per_model: int,
+        policy: SlotPolicy | None = None,
+        slots_of: Callable[[str], ModelSlots] = lambda _: MemoryModelSlots(),
     ) -> None:
         self._policy = policy or SlotPolicy()
         self._client = client
         self._readiness = readiness
         self._per_model = per_model
+        self._slots_of = slots_of
         self._models: dict[str, ModelSlots] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._epoch = readiness.epoch
@@ -117,12 +87,17 @@ class Slots:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _known(self, model: str) -> ModelSlots:
+        name = model_name(model)
+        if name not in self._models:
+            self._models[name] = self._slots_of(name)
+        return self._models[name]
+
     def _forget_after_restart(self) -> None:
         if self._epoch != self._readiness.epoch:
             self._epoch = self._readiness.epoch
             for known in self._models.values():
-                known.suspects.clear()
-                known.lost = 0
+                known.restarted()
 
     @asynccontextmanager
     async def hold(self, model: str, slot: Slot) -> AsyncIterator[None]:
@@ -131,7 +106,7 @@ class Slots:
         Report the progress of the answer to `slot`. Leaving early marks the slot as suspect, unless Ollama had already
         ended the stream.
         """
-        known = self._models.setdefault(model_name(model), ModelSlots())
+        known = self._known(model)
         await self._take(model, known)
         slot.requested_at = time.monotonic()
         try:
@@ -143,12 +118,15 @@ class Slots:
             slot.finished = True
             raise
         finally:
-            if not slot.finished and self._readiness.loses_slots:
-                known.suspects.append(time.monotonic() + slot.suspect_for(self._policy))
-                known.probed = False
-            known.end()
-            if known.can_be_freed:
-                self._in_background(self._free_when_idle(model, known))
+            is_suspect = not slot.finished and self._readiness.loses_slots
+            known.end(
+                slot.suspect_for(self._policy) if is_suspect else None,
+                lambda can_be_freed: self._answer_ended(model, known, can_be_freed=can_be_freed),
+            )
+
+    def _answer_ended(self, model: str, known: ModelSlots, *, can_be_freed: bool) -> None:
+        if can_be_freed:
+            self._in_background(self._free_when_idle(model, known))
 
     def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -158,42 +136,53 @@ class Slots:
 
     async def _take(self, model: str, known: ModelSlots) -> None:
         self._forget_after_restart()
-        if not self._readiness.owns and known.suspects:
-            known.suspects.clear()
-            self._in_background(self._report(model))
-        async with known.turn:
-            await self._readiness.loaded(model)
-            drains = False
-            while drains or known.taken >= self._per_model or known.can_be_freed or known.must_be_probed:
-                if known.can_be_freed:
-                    await self._free(model, known)
-                    drains = False
-                elif known.suspects and not drains:
-                    await self._prove(model, known)
-                else:
-                    await known.ended.wait()
-                    self._forget_after_restart()
-                    drains = known.lost > 0 and time.monotonic() >= known.drain_at
-            known.running += 1
+        await self._readiness.loaded(model)
+        while not await known.take_at_once(self._per_model):
+            with suppress(TurnLost):
+                async with known.turn():
+                    await self._readiness.loaded(model)
+                    await self._make_room(model, known)
+                    return await known.take()
 
-    async def _prove(self, model: str, known: ModelSlots) -> None:
+    async def _make_room(self, model: str, known: ModelSlots) -> None:
+        """Return once an answer can begin; probe suspect slots, recover lost ones, wait for running answers."""
+        drains = False
+        state = await known.look()
+        while drains or not state.has_room(self._per_model):
+            if state.can_be_freed:
+                await self._free(model, known)
+                drains = False
+            elif state.suspects and not self._readiness.owns:
+                await known.freed()
+                self._in_background(self._report(model))
+            elif state.suspects and not drains:
+                await self._prove(model, known, state)
+            else:
+                await known.wait_ended(state.ended)
+                self._forget_after_restart()
+                state = await known.look()
+                drains = state.lost > 0 and state.drain_in <= 0
+                continue
+            state = await known.look()
+
+    async def _prove(self, model: str, known: ModelSlots, before: SlotState) -> None:
         """Probe for a free slot; where none answers, all slots that do not run an answer are lost."""
-        ended, until = known.ended.version, max(known.suspects)
-        probe = self._in_background(self._probe(model, max(self._policy.probe, until - time.monotonic())))
-        over = asyncio.ensure_future(known.ended.wait(since=ended))
+        probe = self._in_background(self._probe(model, max(self._policy.probe, *before.suspects)))
+        over = asyncio.ensure_future(known.wait_ended(before.ended))
         try:
             # The probe itself is never cut off: leaving in the middle of it could lose the next slot.
             await asyncio.wait({probe, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
-        if known.ended.version != ended:
+        state = await known.look()
+        if state.ended != before.ended:
             return  # another answer has ended: its slot can be used, and the probe proves nothing
-        if not probe.result():
-            self._count_as_lost(model, known)
+        if probe.result():
+            await known.found_free(is_suspect=state.taken >= self._per_model)  # it can only have been a suspect one
             return
-        known.probed = True
-        if known.taken >= self._per_model:  # it can only have been a suspect one
-            known.suspects.remove(until)
+        lost = max(1, self._per_model - state.running)
+        log.warning("Ollama has not given back %d slot(s) of %s", lost, model)
+        await known.count_lost(lost, self._policy.drain)
 
     async def _probe(self, model: str, seconds: float) -> bool:
         try:
@@ -204,29 +193,21 @@ class Slots:
             log.debug("the probe of %s failed: %s", model, exc)
         return True
 
-    def _count_as_lost(self, model: str, known: ModelSlots) -> None:
-        lost = max(1, self._per_model - known.running)
-        log.warning("Ollama has not given back %d slot(s) of %s", lost, model)
-        if not known.lost:
-            known.drain_at = time.monotonic() + self._policy.drain
-        known.lost = lost
-        known.suspects.clear()
-
     async def _free(self, model: str, known: ModelSlots) -> None:
         log.warning("freeing %s: it is unloaded and loaded again", model)
         await self._client.unload(model)
-        known.lost = 0
-        known.suspects.clear()
+        await known.freed()
         self._readiness.unloaded(model)
         await self._readiness.loaded(model)
 
     async def _free_when_idle(self, model: str, known: ModelSlots) -> None:
-        async with known.turn:
-            if known.can_be_freed:
-                try:
-                    await self._free(model, known)
-                except BackendError as exc:
-                    log.warning("%s could not be freed: %s", model, exc)
+        with suppress(TurnLost):
+            async with known.turn():
+                if (await known.look()).can_be_freed:
+                    try:
+                        await self._free(model, known)
+                    except BackendError as exc:
+                        log.warning("%s could not be freed: %s", model, exc)
 
     async def _report(self, model: str) -> None:
         if not await self._probe(model, 3 * self._policy.probe):

@@ -7,9 +7,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.thinking import ThinkingSplitter, opens_thinking
+from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.errors import BackendError
 from ollama_backend.ollama.upstream import Upstream
 
@@ -61,7 +61,7 @@ class ThinkingHabits:
             opened = habit.opens or model in self._disobedient
         return ThinkingSplitter(opened=opened, may_close=habit.opens or habit.separates)
 
-    def learn(self, model: str, think: Think, answer: Answer) -> None:
+    def learn(self, model: str, think: Think, answer: WrittenAnswer) -> None:
         """Take note of an answer that has ended."""
         if think is False and answer.splitter.closed_unopened:
             self._disobedient.add(model)

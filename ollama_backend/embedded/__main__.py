@@ -1,19 +1,7 @@
 """Serve GGUF files as a small Ollama: `python -m ollama_backend.embedded --model guide=guide.gguf --port N`.
 
-The port answers at once; the first model, the default, is loaded at the start, others at first use. Progress is
-written to stdout, one JSON object a line: {"status": "loading", "total": …, "completed": …}, then {"status": "loaded"}.
-What ends the program is written to stderr in one last plain line that says what to do, and tells by the exit status:
-
-    0   stopped by SIGTERM or SIGINT, or the parent is gone (--exit-with-parent)
-    2   wrong arguments
-    65  a model file is damaged, or is no GGUF file
-    66  a model file is missing or unreadable
-    69  the port is taken, or the address is not this machine's
-    70  llama.cpp cannot load the first model
-    71  the CPU lacks instructions that llama.cpp is built for
-    72  the system library libgomp is missing
-    73  the package xllamacpp is missing or broken
-    74  the first model does not fit into the memory
+The port answers at once; the first model, the default, is loaded at the start, others at first use. What ends the
+program is written to stderr in one last plain line that says what to do; `Exit` lists the statuses.
 """
 
 import argparse
@@ -36,10 +24,17 @@ from ollama_backend.embedded.api.app import create_app
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import Exit, RequestError, StartupError
 from ollama_backend.embedded.llama import gguf
-from ollama_backend.embedded.llama.loaded_models import Keeping, LoadedModels
+from ollama_backend.embedded.llama.loaded_models import LoadedModels
 from ollama_backend.embedded.llama.sizing import Wishes
 from ollama_backend.embedded.model_card import NAME, ServedModel, plain_name
 from ollama_backend.embedded.request_json import keep_alive_seconds
+
+
+def _duration(text: str) -> float:
+    try:
+        return keep_alive_seconds(float(text) if re.fullmatch(r"-?\d+", text) else text) or 0.0
+    except RequestError as exc:
+        raise argparse.ArgumentTypeError(exc.words) from exc
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -51,10 +46,13 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=11434)
     parser.add_argument("--parallel", type=int, help="answers of a model at the same time (default: 1, 4 if tiny)")
     parser.add_argument("--context", type=int, help="tokens of context of each answer (default: what memory allows)")
-    parser.add_argument("--threads", type=int, help="default: the CPUs that this process may use; 1 for a tiny model")
+    parser.add_argument(
+        "--threads", type=int, help="CPUs to use; a small model generates with one (default: all allowed)"
+    )
     parser.add_argument("--memory", type=int, help="bytes that models may take together (default: what is free)")
     keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
-    parser.add_argument("--keep-alive", default=keep_alive, help="how long an unused model stays (OLLAMA_KEEP_ALIVE)")
+    keep_help = "how long an unused model stays: 90, 5m, or -1 for ever (default: OLLAMA_KEEP_ALIVE, or 5m)"
+    parser.add_argument("--keep-alive", type=_duration, default=keep_alive, help=keep_help)
     parser.add_argument("--tokens-per-second", type=float, default=0, help="slow a tiny model's answers down")
     parser.add_argument("--think-default", choices=("on", "off"), help="when a request does not say; off if tiny")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin, a pipe, is closed")
@@ -77,16 +75,10 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
 
 
 def _serving(chosen: argparse.Namespace) -> Serving:
-    try:
-        bare = re.fullmatch(r"-?\d+", chosen.keep_alive)
-        keep_alive = keep_alive_seconds(float(chosen.keep_alive) if bare else chosen.keep_alive)
-    except RequestError as exc:
-        words = f"The keep-alive {chosen.keep_alive} is no duration: write seconds, 5m, or -1 for ever."
-        raise StartupError(Exit.USAGE, words) from exc
     wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
-    keeping = Keeping(wishes, keep_alive or 0.0, chosen.memory, chosen.cpuinfo)
+    loaded = LoadedModels(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
     think = {"on": True, "off": False}.get(chosen.think_default)
-    return Serving(_models(chosen.model), LoadedModels(keeping), think, chosen.tokens_per_second)
+    return Serving(_models(chosen.model), loaded, think, chosen.tokens_per_second)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -134,7 +126,6 @@ async def _serve(chosen: argparse.Namespace) -> None:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
-            print('{"status": "loaded"}', flush=True)
         await running
     finally:
         loading.cancel()

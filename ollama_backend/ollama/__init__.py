@@ -1,1 +1,1 @@
-"""Talking to Ollama: what is sent, what comes back, which one runs and whether it is ready."""
+"""Ollama: its client, the engine that runs it, and its readiness."""

@@ -1,4 +1,4 @@
-"""The client of one Ollama: chats, models, loads and pulls."""
+"""A client for one Ollama server: chats, models, loads and pulls."""
 
 import asyncio
 import importlib
@@ -12,7 +12,7 @@ import msgspec
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.http import END_SECONDS, REQUEST_SECONDS, HttpClient
-from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, Room, TakeChunk, Upstream
+from ollama_backend.ollama.upstream import Drain, InstalledModel, PullStep, ResponseStream, TakeChunk, Upstream
 from ollama_backend.ollama.wire import (
     CUT_OFF,
     Chunk,
@@ -26,14 +26,14 @@ from ollama_backend.ollama.wire import (
     decode_tags,
 )
 
-UNLOAD_POLL_SECONDS = 0.05
+UNLOAD_POLL_SECONDS = 0.05  # a request is waiting for the model to come back
 
 
 class OllamaClient(Upstream):
-    """Talks to one Ollama. The key that callers present is never sent; a cloud key only over https.
+    """Talks to one Ollama server. Never sends the caller's key; sends a cloud key over https only.
 
-    Every method raises a BackendError: OllamaUnavailable when nothing answers, OllamaTimeout when it is too slow,
-    OllamaFailed and its kin for what it answers.
+    Methods raise OllamaUnavailable when the server does not answer, OllamaTimeout when it is too slow, and the
+    BackendError that `wire.failure` returns for an error response.
     """
 
     def __init__(self, host: str, cloud_key: str | None = None) -> None:
@@ -42,20 +42,20 @@ class OllamaClient(Upstream):
 
     @property
     def host(self) -> str:
-        """The base URL that is talked to."""
+        """The base URL."""
         return self._http.host
 
     async def use(self, host: str) -> None:
-        """Talk to another host from now on."""
+        """Switch to another host and close the connections to the current one."""
         await self.close()
         self._http = HttpClient(host, self._cloud_key)
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.shield(self._http.close())  # to the end, also when cancelled meanwhile
+        await asyncio.shield(self._http.close())  # a cancel must not leave sockets open
 
     async def version(self, seconds: float = 2.0) -> str:
-        """Return Ollama's version; also used to see whether it is there."""
+        """Return Ollama's version. Doubles as the health check: the route needs neither a model nor a slot."""
         _, body = await self._http.whole("GET", "/api/version", seconds=seconds)
         return decode(body, Version).version
 
@@ -74,7 +74,7 @@ class OllamaClient(Upstream):
         ]
 
     async def capabilities(self, model: str) -> tuple[str, ...]:
-        """Return what a model can do, such as `completion`, `thinking`, `vision`, `tools`."""
+        """Return a model's capabilities, such as `completion`, `thinking`, `vision` and `tools`."""
         return tuple((await self.shown(model)).capabilities or ())
 
     async def shown(self, model: str) -> Shown:
@@ -90,21 +90,26 @@ class OllamaClient(Upstream):
     async def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
         """Pull a model and yield its progress: `status`, `digest`, and `total` and `completed` in bytes.
 
-        Closing the generator closes the connection, which ends the pull; what arrived is kept for the next one.
+        Closing the generator closes the connection, which ends the pull. Ollama keeps what it has for the next one.
         """
+        # Imported on demand: the `ollama` package takes 0.2 s, and most servers never pull.
         module = await asyncio.to_thread(importlib.import_module, "ollama_backend.ollama.pull_stream")
         async with aclosing(module.pull_steps(self._http, model)) as steps:
             async for step in steps:
                 yield step
 
     async def load(self, model: str, seconds: float | None) -> None:
-        """Load a model and return when it is loaded; a cancel throws the load away, so share one."""
+        """Load a model and return when it is loaded.
+
+        Ollama aborts a load when its caller disconnects (server/sched.go), so callers must share one load and not
+        cancel it.
+        """
         await self._post("/api/chat", {"model": model, "messages": []}, seconds)
 
     async def unload(self, model: str, seconds: float = REQUEST_SECONDS) -> None:
-        """End a model's runner as soon as its running answers have ended; wait a little for its end.
+        """Unload a model once its running answers have ended, and wait up to END_SECONDS for its runner to exit.
 
-        A request that comes too early would join the runner that is about to end (server/sched.go).
+        A request sent before that would be given to the runner that is about to exit (server/sched.go).
         """
         await self._post("/api/chat", {"model": model, "messages": [], "keep_alive": 0}, seconds)
         with suppress(TimeoutError, BackendError):
@@ -113,7 +118,7 @@ class OllamaClient(Upstream):
                     await asyncio.sleep(UNLOAD_POLL_SECONDS)
 
     async def probe(self, model: str, seconds: float) -> None:
-        """Ask for one token and read it to the end: it comes back only when the model has a free slot."""
+        """Generate one token; returns only once the model has a free slot (wire/README.md, The wedge)."""
         request = {"model": model, "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await self._post("/api/generate", request, seconds)
 
@@ -121,14 +126,14 @@ class OllamaClient(Upstream):
         await self._http.whole("POST", path, msgspec.json.encode(body), seconds)
 
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
-        """Return the content type and the body of a short answer."""
+        """Return the content type and the body of a short response."""
         return await self._http.whole(method, path, body)
 
     @asynccontextmanager
     async def stream(
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
     ) -> AsyncIterator[ResponseStream]:
-        """Post a body and give the response once its head is there. Leaving closes the connection at once.
+        """Post a body and yield the response once its headers have arrived. Exiting early closes the connection.
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).
         """
@@ -136,7 +141,7 @@ class OllamaClient(Upstream):
             yield upstream
 
     async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
-        """Post a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
+        """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
 
         Raises OllamaFailed when the stream ends without `done`.
         """
@@ -145,28 +150,28 @@ class OllamaClient(Upstream):
         encoded = msgspec.json.encode({**body, "stream": True})
         async with self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream:
 
-            def take_lines(lines: Iterator[bytes]) -> Room | None:
+            def take_lines(lines: Iterator[bytes]) -> Drain | None:
                 nonlocal last
                 for line in lines:
                     if last is not None:
-                        continue  # read to the very end
+                        continue  # disconnecting just before the end can wedge Ollama
                     chunk = decode_chunk(line)
                     if chunk.done:
                         last = chunk
                         upstream.finish()
-                    elif room := take(chunk):
-                        return partial(take_rest, room, lines)
+                    elif drain := take(chunk):
+                        return partial(take_rest, drain, lines)
                 return None
 
-            async def take_rest(room: Room, lines: Iterator[bytes]) -> None:
-                await room()
+            async def take_rest(drain: Drain, lines: Iterator[bytes]) -> None:
+                await drain()
                 if more := take_lines(lines):
                     await more()
 
             await upstream.feed(lambda part: take_lines(iter(splitter.feed(part))))
-            if room := take_lines(iter(splitter.end())):
-                await room()
+            if drain := take_lines(iter(splitter.end())):
+                await drain()
         if last is None:
             raise OllamaFailed(CUT_OFF)
-        if room := take(last):
-            await room()
+        if drain := take(last):
+            await drain()

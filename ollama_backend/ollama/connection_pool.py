@@ -1,4 +1,4 @@
-"""Connections to one server, kept for the next request."""
+"""A pool of connections to one server."""
 
 import asyncio
 import socket
@@ -18,11 +18,15 @@ _CAUSES = (
     ((socket.gaierror, UnicodeError), UNKNOWN_NAME),
 )
 CONNECT_SECONDS = 5.0
-KEPT_SECONDS = 30.0
+KEPT_SECONDS = 30.0  # health checks every 3 s reuse one connection
 
 
 class ConnectionPool:
-    """Opens as many connections as there are requests at once, and keeps unused ones for KEPT_SECONDS."""
+    """Opens a connection per concurrent request, and keeps idle ones for KEPT_SECONDS.
+
+    Their number has no limit of its own: admission already bounds the requests, and httpx's default of 100 connections
+    made the 101st stream wait.
+    """
 
     def __init__(self, url: str, make_tls: Callable[[], ssl.SSLContext | bool]) -> None:
         address = urlsplit(url)
@@ -36,9 +40,10 @@ class ConnectionPool:
         self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, method: str, message: Sequence[bytes]) -> UpstreamConnection:
-        """Send a request and return its connection once the head of the response is there. Raises a BackendError.
+        """Send a request and return its connection once the response headers have arrived. Raises BackendError.
 
-        A kept connection that turns out to be closed by the server, before a byte of the response, is replaced once.
+        If the server closes a reused connection before the first byte of the response, the request is sent once more
+        on a new one: a keep-alive timeout can cross a request on its way (RFC 9112, 9.3.1).
         """
         connection = self._kept()
         if connection:
@@ -60,19 +65,22 @@ class ConnectionPool:
         return connection
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Keep a connection whose response was read to its end; close any other at once."""
+        """Keep a connection whose response was read to the end, and close any other.
+
+        Closing is how Ollama learns that nobody waits for the answer any more.
+        """
         self._used.discard(connection)
         if not connection.can_be_kept:
             connection.abort()
             return
         connection.release()
         self._idle.append(connection)
-        if self._timer is None:
+        if self._timer is None:  # one timer for all: one per connection would be set and cancelled with every request
             self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._close_unused)
 
     def _kept(self) -> UpstreamConnection | None:
         while self._idle:
-            connection = self._idle.pop()  # the youngest: the others grow old and are closed
+            connection = self._idle.pop()  # the most recently used, so that surplus ones reach their timeout
             if connection.is_open:
                 return connection
         return None
@@ -88,7 +96,7 @@ class ConnectionPool:
 
     async def _connect(self) -> UpstreamConnection:
         if self._is_tls and self._tls is None:
-            self._tls = self._make_tls()
+            self._tls = self._make_tls()  # on first use: loading certificates takes time that plain http saves
         connecting = asyncio.get_running_loop().create_connection(
             UpstreamConnection, self._host, self._port, ssl=self._tls
         )

@@ -1,11 +1,12 @@
-"""Ollama's words for a failure: found in whatever they are wrapped in, and made fit for strangers."""
+"""Ollama's error messages: unwrapped from nested JSON and Go maps, and stripped of private details."""
 
 import json
 import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_WORDS = 500
+MAX_WORDS = 500  # characters: an error can quote a whole chat template
+# Bounds on hostile input. `_GO_MAP` backtracks, so it only sees texts of up to `_MAX_MAP` characters.
 _MAX_WRAPPINGS = 12
 _MAX_READ = 64 * 2**10
 _MAX_MAP = 8 * 2**10
@@ -18,7 +19,7 @@ _ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,6
 _ENDED_ANSWERING = re.compile(r"error was encountered while running the model: unexpected EOF")
 _DAMAGED = re.compile(r"offset\+size \(\d+\) exceeds file size|invalid file magic|unexpected end of GGUF")
 _BUSY = re.compile(r"server busy, please try again")
-# What the request is to blame for, though Ollama answers with a status that asks clients to try again.
+# Faults of the request that Ollama reports with a 5xx. Clients repeat requests after a 5xx, so these become 400.
 _CALLERS_FAULT = (
     _OVERFLOW,
     _TEMPLATE,
@@ -28,7 +29,7 @@ _CALLERS_FAULT = (
     re.compile(r"failed to parse grammar|JSON schema conversion failed"),
     re.compile(r"(?:prompt|input) (?:length )?(?:is longer than|exceeds) the context length"),
 )
-# Go's %v of a map: the keys in their order, the values as they are. `message` ends where a later key begins.
+# A map printed with Go's %v: keys sorted, values unquoted. So `message` ends where a later key begins.
 _GO_MAP = re.compile(
     r"map\[(?:error:map\[)?(?:code:(?P<code>\d+) )?message:(?P<words>.*?)"
     r"(?: (?:n_\w+|param|status|type):[^\s\[\]]*)*\]+$",
@@ -40,7 +41,8 @@ _INNER_JSON = re.compile(r"^(?:[\w-]+ )*[\w-]+: (?P<json>\{\".*\})$", re.DOTALL)
 _ROUTE = r"(?:api|v\d+\w*|gradio_api|openai|properties|definitions|items|messages|tools)/"
 _HOST = r"(?:localhost|(?:[\w-]+\.)+(?!(?:go|py|c|cc|cpp|h|hpp|cu|rs|js|ts|jinja|json)\b)[A-Za-z][\w-]+)"
 _IPV6 = r"\[(?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%\w+)?\]"
-_FILE_CALL = r"open|stat|lstat|mkdir|read|write|remove|rename|fork/exec"  # as Go names them before a path
+_FILE_CALL = r"open|stat|lstat|mkdir|read|write|remove|rename|fork/exec"  # the operation in Go's *PathError
+# Order matters: a URL must be replaced as a whole before the patterns for hosts and paths see its parts.
 _PRIVATE = (
     (re.compile(r"\b(?:Get|Post|Head|Put) \"\w+://[^\"]*\": ?"), ""),
     (re.compile(r"\bfile://\S+"), "a file"),
@@ -57,16 +59,17 @@ _PRIVATE = (
 
 
 def error_words(body: bytes | str) -> str:
-    """Return the words out of their JSON and Go maps, however deeply wrapped; empty where there are none."""
+    """Return the error message in a body, unwrapped from JSON and Go maps; empty if there is none."""
     return _unwrapped(body)[0]
 
 
 def inner_status(body: bytes | str) -> int | None:
-    """Return the status that the wrapped error itself names, such as llama.cpp's `code`; None where it names none."""
+    """Return the status inside the wrapped error, such as llama.cpp's `code`; None if there is none."""
     return _unwrapped(body)[1]
 
 
 def _unwrapped(body: bytes | str) -> tuple[str, int | None]:
+    # Ollama puts llama.cpp's JSON error into its own as a string, so errors are wrapped several times (wire/README.md).
     words: Any = (body.decode("utf-8", "replace") if isinstance(body, bytes) else body)[:_MAX_READ]
     status: int | None = None
     for _ in range(_MAX_WRAPPINGS):
@@ -88,12 +91,12 @@ def _unwrapped(body: bytes | str) -> tuple[str, int | None]:
 
 
 def is_callers_fault(words: str) -> bool:
-    """Tell whether the request must change before it can succeed, whatever the status says."""
+    """Return whether the request itself is at fault, whatever the status says."""
     return any(pattern.search(words) for pattern in _CALLERS_FAULT)
 
 
 def clean(words: str) -> str:
-    """Return the words fit for a stranger: no address, folder or key; the known ones as a sentence."""
+    """Return a message without addresses, folders and keys; known messages become a sentence that says what to do."""
     for pattern, sentence in _SENTENCES:
         if found := pattern.search(words):
             words = sentence(found)
@@ -114,7 +117,7 @@ def _template(found: re.Match[str]) -> str:
 
 
 def _no_embeddings(_: re.Match[str]) -> str:
-    return "This model makes no embeddings. Choose an embedding model."
+    return "This model does not support embeddings. Choose an embedding model."
 
 
 def _ended(found: re.Match[str]) -> str:
@@ -122,7 +125,7 @@ def _ended(found: re.Match[str]) -> str:
 
 
 def _no_memory(found: re.Match[str]) -> str:
-    return f"the model needs {found[1]} of memory and {found[2]} are free. Choose a smaller model."
+    return f"the model needs {found[1]} of memory, but only {found[2]} is free. Choose a smaller model."
 
 
 _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (

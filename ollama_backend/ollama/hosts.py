@@ -1,14 +1,15 @@
-"""The hosts: one or several Ollamas, seen as one."""
+"""One or more Ollama servers, presented as one."""
 
+import socket
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotReady, OllamaUnavailable
-from ollama_backend.formats import model_name
+from ollama_backend.formats import is_loopback, model_name
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.openai_api.openai_client import OpenAIClient
@@ -18,12 +19,48 @@ from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
 FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
-REMEMBERED_CONVERSATIONS = 10_000
-_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")
+REMEMBERED_CONVERSATIONS = 10_000  # the oldest are forgotten, so that memory stays bounded
+_BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")  # the best first
+
+
+class Candidate(Protocol):
+    """A host to choose from; `rests` says that requests go elsewhere for a while because one has failed there."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def places(self) -> int: ...
+    @property
+    def rests(self) -> bool: ...
+    def has(self, model: str) -> bool: ...
+    def has_loaded(self, model: str) -> bool: ...
+
+
+def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, busy: Mapping[int, int]) -> int | None:
+    """Return the number of the host for a request, None while each that could serve it is busy.
+
+    Preferred is a host where the model is loaded, then the `last` that served this conversation (it may still have its
+    prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is returned: the
+    request then fails with that host's own words. `choose` in replicas/scripts/line.lua does the same.
+    """
+    able = [host for host in candidates if host.has(model)]
+    able = [host for host in able if not host.rests] or able or list(candidates)
+    free = [host for host in able if busy.get(host.number, 0) < host.places]
+    if not free:
+        return None
+    return min(
+        free,
+        key=lambda host: (
+            not host.has_loaded(model),
+            host.number != last,
+            busy.get(host.number, 0) / host.places,
+            host.number,
+        ),
+    ).number
 
 
 class Host:
-    """One Ollama: its client, engine and readiness, and how many answers it generates at once (`places`)."""
+    """One server: its client, engine and readiness, and the number of answers it generates at once (`places`)."""
 
     def __init__(self, number: int, settings: Settings, places: int, changes: Changes) -> None:
         self.number = number
@@ -36,21 +73,43 @@ class Host:
 
     @property
     def label(self) -> str:
-        """Host and port, for the owner."""
+        """Host and port, for logs and metrics only: callers must not see them."""
         return urlsplit(self.client.host).netloc
 
     @property
+    def identity(self) -> str:
+        """What tells this host from every other, also for other machines: there, loopback is another host."""
+        url = self.client.host
+        return f"{socket.gethostname()}/{url}" if is_loopback(url) else url
+
+    @property
     def rests(self) -> bool:
-        """Whether requests go elsewhere for a while because one has failed here."""
+        """Whether new requests avoid this host because one has failed here recently."""
         return time.monotonic() < self._rests_until
 
+    def has(self, model: str) -> bool:
+        """Whether a model can be used here."""
+        return self.readiness.installed(model) is not None
+
+    def has_loaded(self, model: str) -> bool:
+        """Whether a model is known to be loaded here."""
+        return self.readiness.is_loaded(model)
+
+    def models_loaded(self) -> dict[str, bool]:
+        """Return the models that can be used here, by the names that `model_name` gives, and whether each is loaded."""
+        readiness = self.readiness
+        names = [model.name for model in readiness.models]
+        if default := readiness.installed(readiness.model):  # a cloud serves more than it lists
+            names.append(default)
+        return {model_name(name): readiness.is_loaded(name) for name in names if readiness.is_up}
+
     def failed(self) -> None:
-        """Let this host rest: 5 seconds after the first failure, up to 60 after failures in a row."""
+        """Avoid this host for 5 seconds, doubled with each further failure in a row up to 60."""
         self._rest = min(LONGEST_REST_SECONDS, self._rest * 2 or FIRST_REST_SECONDS)
         self._rests_until = time.monotonic() + self._rest
 
     def worked(self) -> None:
-        """Note that a request has succeeded here."""
+        """Record that a request has succeeded here, which ends the rest."""
         self._rest = self._rests_until = 0.0
 
 
@@ -61,13 +120,15 @@ def _client(settings: Settings) -> Upstream:
 
 
 class Hosts:
-    """All hosts, with what they know together.
+    """All hosts and their combined state.
 
-    `changes` notifies of every change of what is known of any host. The first host decides the default model.
+    `changes` notifies of every change of any host's state. The first host decides the default model.
+    `obstacle` says why requests cannot be taken although the hosts can be used; it is empty where they can.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, obstacle: Callable[[], str] = str) -> None:
         self.changes = Changes()
+        self._obstacle = obstacle
         self.all: Sequence[Host] = [
             Host(number, settings.for_host(url), places, self.changes)
             for number, (url, places) in enumerate(settings.host_places)
@@ -87,12 +148,12 @@ class Hosts:
 
     @property
     def places(self) -> int:
-        """How many answers are generated at once, over all hosts."""
+        """The number of answers that all hosts together generate at once."""
         return sum(host.places for host in self.all)
 
     @property
     def _best(self) -> Readiness:
-        """The readiness of the host that is in the best state."""
+        """The readiness of the host with the best status."""
         return min((host.readiness for host in self.all), key=lambda readiness: _BEST.index(readiness.status))
 
     @property
@@ -102,17 +163,17 @@ class Hosts:
 
     @property
     def reason(self) -> str:
-        """What is wrong, in words for a stranger; empty when nothing is."""
+        """What is wrong, for display to any visitor; empty if nothing is."""
         return self._best.reason
 
     @property
     def model(self) -> str:
-        """The default model now."""
+        """The current default model."""
         return self.all[0].readiness.model
 
     @property
     def notice(self) -> str:
-        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        """What visitors should know even if the status is `ok`, such as why only the guide answers; may be empty."""
         return self.all[0].readiness.notice
 
     @property
@@ -125,18 +186,20 @@ class Hosts:
         return list(listed.values())
 
     def context_length(self, model: str) -> int | None:
-        """Return the tokens that a model was last seen running with, None where that is not known."""
+        """Return the context length, in tokens, with which a model was last loaded, or None if it is unknown."""
         lengths = (host.readiness.context_length(model) for host in self.all)
         return next((length for length in lengths if length), None)
 
     @property
     def up(self) -> list[Host]:
-        """The hosts that answer; all of them where none does."""
+        """The hosts that answer; all hosts if none does, so that a request fails with a real error."""
         return [host for host in self.all if host.readiness.is_up] or list(self.all)
 
     def health(self) -> Health:
-        """Return the body of `GET /health`; hosts are numbered in it, and their addresses stay private."""
+        """Return the body of `GET /health`, which lists the hosts in order but without their addresses."""
         health = self._best.health()
+        if obstacle := self._obstacle():
+            health.status, health.reason = "unavailable", obstacle
         if len(self.all) > 1:
             health.hosts = [HostHealth(host.readiness.status, host.readiness.reason or None) for host in self.all]
         return health
@@ -152,40 +215,25 @@ class Hosts:
                 return host.readiness.resolve(model or self.model)
             except BackendError as exc:
                 failures.append(exc)
-        # A host that may have it soon, or that may have it, says more than one that has not.
+        # "Still pulling" and "unreachable" may end by themselves, so they are more useful than "not installed".
         raise min(
             failures, key=lambda exc: (not isinstance(exc, ModelNotReady), not isinstance(exc, OllamaUnavailable))
         )
 
     def with_model(self, model: str) -> Host:
-        """Return a host that answers and has a model, else the first that answers."""
+        """Return the first host that answers and has a model, else the first that answers."""
         return next((host for host in self.up if host.readiness.installed(model)), self.up[0])
 
     def choose(self, model: str, conversation: str, busy: Mapping[int, int]) -> int | None:
-        """Return the number of the host for a request, None while each that could serve it is busy.
+        """Return the number of the host for a request of a conversation, None while there is no place for it."""
+        return choose_host(self.all, model, self._served.get(conversation), busy)
 
-        Preferred is a host where the model is loaded, then the one that served this conversation last (it may still
-        have its prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is
-        returned: the request then fails with that host's own words.
-        """
-        able = [host for host in self.all if host.readiness.installed(model)]
-        able = [host for host in able if not host.rests] or able or list(self.all)
-        free = [host for host in able if busy.get(host.number, 0) < host.places]
-        if not free:
-            return None
-        last = self._served.get(conversation)
-        return min(
-            free,
-            key=lambda host: (
-                not host.readiness.is_loaded(model),
-                host.number != last,
-                busy.get(host.number, 0) / host.places,
-                host.number,
-            ),
-        ).number
+    def view(self) -> list[dict[str, Any]]:
+        """Return what other replicas need to know to choose between the hosts for a request that arrives here."""
+        return [{"id": host.identity, "places": host.places, "models": host.models_loaded()} for host in self.all]
 
     def served(self, conversation: str, host: Host) -> None:
-        """Note which host has served a conversation."""
+        """Record which host has served a conversation."""
         if conversation:
             self._served[conversation] = host.number
             self._served.move_to_end(conversation)

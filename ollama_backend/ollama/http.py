@@ -1,4 +1,4 @@
-"""HTTP to one Ollama: requests, streams with a deadline for silence, and failures as errors of ours."""
+"""HTTP to one server: requests, streams with a silence deadline, and failures mapped to BackendError."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ import certifi
 from ollama_backend import VERSION
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.ollama.connection_pool import ConnectionPool
-from ollama_backend.ollama.upstream import ResponseStream, Room, Take
+from ollama_backend.ollama.upstream import Drain, ResponseStream, Take
 from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
 from ollama_backend.ollama.wire import COMPRESSED, NOT_ITS_PROTOCOL, failure
 
@@ -21,17 +21,17 @@ __all__ = ["AWAY", "END_SECONDS", "REQUEST_SECONDS", "SLOW", "HttpClient", "Upst
 SLOW = "Ollama took too long to answer. Try again."
 SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."
 REQUEST_SECONDS = 10.0
-END_SECONDS = 2.0
-WHOLE_BYTES = 64 * 2**20
-_IN_PATHS = "/:@!$&'()*+,;=~?%"
+END_SECONDS = 2.0  # the rest after the last chunk is a few bytes; a server that does not end the body is cut off
+WHOLE_BYTES = 64 * 2**20  # bounds the memory that a misbehaving server can use
+_IN_PATHS = "/:@!$&'()*+,;=~?%"  # the characters that RFC 3986 allows in a path, and what is already encoded
 
 
 class UpstreamStream(ResponseStream):
-    """A response of Ollama's while its body arrives.
+    """A response whose body is still arriving.
 
-    Reading raises OllamaTimeout after `silence` seconds without a byte (None: no limit), and a BackendError for every
-    other failure. After `finish()` the rest of the body is read for at most END_SECONDS more, without an error:
-    leaving just before the end can make Ollama lose the slot (wire/README.md, The wedge).
+    Reading raises OllamaTimeout after `silence` seconds without a byte (None: no limit), and another BackendError for
+    any other failure. After `finish()` the rest of the body is read for up to END_SECONDS without raising, because
+    disconnecting just before the end can make Ollama leak the slot (wire/README.md, The wedge).
     """
 
     def __init__(self, connection: UpstreamConnection, silence: float | None) -> None:
@@ -49,11 +49,11 @@ class UpstreamStream(ResponseStream):
 
     @property
     def content_type(self) -> bytes:
-        """The content type as it came."""
+        """The content type as received."""
         return self._connection.headers.get(b"content-type", b"")
 
     def finish(self) -> None:
-        """Note that the answer is complete."""
+        """Mark the answer as complete."""
         self._finished = True
         self.close()
         self._timer = self._loop.call_later(END_SECONDS, self._connection.abort)
@@ -64,8 +64,9 @@ class UpstreamStream(ResponseStream):
             self._timer.cancel()
 
     def _check(self) -> None:
-        # One timer for the whole stream, looked at once per period: cheaper than a deadline for every read.
+        # One timer per stream that is re-armed once per period costs less than a timeout around every read.
         silence, since = self._silence or 0.0, self._waiting_since
+        # Without a start time nobody waits for a byte: the reader is slow, not the server.
         left = silence if since is None else since + silence - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check)
@@ -74,7 +75,7 @@ class UpstreamStream(ResponseStream):
             self._connection.abort()
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it comes."""
+        """Yield the body as it arrives."""
         read = self._connection.part
         while True:
             self._waiting_since = self._loop.time()
@@ -91,32 +92,33 @@ class UpstreamStream(ResponseStream):
             yield part
 
     async def feed(self, take: Take) -> None:
-        """Call `take` with the body as it comes, without a switch of tasks for each part."""
-        refused: BackendError | None = None
+        """Call `take` with the body as it arrives, without a task switch for each part."""
+        raised_by_take: BackendError | None = None
 
-        def noting(part: bytes) -> Room | None:
-            nonlocal refused
+        def take_timed(part: bytes) -> Drain | None:
+            nonlocal raised_by_take
             try:
-                room = take(part)
+                drain = take(part)
             except BackendError as exc:
-                refused = exc
+                raised_by_take = exc
                 raise
-            self._waiting_since = None if room else self._loop.time()
-            return partial(self._after, room) if room else None
+            # Waiting for a slow reader is not the server's silence.
+            self._waiting_since = None if drain else self._loop.time()
+            return partial(self._after, drain) if drain else None
 
         self._waiting_since = self._loop.time()
         try:
-            await self._connection.feed(noting)
+            await self._connection.feed(take_timed)
         except BackendError as exc:
-            if exc is refused:
+            if exc is raised_by_take:  # must be reported even after `finish()`
                 raise
             if not self._finished:
                 raise OllamaTimeout(SILENT) if self._timed_out else exc from exc
         finally:
             self._waiting_since = None
 
-    async def _after(self, room: Room) -> None:
-        await room()
+    async def _after(self, drain: Drain) -> None:
+        await drain()
         self._waiting_since = self._loop.time()
 
     async def read(self) -> bytes:
@@ -131,11 +133,11 @@ class UpstreamStream(ResponseStream):
 
 
 class HttpClient:
-    """Sends requests to one base URL, with `bearer` as its key (`only_tls`: over https alone),
-    which the owner sets as `key_variable`.
+    """Sends requests to one base URL.
 
-    Every method raises a BackendError: OllamaUnavailable when nothing answers, OllamaTimeout when it is too slow,
-    OllamaFailed and its kin for statuses other than 200 and for what is not HTTP.
+    `bearer` is the server's key, sent over https only unless `only_tls` is false; `key_variable` is the setting that
+    holds it, named in errors. Methods raise OllamaUnavailable when the server does not answer, OllamaTimeout when it
+    is too slow, and the BackendError that `wire.failure` returns for a status other than 200.
     """
 
     def __init__(
@@ -157,18 +159,18 @@ class HttpClient:
             for name, value in {
                 "Host": address.netloc.rpartition("@")[2],
                 "User-Agent": f"ollamaspace/{VERSION}",
-                "Accept-Encoding": "identity",
+                "Accept-Encoding": "identity",  # this client does not decompress
                 **self.headers,
             }.items()
         )
         self._pool = ConnectionPool(host, self.tls)
 
     def tls(self) -> ssl.SSLContext | bool:
-        """Return how certificates are checked: the system's, SSL_CERT_FILE's and certifi's are trusted."""
+        """Return the TLS context, which trusts the system's certificates, SSL_CERT_FILE's and certifi's."""
         if not self.host.startswith("https://"):
             return True
         context = ssl.create_default_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
-        context.load_verify_locations(certifi.where())
+        context.load_verify_locations(certifi.where())  # for systems without a certificate store
         return context
 
     async def close(self) -> None:
@@ -184,7 +186,7 @@ class HttpClient:
     async def whole(
         self, method: str, path: str, body: bytes | None = None, seconds: float | None = REQUEST_SECONDS
     ) -> tuple[bytes, bytes]:
-        """Return the content type and the body of a response."""
+        """Return the content type and the body of a response. Raises OllamaTimeout after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._request(method, path, body)
@@ -196,7 +198,7 @@ class HttpClient:
                     self._pool.release(connection)
         except TimeoutError as exc:
             raise OllamaTimeout(SLOW) from exc
-        if connection.status != 200:
+        if connection.status != 200:  # redirects too: following one would send the key to another host
             raise self._failure(connection, content)
         return response.content_type, content
 
@@ -204,7 +206,7 @@ class HttpClient:
     async def stream(
         self, path: str, body: bytes, *, accept: str, silence: float | None
     ) -> AsyncIterator[UpstreamStream]:
-        """Post a body and give the response once its head is there. Leaving closes the connection at once.
+        """Post a body and yield the response once its headers have arrived. Exiting early closes the connection.
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).
         """
@@ -231,6 +233,6 @@ class HttpClient:
 
 
 def _require_plain(connection: UpstreamConnection) -> None:
-    """Raise OllamaFailed for a compressed response: none is asked for, and it would reach callers as noise."""
+    """Raise OllamaFailed for a compressed response, which was not requested and would reach callers as garbage."""
     if connection.headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
         raise OllamaFailed(COMPRESSED)

@@ -1,10 +1,10 @@
-"""Progress of a download, in bytes and in words."""
+"""Progress of a download, in bytes and as text."""
 
 import time
 from collections import deque
 from collections.abc import Callable
 
-WINDOW_SECONDS = 20.0
+WINDOW_SECONDS = 20.0  # the speed is averaged over this window, so that the time left does not jump
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -20,12 +20,12 @@ class Progress:
 
     @property
     def completed(self) -> int:
-        """Bytes that are there."""
+        """Bytes downloaded."""
         return sum(completed for completed, _ in self._layers.values())
 
     @property
     def total(self) -> int:
-        """Bytes that there will be."""
+        """Bytes to download."""
         return sum(total for _, total in self._layers.values())
 
     def update(self, step: str, digest: str = "", completed: int = 0, total: int = 0) -> None:
@@ -34,7 +34,7 @@ class Progress:
         if not digest or not total:
             return
         before = self._layers.get(digest)
-        # Bytes that were there before this download began do not count for its speed.
+        # A resumed layer reports the bytes it already had first; counting them would inflate the speed.
         self._arrived += max(0, completed - before[0]) if before else 0
         self._layers[digest] = (completed, total)
         now = self._clock()
@@ -44,11 +44,11 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until it is complete at the speed of late, or None while that is not known."""
+        """Seconds left at the speed of the last WINDOW_SECONDS, or None while it is unknown."""
         if len(self._seen) < 2:
             return None
         (began, first), (now, last) = self._seen[0], self._seen[-1]
-        if now - began < 1 or last <= first:
+        if now - began < 1 or last <= first:  # too short an interval for a speed
             return None
         return (self.total - self.completed) * (now - began) / (last - first)
 
@@ -62,13 +62,13 @@ class Progress:
         digits = 1 if size > 1 else 0
         shown = f"{percent} % ({self.completed / size:.{digits}f} of {self.total / size:.{digits}f} {unit})"
         left = self.seconds_left
-        if self.completed >= self.total:
+        if self.completed >= self.total:  # a step such as "pulling 956bd1b0dde6" only names the layer
             return f"{shown}, {self.step}" if not self.step.startswith("pulling ") else shown
         return shown if left is None else f"{shown}, about {duration_words(left)} left"
 
 
 def duration_words(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration rounded to its largest unit, such as `3 minutes`."""
     for length, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= length * (1.5 if length > 1 else 0):
             count = max(1, round(seconds / length))

@@ -1,4 +1,4 @@
-"""Pulling a model with the `ollama` package. Imported when a first model is pulled: the package takes 0.2 s."""
+"""Pulling a model with the `ollama` package. Imported on the first pull, because the package takes 0.2 s."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
@@ -11,16 +11,21 @@ from ollama_backend.errors import OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.ollama.http import AWAY, REQUEST_SECONDS, SLOW, HttpClient
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure
 
-PULL_SECONDS = 600.0  # a pull is silent while it checks the digest of a large layer
+PULL_SECONDS = 600.0  # Ollama sends nothing while it verifies the digest of a large layer
 
 
 async def pull_steps(http: HttpClient, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
-    """Pull a model from where `http` asks, and yield its progress. Closing the generator closes the connection."""
+    """Pull a model on the server of `http` and yield its progress. Closing the generator closes the connection.
+
+    Raises OllamaFailed, OllamaTimeout, OllamaUnavailable, or the error that `wire.failure` returns.
+    """
     timeout = httpx.Timeout(PULL_SECONDS, connect=REQUEST_SECONDS)
+    # Like HttpClient: no redirects, which the key would follow, and no proxy from the environment, which cannot reach
+    # a server on this machine.
     package = ollama.AsyncClient(
         host=http.host, follow_redirects=False, trust_env=False, verify=http.tls(), timeout=timeout
     )
-    # The package puts OLLAMA_API_KEY into this header, whatever the host (ollama-python, _client.py).
+    # The package sends OLLAMA_API_KEY to every host (ollama-python, _client.py). Here it is the callers' own key.
     package._client.headers.pop("authorization", None)
     package._client.headers.update(http.headers)
     try:
@@ -35,11 +40,11 @@ async def pull_steps(http: HttpClient, model: str) -> AsyncGenerator[ollama.Prog
 
 @contextmanager
 def _translated(key_variable: str) -> Iterator[None]:
-    """Turn the exceptions of the `ollama` package and of httpx into ours."""
+    """Map the exceptions of the `ollama` package and httpx to BackendError."""
     try:
         yield
     except ollama.ResponseError as exc:
-        status = exc.status_code if exc.status_code > 0 else 200
+        status = exc.status_code if exc.status_code > 0 else 200  # -1 for an error line in the middle of a stream
         raise failure(status, exc.error, key_variable=key_variable) from exc
     except httpx.TimeoutException as exc:
         raise OllamaTimeout(SLOW) from exc

@@ -1,4 +1,4 @@
-"""What generates the answers: an Ollama, or any server with OpenAI's API, behind the same methods."""
+"""The interface to a server that generates answers: Ollama, or any server with OpenAI's API."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -9,17 +9,19 @@ from typing import Any, ClassVar, Protocol
 
 from ollama_backend.ollama.wire import Chunk, Shown
 
-# What takes parts of a body, or chunks. Where it returns a function, that is called and awaited before the next one.
-Room = Callable[[], Coroutine[Any, Any, None]]
-Take = Callable[[bytes], Room | None]
-TakeChunk = Callable[[Chunk], Room | None]
+# Waits until there is room in a buffer (backpressure), like asyncio's `StreamWriter.drain`.
+Drain = Callable[[], Coroutine[Any, Any, None]]
+# Called with each part of a body, or each chunk. A `Drain` that it returns is awaited before the next call. Plain
+# calls save a task switch for every token.
+Take = Callable[[bytes], Drain | None]
+TakeChunk = Callable[[Chunk], Drain | None]
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model that can be used; `size` is in bytes (0: unknown), `capabilities` as `/api/show` names them.
+    """An available model; `size` is in bytes (0: unknown), `capabilities` are those of `/api/show`.
 
-    `note` is what the embedded engine says of a very small model, for people; empty for others.
+    `note` is the embedded engine's remark on a very small model, for display; empty for others.
     """
 
     name: str
@@ -30,14 +32,14 @@ class InstalledModel:
 
 
 class RunningModel(Protocol):
-    """A loaded model: until when it stays loaded, and its context length in tokens."""
+    """A loaded model: when it will be unloaded, and its context length in tokens."""
 
     expires_at: datetime | None
     context_length: int | None
 
 
 class PullStep(Protocol):
-    """One line of progress of a pull; `completed` and `total` are bytes of the layer `digest`."""
+    """One progress line of a pull; `completed` and `total` are bytes of the layer `digest`."""
 
     status: str | None
     digest: str | None
@@ -46,7 +48,7 @@ class PullStep(Protocol):
 
 
 class ResponseStream(ABC):
-    """A response whose body arrives. After `finish()` its rest is read for a short time only, without an error."""
+    """A response whose body is still arriving. After `finish()` the rest is read briefly, without raising."""
 
     @property
     @abstractmethod
@@ -56,37 +58,37 @@ class ResponseStream(ABC):
     @property
     @abstractmethod
     def content_type(self) -> bytes:
-        """The content type as it is sent on."""
+        """The content type to send to the caller."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Note that the answer is complete."""
+        """Mark the answer as complete."""
 
     @abstractmethod
     def parts(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it comes. Raises a BackendError."""
+        """Yield the body as it arrives. Raises BackendError."""
 
     async def feed(self, take: Take) -> None:
-        """Call `take` with each part of the body as it comes, until its end.
+        """Call `take` with each part of the body as it arrives.
 
-        A function that `take` returns is awaited before the next part. Raises a BackendError, also of `take`.
+        A `Drain` that `take` returns is awaited before the next part. Raises BackendError, including those of `take`.
         """
         async with aclosing(self.parts()) as parts:
             async for part in parts:
-                if room := take(part):
-                    await room()
+                if drain := take(part):
+                    await drain()
 
     @abstractmethod
     async def read(self) -> bytes:
-        """Return the whole body. Raises a BackendError."""
+        """Return the whole body. Raises BackendError."""
 
 
 class Upstream(ABC):
-    """A server that generates.
+    """A server that generates answers.
 
-    Every method raises a BackendError: OllamaUnavailable when nothing answers, OllamaTimeout when it is too slow,
-    OllamaFailed and its kin for what it answers. `exact_names` says that models must be named exactly as listed;
-    `loads` that models are loaded on request, which can be waited for.
+    Methods raise OllamaUnavailable when the server does not answer, OllamaTimeout when it is too slow, and another
+    BackendError for an error response. `exact_names`: models must be named exactly as listed. `loads`: the server
+    loads models on request, so that callers can wait for a load.
     """
 
     exact_names: ClassVar[bool] = False
@@ -99,7 +101,7 @@ class Upstream(ABC):
 
     @abstractmethod
     async def use(self, host: str) -> None:
-        """Talk to another host from now on."""
+        """Switch to another host."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -107,19 +109,19 @@ class Upstream(ABC):
 
     @abstractmethod
     async def version(self, seconds: float = 2.0) -> str:
-        """Return the server's version, empty where it has none; also used to see whether it is there."""
+        """Return the server's version, or "" if it has none. Doubles as the health check."""
 
     @abstractmethod
     async def models(self) -> list[InstalledModel]:
-        """Return the models that can be used, in the server's order."""
+        """Return the available models, in the server's order."""
 
     @abstractmethod
     async def capabilities(self, model: str) -> tuple[str, ...]:
-        """Return what a model can do, such as `completion`, `thinking`, `vision`, `tools`."""
+        """Return a model's capabilities, such as `completion`, `thinking`, `vision` and `tools`."""
 
     @abstractmethod
     async def shown(self, model: str) -> Shown:
-        """Return what the server shows of a model. Raises NotFound where it shows nothing."""
+        """Return the details of a model. Raises NotFound if the server has none."""
 
     @abstractmethod
     async def running(self) -> Mapping[str, RunningModel]:
@@ -127,7 +129,7 @@ class Upstream(ABC):
 
     @abstractmethod
     def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
-        """Pull a model and yield its progress. Closing the generator ends the pull; what arrived is kept."""
+        """Pull a model and yield its progress. Closing the generator ends the pull; the server keeps what it has."""
 
     @abstractmethod
     async def load(self, model: str, seconds: float | None) -> None:
@@ -143,21 +145,21 @@ class Upstream(ABC):
 
     @abstractmethod
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
-        """Return the content type and the body of a short answer of one of Ollama's routes."""
+        """Return the content type and the body of a short response of one of Ollama's routes."""
 
     @abstractmethod
     def stream(
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
     ) -> AbstractAsyncContextManager[ResponseStream]:
-        """Post a body to one of Ollama's routes and give the response once its head is there.
+        """Post a body to one of Ollama's routes and yield the response once its headers have arrived.
 
-        Leaving closes the connection at once. Raises OllamaTimeout after `silence` seconds without a byte.
+        Exiting early closes the connection. Raises OllamaTimeout after `silence` seconds without a byte.
         """
 
     @abstractmethod
     async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
-        """Stream a body of `/api/chat` and call `take` with each chunk as it comes; the last has `done`.
+        """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
 
-        A function that `take` returns is awaited before the next chunk. Raises a BackendError, also of `take`;
-        OllamaFailed when the stream ends without `done`.
+        A `Drain` that `take` returns is awaited before the next chunk. Raises OllamaFailed when the stream ends without
+        `done`, and other BackendErrors, including those of `take`.
         """

@@ -1,4 +1,4 @@
-"""One connection to a server: a request at a time, and its response as it comes."""
+"""One HTTP/1.1 connection to a server, on httptools."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 import httptools
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaUnavailable
-from ollama_backend.ollama.upstream import Room, Take
+from ollama_backend.ollama.upstream import Drain, Take
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
 
 AWAY = "Ollama does not answer. Try again in a moment."
-HEAD_BYTES = 256 * 2**10
-AHEAD_BYTES = 2**18  # what has come and nobody has taken yet; then reading is paused
+HEAD_BYTES = 256 * 2**10  # httptools sets no limit of its own
+AHEAD_BYTES = 2**18  # received and not taken yet; above this, reading is paused and TCP slows the server down
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """An HTTP/1.1 client on one connection, over httptools' parser.
+    """An HTTP/1.1 client connection for one request at a time.
 
-    Everything that one read from the socket brings wakes the reader once, as one part. `status` and `headers` (names in
-    lower case) hold once `wait_head` has returned. `has_answered` says whether a byte of the response has come.
+    All the bytes of one socket read reach the reader as one part, so that a burst of chunks costs one wakeup. `status`
+    and `headers` (names in lower case) are valid once `wait_head` has returned; `has_answered` tells whether any byte
+    of the response has arrived.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._take: Take | None = None
-        self._room: Room | None = None
+        self._drain: Drain | None = None
         self._error: BackendError | None = None
 
     @property
@@ -58,12 +59,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.writelines(message)
 
     async def wait_head(self) -> None:
-        """Return when the status and the headers are there. Raises a BackendError."""
+        """Wait for the status and the headers. Raises BackendError."""
         while not self._has_head:
             await self._wait()
 
     async def part(self) -> bytes:
-        """Return what has come of the body, waiting for some; empty at its end. Raises a BackendError."""
+        """Wait for the next part of the body and return it; empty at the end. Raises BackendError."""
         while not self._parts:
             if self._complete:
                 return b""
@@ -71,27 +72,27 @@ class UpstreamConnection(asyncio.Protocol):
         return self._taken()
 
     async def feed(self, take: Take) -> None:
-        """Call `take` with what comes of the body, at once and without a task in between, until its end.
+        """Call `take` with each part of the body, directly from `data_received`, until its end.
 
-        A function that `take` returns is awaited before `take` is called again. Raises a BackendError, also of `take`.
+        A `Drain` that `take` returns is awaited before the next call. Raises BackendError, including those of `take`.
         """
         self._take = take
         try:
             self._deliver()
-            while self._room or not self._complete or self._error:
-                if self._room:
-                    await self._room()
-                    self._room = None
+            while self._drain or not self._complete or self._error:
+                if self._drain:
+                    await self._drain()
+                    self._drain = None
                     self._deliver()
                 else:
                     await self._wait()
         finally:
-            self._take = self._room = None
+            self._take = self._drain = None
 
     def _deliver(self) -> None:
-        """Hand on what has come, unless what came before is still waited for."""
-        if self._take and self._parts and not self._room:
-            self._room = self._take(self._taken())
+        """Pass the received parts to `take`, unless a `Drain` is pending."""
+        if self._take and self._parts and not self._drain:
+            self._drain = self._take(self._taken())
 
     def _taken(self) -> bytes:
         parts, self._parts, self._waiting_bytes = self._parts, [], 0
@@ -105,7 +106,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.abort()
 
     def release(self) -> None:
-        """Expect nothing any more: whatever comes closes the connection."""
+        """Mark the connection as idle. Bytes that arrive while it is idle close it."""
         self._parser = None
         self.idle_since = self._loop.time()
 
@@ -129,9 +130,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, and wake the reader once."""
+        """Parse the received bytes and wake the reader once."""
         if self._parser is None:
-            self.abort()
+            self.abort()  # these bytes would be taken for the response to the next request
             return
         self.has_answered = True
         try:
@@ -146,11 +147,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._waiting_bytes > AHEAD_BYTES and not self._paused and self.is_open:
             self._paused = True
             self._transport.pause_reading()
-        if not self._take or self._room or self._complete or self._error:
+        if not self._take or self._drain or self._complete or self._error:
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the response: well where it ends with its connection (RFC 9112, 6.3), else with an error."""
+        """End the response: normally if the close marks its end (RFC 9112, 6.3), else with an error."""
         if not self.lost.done():
             self.lost.set_result(None)
         if self._parser is not None and not self._complete:
@@ -169,12 +170,12 @@ class UpstreamConnection(asyncio.Protocol):
         return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
 
     def on_message_begin(self) -> None:
-        """Take nothing of a second response to one request, and do not use its connection again."""
+        """Ignore a second response to the same request, and do not reuse the connection."""
         if self._complete:
             self._is_over, self._keeps = True, False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, within bounds."""
+        """Store a header. Raises HttpParserError above HEAD_BYTES."""
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES:
             raise httptools.HttpParserError("the head is too large")
@@ -182,7 +183,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Note the status; an interim response (1xx) is followed by the real one."""
+        """Store the status, and skip interim responses (1xx)."""
         status = self._parser.get_status_code() if self._parser else 0
         if self._is_over:
             return
@@ -191,16 +192,16 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self.status, self._has_head = status, True
         if self._method == "HEAD":
-            self._complete = True  # and the parser expects a body that never comes, so the connection is not kept
+            self._complete = True  # httptools still expects a body, so the connection is not reused
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Store a piece of the body."""
         if not self._is_over:
             self._parts.append(body)
             self._waiting_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        """Note the end."""
+        """Mark the response as complete."""
         if self._has_head and self._parser is not None and not self._complete:
             self._complete = True
             self._keeps = self._parser.should_keep_alive()

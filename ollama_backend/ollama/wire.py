@@ -1,4 +1,4 @@
-"""Ollama's wire format: chunks, lines, and its words for a failure."""
+"""Ollama's wire format: chunks, lines and errors."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -21,18 +21,18 @@ from ollama_backend.ollama.failure_words import clean, error_words, inner_status
 
 T = TypeVar("T")
 
-MAX_LINE_BYTES = 16 * 2**20
-NOT_ITS_PROTOCOL = "Ollama answered with something that is not its protocol. Check that OLLAMA_HOST names an Ollama."
+MAX_LINE_BYTES = 16 * 2**20  # a line holds at most one chunk; a server that never ends one must not fill the memory
+NOT_ITS_PROTOCOL = "The response does not follow Ollama's protocol. Check that OLLAMA_HOST names an Ollama server."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
-COMPRESSED = "Ollama's answer came compressed. Switch compression off in the proxy that stands in front of it."
-REDIRECTED = "Ollama sent the request to another address. OLLAMA_HOST must name that one: redirects are not followed."
+COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy in front of Ollama."
+REDIRECTED = "Ollama redirected the request. Set OLLAMA_HOST to the final address: redirects are not followed."
 
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
 _CALLERS_FAULT = frozenset((400, 413, 415, 422))
 
 
 class Message(msgspec.Struct):
-    """One message of a chat, as Ollama writes it."""
+    """One message of a chat, as Ollama sends it."""
 
     role: str = "assistant"
     content: str = ""
@@ -41,7 +41,7 @@ class Message(msgspec.Struct):
 
 
 class Chunk(msgspec.Struct):
-    """One line of `/api/chat`; durations are in nanoseconds. The last has `done` true."""
+    """One line of `/api/chat`; durations are in nanoseconds. `done` is true in the last one."""
 
     model: str = ""
     created_at: str = ""
@@ -64,7 +64,7 @@ class Details(msgspec.Struct):
 
 
 class Tag(msgspec.Struct):
-    """One model in `/api/tags`; `size` is in bytes, `note` the embedded engine's own."""
+    """One model in `/api/tags`; `size` is in bytes, `note` is the embedded engine's own field."""
 
     name: str
     size: int = 0
@@ -74,7 +74,7 @@ class Tag(msgspec.Struct):
 
 
 class Tags(msgspec.Struct):
-    """The answer of `/api/tags`."""
+    """The response of `/api/tags`."""
 
     models: list[Tag] | None = None
 
@@ -89,13 +89,13 @@ class LoadedModel(msgspec.Struct):
 
 
 class LoadedModels(msgspec.Struct):
-    """The answer of `/api/ps`."""
+    """The response of `/api/ps`."""
 
     models: list[LoadedModel] | None = None
 
 
 class Shown(msgspec.Struct):
-    """What `/api/show` says of a model."""
+    """The response of `/api/show`."""
 
     template: str | None = None
     modelfile: str | None = None
@@ -103,7 +103,7 @@ class Shown(msgspec.Struct):
 
 
 class Version(msgspec.Struct):
-    """The answer of `/api/version`."""
+    """The response of `/api/version`."""
 
     version: str
 
@@ -120,18 +120,18 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 
 def decode_chunk(line: bytes) -> Chunk:
-    """Return the chunk in a line. Raises OllamaFailed for an error line and for what is no chunk."""
+    """Return the chunk in a line. Raises OllamaFailed if it is invalid, or the error that it reports."""
     try:
         chunk = decode_mended(_chunks.decode, line)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
     if chunk.error is not None:
-        raise failure(200, line)
+        raise failure(200, line)  # the status was sent before the error occurred
     return chunk
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """Return a body as an object of a msgspec type. Raises OllamaFailed for what is none."""
+    """Decode a body into a msgspec type. Raises OllamaFailed if it does not match."""
     try:
         return decode_mended(lambda raw: msgspec.json.decode(raw, type=kind), body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -139,12 +139,12 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 
 def decode_tags(body: bytes) -> Tags:
-    """Return the list of models in a body. Raises OllamaFailed for what is none."""
+    """Decode a list of models. Raises OllamaFailed if it is not one."""
     return decode(body, Tags)
 
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the lines in a stream of bytes, without blank ones. Raises OllamaFailed for an endless line."""
+    """Yield the non-blank lines of a byte stream. Raises OllamaFailed for a line over MAX_LINE_BYTES."""
     splitter = LineSplitter()
     async for part in parts:
         for line in splitter.feed(part):
@@ -154,13 +154,13 @@ async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines, without blank ones."""
+    """Splits a byte stream into lines and drops blank ones."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, part: bytes) -> list[bytes]:
-        """Return the lines that have ended. Raises OllamaFailed for an endless line."""
+        """Return the lines that have ended. Raises OllamaFailed for a line over MAX_LINE_BYTES."""
         lines = (self._rest + part).split(b"\n") if self._rest else part.split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:
@@ -168,39 +168,43 @@ class LineSplitter:
         return [line for line in lines if line.strip()]
 
     def end(self) -> list[bytes]:
-        """Return what has come after the last line."""
+        """Return the last line if the stream ended without a line feed."""
         return [self._rest] if self._rest.strip() else []
 
 
 def timestamp() -> str:
-    """Return the time now as Ollama writes it."""
+    """Return the current time in Ollama's format."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def failure(status: int, body: bytes | str, *, retry_after: str | None = None, key_variable: str = "") -> BackendError:
-    """Return the error that Ollama's answer means to a caller (server/routes.go; facts by recording).
+    """Return the BackendError for an error response (server/routes.go; checked against wire/recorded.json).
 
-    `key_variable` is the setting with the key that this server had sent, empty where it sent none.
+    `status` is 200 for an error line within a stream. `key_variable` is the setting with the key that this server sent,
+    empty if it sent none.
     """
     if 300 <= status < 400:
         return OllamaFailed(REDIRECTED)
     raw = error_words(body)
+    # HTML comes from a proxy in front of Ollama; its text would confuse a caller.
     if raw.lstrip().startswith("<") or (status == 200 and not raw):
         return OllamaFailed(NOT_ITS_PROTOCOL)
     words, status = clean(raw), inner_status(body) or status
     wait = float(retry_after) if retry_after and retry_after.isdigit() else None
+    # The caller's key was right: a 401 would make clients ask for another one.
     if status in (401, 403) and key_variable:
         return CloudKeyRefused(
             f"The remote server refused this server's own key. Its owner must set {key_variable} to a valid one."
         )
     if status == 429:
         return RateLimited(
-            words or "The remote Ollama takes no more requests for now. Wait and try again.", retry_after=wait or 60
+            words or "The remote Ollama is rate limiting requests. Wait and try again.", retry_after=wait or 60
         )
+    # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
     if status == 404 or (status == 200 and _NOT_FOUND.search(raw)):
         return ModelNotFound(f"{words or 'The model was not found'}. Choose a model that is installed.")
     if status in _CALLERS_FAULT or is_callers_fault(raw):
         return BadRequest(words or "Ollama refused the request.")
     if status == 503:
         return OllamaUnavailable(words or "Ollama is busy. Try again.", retry_after=wait or 5)
-    return OllamaFailed(f"Ollama failed: {words}" if words else "Ollama failed without saying why. Try again.")
+    return OllamaFailed(f"Ollama failed: {words}" if words else "Ollama failed and gave no reason. Try again.")

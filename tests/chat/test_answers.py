@@ -25,12 +25,12 @@ async def ending(answer: Answer, seconds: float = 5.0) -> None:
                 await reader.changed()
 
 
-async def test_a_whole_answer(fake_ollama: FakeOllama) -> None:
+async def test_a_whole_answer(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Thinking and content come apart, without leading newlines, with Ollama's counts and the times."""
     fake_ollama.script(
         deltas=[Delta(thinking="\n\nHm"), Delta(thinking=".\n"), Delta("\n"), Delta("\nYes"), Delta("!\n")]
     )
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         answer = await p.start(ChatRequest("guide", ASK.messages, think=True), ANNE)
         await ending(answer)
     assert (answer.state, answer.text("thinking"), answer.text("content")) == (AnswerState.DONE, "Hm.\n", "Yes!\n")
@@ -39,10 +39,10 @@ async def test_a_whole_answer(fake_ollama: FakeOllama) -> None:
     assert None not in moments and moments == sorted(moments)  # type: ignore[type-var]
 
 
-async def test_states_in_their_order(fake_ollama: FakeOllama) -> None:
+async def test_states_in_their_order(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Waiting, loading, reading, thinking, writing, done: each is seen by a reader that looks all the time."""
     fake_ollama.script(first_delay=0.05, token_delay=0.02)
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         first = await p.start(ASK, ANNE)
         answer, seen = await p.start(ChatRequest("guide", ASK.messages, think=True), BERT), []
         with first.reader(), answer.reader() as reader:
@@ -52,11 +52,11 @@ async def test_states_in_their_order(fake_ollama: FakeOllama) -> None:
     assert [s for s in seen if s is not AnswerState.LOADING] == ["waiting", "reading", "thinking", "writing", "done"]
 
 
-async def test_many_followers_each_at_its_own_pace(fake_ollama: FakeOllama) -> None:
+async def test_many_followers_each_at_its_own_pace(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """A reader that sleeps gets one update for what came meanwhile, loses nothing and slows nobody."""
     words = [f"w{n} " for n in range(100)]
     fake_ollama.script(content=words, token_delay=0.002, thinking="")
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         answer = await p.start(ASK, ANNE)
 
         async def read(pause: float) -> tuple[str, int]:
@@ -86,11 +86,11 @@ async def test_many_followers_each_at_its_own_pace(fake_ollama: FakeOllama) -> N
     ],
 )
 async def test_a_failure_keeps_what_was_written(
-    fake_ollama: FakeOllama, script: dict[str, object], kind: type[Exception], kept: bool
+    fake_ollama: FakeOllama, script: dict[str, object], kind: type[Exception], kept: bool, shared: dict[str, str]
 ) -> None:
     """Every way in which a stream can fail ends the answer as failed, with its text and a reason in words."""
     fake_ollama.script(content=["a ", "b ", "c ", "d "], thinking="", times=1, **script)  # type: ignore[arg-type]
-    async with parts(fake_ollama, silence=1.0 if kind is OllamaTimeout else 60) as p:
+    async with parts(fake_ollama, silence=1.0 if kind is OllamaTimeout else 60, **shared) as p:
         answer = await p.start(ASK, ANNE)
         await ending(answer)
         assert answer.state is AnswerState.FAILED and isinstance(answer.error, kind)
@@ -102,9 +102,9 @@ async def test_a_failure_keeps_what_was_written(
 
 
 @pytest.mark.alone
-async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama) -> None:
+async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Stop before the first token and between tokens closes the request within 0.2 seconds."""
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         for script in ({"first_delay": math.inf}, {"token_delay": 0.05, "content": ["w "] * 200}):
             fake_ollama.script(**script)  # type: ignore[arg-type]
             known = len(fake_ollama.generations)
@@ -119,10 +119,12 @@ async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama) -> No
             assert answer.state is AnswerState.STOPPED and answer.stop_reason == "stop"
 
 
-async def test_stop_while_waiting_frees_the_place_and_asks_nothing(fake_ollama: FakeOllama) -> None:
+async def test_stop_while_waiting_frees_the_place_and_asks_nothing(
+    fake_ollama: FakeOllama, shared: dict[str, str]
+) -> None:
     """Who leaves the line never reaches Ollama, also when stopped in the very moment of starting."""
     fake_ollama.script(content=["w "] * 100, token_delay=0.02)
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         first = await p.start(ASK, ANNE)
         await until(lambda: first.deltas)
         second, third = await p.start(ASK, BERT), await p.start(ASK, BERT)
@@ -137,10 +139,10 @@ async def test_stop_while_waiting_frees_the_place_and_asks_nothing(fake_ollama: 
         assert len(fake_ollama.generations) == 1
 
 
-async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOllama) -> None:
+async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Without a grace the answer is stopped at once; with one it goes on, and who returns in time keeps it."""
     fake_ollama.script(content=["w "] * 500, token_delay=0.01)
-    async with parts(fake_ollama, places=2) as p:
+    async with parts(fake_ollama, places=2, **shared) as p:
         api = await p.start(ASK, ANNE)
         with api.reader():
             await until(lambda: api.deltas)
@@ -154,26 +156,28 @@ async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOll
         await until(lambda: page.state is AnswerState.STOPPED)
 
 
-async def test_named_answers_start_once_and_belong_to_their_key(fake_ollama: FakeOllama) -> None:
+async def test_named_answers_start_once_and_belong_to_their_key(
+    fake_ollama: FakeOllama, shared: dict[str, str]
+) -> None:
     """The same name is the same answer; another key finds nothing; a finished one can still be read."""
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         one = await p.start_named("ab" * 16, ASK, ANNE, grace=5)
         assert await p.start_named("ab" * 16, ASK, ANNE, grace=5) is one
         with pytest.raises(NotFound):
-            p.answers.find("ab" * 16, "bert")
+            await p.answers.find("ab" * 16, "bert")
         with pytest.raises(NotFound):
             await p.start_named("ab" * 16, ASK, BERT, grace=5)
         await ending(one)
         await until(lambda: p.answers.live == 0, seconds=5)
-        with p.answers.find("ab" * 16, "anne").reader() as reader:
+        with (await p.answers.find("ab" * 16, "anne")).reader() as reader:
             assert "".join(d.text for d in reader.take()) == one.text("thinking") + one.text("content")
         assert len(fake_ollama.generations) == 1
 
 
-async def test_a_full_line_refuses(fake_ollama: FakeOllama) -> None:
+async def test_a_full_line_refuses(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """One more than may wait is refused, and a named answer tells it as its own failure."""
     fake_ollama.script(first_delay=math.inf)
-    async with parts(fake_ollama, waiting=1) as p:
+    async with parts(fake_ollama, waiting=1, **shared) as p:
         running, _ = await p.start(ASK, ANNE), await p.start(ASK, ANNE)
         with pytest.raises(LineFull):
             await p.start(ASK, ANNE)
@@ -183,10 +187,10 @@ async def test_a_full_line_refuses(fake_ollama: FakeOllama) -> None:
         running.stop()
 
 
-async def test_nothing_is_left_after_closing(fake_ollama: FakeOllama) -> None:
+async def test_nothing_is_left_after_closing(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Closing ends every answer, running or waiting, and reaches Ollama."""
     fake_ollama.script(content=["w "] * 500, token_delay=0.01)
-    async with parts(fake_ollama) as p:
+    async with parts(fake_ollama, **shared) as p:
         answers = [await p.start(ASK, ANNE) for _ in range(3)]
         await until(lambda: answers[0].deltas)
         await p.answers.close()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_backend.auth import Caller
-from ollama_backend.chat.line import Choose, Line, Ticket
+from ollama_backend.chat.line import Choose, MemoryLine, Ticket
 from ollama_backend.errors import LineFull
 from tests.support.waiting import until
 
@@ -26,8 +26,8 @@ def running(tickets: list[Ticket]) -> list[int]:
 
 async def test_so_many_run_and_the_rest_wait_in_order() -> None:
     """Two places: the third request waits, and gets the place that is given back."""
-    line = Line(places(2), 10)
-    tickets = [line.enter(A) for _ in range(4)]
+    line = MemoryLine(places(2), 10)
+    tickets = [await line.enter(A) for _ in range(4)]
     assert running(tickets) == [0, 1] and [t.position for t in tickets] == [0, 0, 1, 2]
     tickets[1].leave()
     assert tickets[2].has_place and tickets[3].position == 1 and (line.running, line.waiting) == (2, 1)
@@ -35,9 +35,9 @@ async def test_so_many_run_and_the_rest_wait_in_order() -> None:
 
 async def test_callers_take_turns() -> None:
     """Caller A posts ten requests, caller B one: B is served second."""
-    line, order = Line(places(1), 32), []
-    tickets = [("A", line.enter(A)) for _ in range(10)]
-    tickets.append(("B", line.enter(B)))
+    line, order = MemoryLine(places(1), 32), []
+    tickets = [("A", await line.enter(A)) for _ in range(10)]
+    tickets.append(("B", await line.enter(B)))
     while tickets:
         name, ticket = next(entry for entry in tickets if entry[1].has_place)
         order.append(name)
@@ -48,9 +48,9 @@ async def test_callers_take_turns() -> None:
 
 async def test_a_caller_is_a_key_at_an_address() -> None:
     """The same key from another address is another caller; turns go round all of them."""
-    line = Line(places(1), 32)
+    line = MemoryLine(places(1), 32)
     names = {A: "A", B: "B", C: "C"}
-    tickets = [line.enter(caller) for caller in (A, A, A, B, B, C)]
+    tickets = [await line.enter(caller) for caller in (A, A, A, B, B, C)]
     order = []
     while any(t.has_place for t in tickets):
         ticket = next(t for t in tickets if t.has_place)
@@ -62,13 +62,13 @@ async def test_a_caller_is_a_key_at_an_address() -> None:
 
 async def test_nobody_starves() -> None:
     """New callers that keep coming do not hold back one who waits with a second request."""
-    line = Line(places(1), 100)
-    first, second = line.enter(A), line.enter(A)
-    others = [line.enter(Caller("x", str(n))) for n in range(3)]
+    line = MemoryLine(places(1), 100)
+    first, second = await line.enter(A), await line.enter(A)
+    others = [await line.enter(Caller("x", str(n))) for n in range(3)]
     served = [first]
     for n in range(20):
         served[-1].leave()
-        others.append(line.enter(Caller("y", str(n))))
+        others.append(await line.enter(Caller("y", str(n))))
         served.append(next(t for t in [second, *others] if t.has_place and t not in served))
         if served[-1] is second:
             break
@@ -77,21 +77,21 @@ async def test_nobody_starves() -> None:
 
 async def test_the_line_is_bounded() -> None:
     """One more than may wait is refused with a time to try again; whoever leaves makes room at once."""
-    line = Line(places(1), 1)
-    line.enter(A)
-    waiting = line.enter(B)
+    line = MemoryLine(places(1), 1)
+    await line.enter(A)
+    waiting = await line.enter(B)
     with pytest.raises(LineFull) as caught:
-        line.enter(C)
+        await line.enter(C)
     assert caught.value.retry_after
     waiting.leave()
     waiting.leave()
-    assert line.enter(C).position == 1
+    assert (await line.enter(C)).position == 1
 
 
 async def test_a_waiting_request_reports_its_position() -> None:
     """Every position that is seen while waiting is reported once, and the turn comes at once."""
-    line, seen = Line(places(1), 9, position_seconds=0.01), []
-    first, second, third = line.enter(A), line.enter(A), line.enter(A)
+    line, seen = MemoryLine(places(1), 9, position_seconds=0.01), []
+    first, second, third = await line.enter(A), await line.enter(A), await line.enter(A)
     waiting = asyncio.create_task(third.turn(seen.append))
     await until(lambda: seen == [2])
     second.leave()
@@ -103,11 +103,11 @@ async def test_a_waiting_request_reports_its_position() -> None:
 
 async def test_a_cancelled_wait_frees_the_place() -> None:
     """A request that is cancelled while it waits leaves the line, and the next one keeps its turn."""
-    line = Line(places(1), 9)
-    first = line.enter(A)
+    line = MemoryLine(places(1), 9)
+    first = await line.enter(A)
 
     async def waits() -> None:
-        ticket = line.enter(B)
+        ticket = await line.enter(B)
         try:
             await ticket.turn(lambda _: None)
         finally:
@@ -115,7 +115,7 @@ async def test_a_cancelled_wait_frees_the_place() -> None:
 
     task = asyncio.create_task(waits())
     await asyncio.sleep(0)
-    third = line.enter(C)
+    third = await line.enter(C)
     assert line.waiting == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -129,11 +129,11 @@ def test_any_history_keeps_the_line_consistent(history: list[tuple[str, int]], n
     """Whatever enters and leaves: no free place while somebody waits, dense positions, and nothing left at the end."""
 
     async def play() -> None:
-        line, tickets = Line(places(number), 8), []
+        line, tickets = MemoryLine(places(number), 8), []
         for act, which in history:
             if act == "enter":
                 try:
-                    tickets.append(line.enter(Caller("k", str(which % 3))))
+                    tickets.append(await line.enter(Caller("k", str(which % 3))))
                 except LineFull:
                     assert line.waiting == 8
             elif tickets:

@@ -36,20 +36,20 @@ async def done(answer: Answer) -> str:
 
 
 @asynccontextmanager
-async def pair(**scripts: Any) -> AsyncIterator[tuple[FakeOllama, FakeOllama, Parts]]:
+async def pair(shared: dict[str, str], **scripts: Any) -> AsyncIterator[tuple[FakeOllama, FakeOllama, Parts]]:
     """Two stand-ins with two places each behind one app, the model loaded on both."""
     async with FakeOllama(slots=2) as one, FakeOllama(slots=2) as two:
         for fake in (one, two):
             fake.script(thinking="", **scripts)
         hosts = {"OLLAMA_HOST": f"{one.url}=2,{two.url}=2"}
-        async with parts(one, **hosts) as p:
+        async with parts(one, **hosts, **shared) as p:
             await until(lambda: all(host.readiness.is_loaded("guide") for host in p.space.hosts))
             yield one, two, p
 
 
-async def test_the_places_of_all_hosts_are_used() -> None:
+async def test_the_places_of_all_hosts_are_used(shared: dict[str, str]) -> None:
     """With two hosts of two places each, four answers run at once and the fifth waits."""
-    async with pair(content=["w "] * 100, token_delay=0.02) as (one, two, p):
+    async with pair(shared, content=["w "] * 100, token_delay=0.02) as (one, two, p):
         answers = [await p.start(ask(f"question {n}"), ANNE) for n in range(5)]
         await until(lambda: all(answer.deltas for answer in answers[:4]))
         assert (len(one.generations), len(two.generations)) == (2, 2)
@@ -57,9 +57,9 @@ async def test_the_places_of_all_hosts_are_used() -> None:
         await asyncio.gather(*(done(answer) for answer in answers))
 
 
-async def test_one_host_away_halves_the_places() -> None:
+async def test_one_host_away_halves_the_places(shared: dict[str, str]) -> None:
     """With one of two hosts gone, two answers run and the rest wait; when it is back, four run again."""
-    async with pair(content=["w "] * 200, token_delay=0.02) as (one, two, p):
+    async with pair(shared, content=["w "] * 200, token_delay=0.02) as (one, two, p):
         await two.stop()
         await until(lambda: not p.space.hosts.all[1].readiness.is_up)
         assert p.space.hosts.status == "ok"
@@ -72,9 +72,9 @@ async def test_one_host_away_halves_the_places() -> None:
         assert len(two.generations) >= 2
 
 
-async def test_a_conversation_returns_to_its_host() -> None:
+async def test_a_conversation_returns_to_its_host(shared: dict[str, str]) -> None:
     """Later turns go where the prompt may still be cached, also when the other host is as free."""
-    async with pair(content="ok") as (one, two, p):
+    async with pair(shared, content="ok") as (one, two, p):
         one.script(match="long", thinking="", content=["w "] * 50, token_delay=0.02)
         long = await p.start(ask("a long one"), ANNE)
         await until(lambda: one.generations)
@@ -96,9 +96,11 @@ async def test_a_conversation_returns_to_its_host() -> None:
         {"after": 0, "ending": "cut", "content": ["x"]},
     ],
 )
-async def test_a_host_that_fails_before_the_first_token_is_passed_over(failure: dict[str, Any]) -> None:
+async def test_a_host_that_fails_before_the_first_token_is_passed_over(
+    failure: dict[str, Any], shared: dict[str, str]
+) -> None:
     """The caller gets the answer of the other host; the failed one rests."""
-    async with pair(content="fine") as (one, two, p):
+    async with pair(shared, content="fine") as (one, two, p):
         one.script(thinking="", **failure)
         assert await done(await p.start(ask(), ANNE)) == "fine"
         assert len(two.generations) == 1 and p.space.hosts.all[0].rests
@@ -106,9 +108,9 @@ async def test_a_host_that_fails_before_the_first_token_is_passed_over(failure: 
         assert len(two.generations) == 2
 
 
-async def test_a_failure_of_every_host_is_reported_once() -> None:
+async def test_a_failure_of_every_host_is_reported_once(shared: dict[str, str]) -> None:
     """When all hosts fail, the answer fails with the last one's words, and no place stays taken."""
-    async with pair(status=500, error="out of memory") as (one, two, p):
+    async with pair(shared, status=500, error="out of memory") as (one, two, p):
         answer = await p.start(ask(), ANNE)
         await until(lambda: answer.ended)
         assert answer.error and "out of memory" in answer.error.message
@@ -116,20 +118,20 @@ async def test_a_failure_of_every_host_is_reported_once() -> None:
         await until(lambda: p.line.running == p.line.waiting == 0)
 
 
-async def test_a_failure_after_the_first_token_is_final() -> None:
+async def test_a_failure_after_the_first_token_is_final(shared: dict[str, str]) -> None:
     """What has been written is kept, and no other host writes a second beginning."""
-    async with pair(content=["one ", "two ", "three"], after=2, ending="cut") as (one, two, p):
+    async with pair(shared, content=["one ", "two ", "three"], after=2, ending="cut") as (one, two, p):
         answer = await p.start(ask(), ANNE)
         await until(lambda: answer.ended)
         assert answer.state is AnswerState.FAILED and answer.text("content") == "one two "
         assert len(one.generations) + len(two.generations) == 1
 
 
-async def test_a_model_of_one_host_is_used_there() -> None:
+async def test_a_model_of_one_host_is_used_there(shared: dict[str, str]) -> None:
     """A request goes to the host that has its model, and waits for that host though another is free."""
     async with FakeOllama(["guide"]) as one, FakeOllama(["guide", "other"]) as two:
         two.script(thinking="", content=["w "] * 50, token_delay=0.02)
-        async with parts(one, OLLAMA_HOST=f"{one.url}=1,{two.url}=1") as p:
+        async with parts(one, OLLAMA_HOST=f"{one.url}=1,{two.url}=1", **shared) as p:
             await until(lambda: p.space.hosts.all[1].readiness.installed("other"))
             chat = ChatRequest("other", ask().messages)
             answers = [await p.start(chat, ANNE), await p.start(chat, ANNE), await p.start(ask(), ANNE)]
@@ -140,11 +142,11 @@ async def test_a_model_of_one_host_is_used_there() -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
-async def test_the_pass_through_passes_over_a_failed_host(path: str) -> None:
+async def test_the_pass_through_passes_over_a_failed_host(path: str, shared: dict[str, str]) -> None:
     """As on our own surfaces: nothing of the failed host reaches the caller."""
     async with FakeOllama() as one, FakeOllama() as two:
         two.script(deltas=[Delta("fine")])
-        async with Gateway(one, OLLAMA_HOST=f"{one.url},{two.url}") as gateway:
+        async with Gateway(one, OLLAMA_HOST=f"{one.url},{two.url}", **shared) as gateway:
             await two.until(lambda: gateway.space.hosts.all[1].readiness.is_loaded("guide"))
             one.script(status=500, error="no luck")
             status, text = await gateway.post(path, {"model": "guide", "messages": ASK, "stream": True})
@@ -153,10 +155,10 @@ async def test_the_pass_through_passes_over_a_failed_host(path: str) -> None:
             assert "fine" in str(read(text)) and len(one.generations) == len(two.generations) == 1
 
 
-async def test_lists_join_the_hosts_and_the_owner_sees_each() -> None:
+async def test_lists_join_the_hosts_and_the_owner_sees_each(shared: dict[str, str]) -> None:
     """`/api/tags` lists every model once; `/health` numbers the hosts, and `/metrics`, with the key, names them."""
     async with FakeOllama(["guide", "left"]) as one, FakeOllama(["guide", "right"]) as two:
-        async with Gateway(one, OLLAMA_HOST=f"{one.url},{two.url}") as gateway:
+        async with Gateway(one, OLLAMA_HOST=f"{one.url},{two.url}", **shared) as gateway:
             await one.until(lambda: len(gateway.space.hosts.models) == 3)
             async with gateway.session.get("/api/tags") as answer:
                 names = [row["name"] for row in (await answer.json())["models"]]
@@ -176,9 +178,9 @@ async def test_lists_join_the_hosts_and_the_owner_sees_each() -> None:
                 assert any(f'host="{host}"' in line and line.endswith(value) for line in text.splitlines())
 
 
-async def test_a_stop_frees_the_place_on_its_host() -> None:
+async def test_a_stop_frees_the_place_on_its_host(shared: dict[str, str]) -> None:
     """A stopped answer gives the place of its own host back."""
-    async with pair(first_delay=math.inf) as (one, two, p):
+    async with pair(shared, first_delay=math.inf) as (one, two, p):
         answers = [await p.start(ask(f"question {n}"), ANNE) for n in range(4)]
         await until(lambda: len(one.generations) + len(two.generations) == 4)
         two.script(thinking="", content="next")

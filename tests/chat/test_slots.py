@@ -46,10 +46,10 @@ def long_answers(fake_ollama: FakeOllama) -> FakeOllama:
     return fake_ollama
 
 
-async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOllama) -> None:
+async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOllama, shared: dict[str, str]) -> None:
     """After a cancel that wedges Ollama, the next request is served within 15 seconds, by one unload."""
     long_answers.wedge_after_cancel = True
-    async with parts(long_answers) as p:
+    async with parts(long_answers, **shared) as p:
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
         began = time.monotonic()
@@ -58,40 +58,42 @@ async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOl
         assert len(long_answers.unloads) == 1
 
 
-async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(long_answers: FakeOllama) -> None:
+async def test_a_wedged_model_with_fewer_slots_than_told_is_freed(
+    long_answers: FakeOllama, shared: dict[str, str]
+) -> None:
     """Some models have one slot whatever is set: a second place is no reason to believe in a second slot."""
     long_answers.wedge_after_cancel = True
-    async with parts(long_answers, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
+    async with parts(long_answers, places=2, slot_policy=SlotPolicy(probe=0.5), **shared) as p:
         await cancelled_in_mid_stream(p, long_answers)
         long_answers.wedge_after_cancel = False
         await done(await p.start(ask(), BERT), 15)
         assert len(long_answers.unloads) == 1
 
 
-async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOllama) -> None:
+async def test_a_healthy_slot_is_not_freed_after_a_cancel(long_answers: FakeOllama, shared: dict[str, str]) -> None:
     """A cancel that cost nothing is followed at once by the next answer, without an unload."""
-    async with parts(long_answers) as p:
+    async with parts(long_answers, **shared) as p:
         for _ in range(5):
             await cancelled_in_mid_stream(p, long_answers)
             await done(await p.start(ask(), BERT), 3)  # a probe that finds no slot takes 5
         assert not long_answers.unloads
 
 
-async def test_nothing_is_asked_before_somebody_waits(long_answers: FakeOllama) -> None:
+async def test_nothing_is_asked_before_somebody_waits(long_answers: FakeOllama, shared: dict[str, str]) -> None:
     """A cancel alone sends Ollama nothing; whoever comes next has it asked."""
-    async with parts(long_answers) as p:
+    async with parts(long_answers, **shared) as p:
         await cancelled_in_mid_stream(p, long_answers)
         known = len(long_answers.requests)
         await asyncio.sleep(0.3)
         assert len(long_answers.requests) == known
 
 
-async def test_the_turn_after_a_stop_keeps_its_prompt_cache() -> None:
+async def test_the_turn_after_a_stop_keeps_its_prompt_cache(shared: dict[str, str]) -> None:
     """After Stop, the next turn of a conversation is read from where the first ended."""
     async with FakeOllama(models=[Model("guide", prompt_tokens_per_second=2000)], slots=1) as fake:
         fake.host_cache = True  # as llama-server keeps the prompts that a slot held before
         fake.script(match="story", content=["w "] * 300, token_delay=0.01)
-        async with parts(fake) as p:
+        async with parts(fake, **shared) as p:
             story = "A story. " * 300
             answer = await p.start(ask(story), ANNE)
             await until(lambda: len(answer.deltas) > 2)
@@ -104,10 +106,10 @@ async def test_the_turn_after_a_stop_keeps_its_prompt_cache() -> None:
             assert not fake.unloads
 
 
-async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOllama) -> None:
+async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """A silent answer is no wedge, however long, and whoever waits behind it waits."""
     fake_ollama.script(match="long prompt", first_delay=1.5, content="read at last")
-    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.2)) as p:
+    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.2), **shared) as p:
         reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
         behind = await p.start(ask(), BERT)
@@ -116,11 +118,11 @@ async def test_a_prompt_that_is_long_in_reading_is_never_cut(fake_ollama: FakeOl
         assert fake_ollama.generations[0].outcome == "done"
 
 
-async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama) -> None:
+async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Who leaves while the prompt is read leaves a busy slot, not a lost one: no unload."""
     fake_ollama.busy_after_silent_cancel = 0.8
     fake_ollama.script(match="long prompt", first_delay=math.inf)
-    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.5)) as p:
+    async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.5), **shared) as p:
         reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
         await asyncio.sleep(0.6)
@@ -130,13 +132,13 @@ async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama) -> 
 
 
 @pytest.mark.parametrize("joins_expiring", [False, True])
-async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> None:
+async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool, shared: dict[str, str]) -> None:
     """The long answer goes on unharmed to its end; then the model is freed, and both slots work again."""
     async with FakeOllama(models=["guide"], slots=2, joins_expiring=joins_expiring) as fake:
         fake.script(match="to be cancelled", content=["w "] * 500, token_delay=0.01)
         fake.script(match="long", content=["long "] * 60, token_delay=0.03, thinking="")
         fake.script(match="both", content=["both "] * 20, token_delay=0.03, thinking="")
-        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.5)) as p:
+        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.5), **shared) as p:
             long = await p.start(ask("long"), BERT)
             await until(lambda: long.deltas)
             fake.wedge_after_cancel = True
@@ -150,43 +152,45 @@ async def test_two_slots_one_lost_beside_a_long_answer(joins_expiring: bool) -> 
             await asyncio.gather(*(done(answer, 5) for answer in pair))
 
 
-async def test_a_lost_slot_is_drained_while_others_wait() -> None:
+async def test_a_lost_slot_is_drained_while_others_wait(shared: dict[str, str]) -> None:
     """With answers following each other without a gap, the lost slot is fetched back all the same."""
     async with FakeOllama(models=["guide"], slots=3) as fake:
         fake.script(content=["w "] * 30, token_delay=0.02, thinking="")
-        async with parts(fake, places=3, slot_policy=SlotPolicy(probe=0.3, drain=0.5)) as p:
+        async with parts(fake, places=3, slot_policy=SlotPolicy(probe=0.3, drain=0.5), **shared) as p:
             fake.wedge_after_cancel = True
             await cancelled_in_mid_stream(p, fake)
             fake.wedge_after_cancel = False
-            ends = time.monotonic() + 2.5
 
             async def visitor(delay: float) -> None:
                 await asyncio.sleep(delay)
-                while time.monotonic() < ends:
+                while not fake.unloads:
                     await done(await p.start(ask(), ANNE), 10)
 
-            await asyncio.gather(*(visitor(n * 0.15) for n in range(4)))
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(visitor(n * 0.15) for n in range(4)))
             assert len(fake.unloads) == 1 and fake.lost_slots("guide") == 0
             assert {g.outcome for g in fake.generations[1:] if g.ask.text == ask().messages[0]["content"]} == {"done"}
 
 
-async def test_another_ones_ollama_is_only_reported(long_answers: FakeOllama, caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_ones_ollama_is_only_reported(
+    long_answers: FakeOllama, caplog: pytest.LogCaptureFixture, shared: dict[str, str]
+) -> None:
     """On an Ollama that is not owned nothing is unloaded; the log says what helps."""
     long_answers.wedge_after_cancel = True
-    async with parts(long_answers, owned=False, slot_policy=SlotPolicy(probe=0.1)) as p:
+    async with parts(long_answers, owned=False, slot_policy=SlotPolicy(probe=0.1), **shared) as p:
         await cancelled_in_mid_stream(p, long_answers)
         hanging = await p.start(ask(), BERT)
         await until(lambda: "ollama stop guide" in caplog.text, seconds=5)
         assert not long_answers.unloads and not hanging.ended
 
 
-async def test_two_hundred_cancels_leave_nothing_hanging() -> None:
+async def test_two_hundred_cancels_leave_nothing_hanging(shared: dict[str, str]) -> None:
     """Cancels at random instants of a fast model that wedges now and then: every next answer comes."""
     chance = random.Random(7)
     async with FakeOllama(models=["guide"], slots=2) as fake:
         fake.wedge_after_cancel = 0.1
         fake.script(content=["w "] * 30, token_delay=0.001, thinking="")
-        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.3)) as p:
+        async with parts(fake, places=2, slot_policy=SlotPolicy(probe=0.3), **shared) as p:
 
             async def leave_at_random() -> None:
                 answer = await p.start(ask(), chance.choice([ANNE, BERT]))

@@ -76,7 +76,7 @@ def test_a_model_stays_as_long_as_asked(keep_alive: Any, stays: bool) -> None:
             assert entry["expires_at"].startswith("2318" if keep_alive != "1h" else "20")
         else:
             wait_until(lambda: not running.loaded(), "the model is unloaded", DEADLINE_SECONDS)
-            assert not running.children()
+            wait_until(lambda: not running.children(), "its process has ended", DEADLINE_SECONDS)
 
 
 def test_an_unused_model_goes_after_its_time() -> None:

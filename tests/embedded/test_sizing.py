@@ -1,6 +1,6 @@
 """What a model gets of the machine: CPUs by quota, context by memory, one thread when it is tiny."""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +24,6 @@ def qwen3_4b(**more: Any) -> Gguf:
     numbers |= {"attention.key_length": 128, "attention.value_length": 128} | more
     metadata = {"general.architecture": "qwen3"} | {f"qwen3.{key}": value for key, value in numbers.items()}
     return Gguf(Path("model.gguf"), 25 * GB // 10, 0.0, "", metadata, 4 * GB)
-
-
-@pytest.mark.parametrize(("text", "count"), [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1)])
-def test_a_quota_bounds_the_threads(tmp_path: Path, text: str, count: int) -> None:
-    """A container with a share of the host's CPUs counts its share, at least one, and never more than there are."""
-    (tmp_path / "cpu.max").write_text(text)
-    assert sizing.cpu_count(tmp_path) == min(count, len(os.sched_getaffinity(0)))
-
-
-@pytest.mark.parametrize("text", ["max 100000", ""])
-def test_without_a_quota_all_allowed_cpus_count(tmp_path: Path, text: str) -> None:
-    """Where nothing limits it, the CPUs that the process may run on count."""
-    (tmp_path / "cpu.max").write_text(text)
-    assert sizing.cpu_count(tmp_path) == len(os.sched_getaffinity(0))
-
-
-def test_an_older_kind_of_quota_is_read(tmp_path: Path) -> None:
-    """Version 1 of control groups keeps quota and period in files of their own."""
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
-    assert sizing.cpu_count(tmp_path) == 1
 
 
 def test_memory_is_the_smaller_of_limit_and_host(tmp_path: Path) -> None:
@@ -88,5 +66,18 @@ def test_what_cannot_fit_is_refused() -> None:
 def test_the_guide_gets_one_thread_and_four_slots() -> None:
     """A tiny model is slower with more threads, and can serve four at once."""
     planned = sizing.plan(gguf.read(GUIDE), Wishes())
-    assert (planned.threads, planned.slots) == (1, 4)
-    assert sizing.plan(qwen3_4b(), Wishes()).threads == sizing.cpu_count()
+    assert (planned.threads, planned.prompt_threads, planned.slots) == (1, 1, 4)
+
+
+def test_threads_follow_the_size() -> None:
+    """A small model generates with one thread and reads with all, a larger one does both with all that it may use."""
+    small = replace(qwen3_4b(), parameters=135_000_000)
+    cpus = sizing.cpu_count()
+    for model, wishes, threads in [
+        (small, Wishes(), (1, cpus)),
+        (qwen3_4b(), Wishes(), (cpus, cpus)),
+        (small, Wishes(threads=3), (1, 3)),
+        (qwen3_4b(), Wishes(threads=3), (3, 3)),
+    ]:
+        planned = sizing.plan(model, wishes)
+        assert (planned.threads, planned.prompt_threads) == threads

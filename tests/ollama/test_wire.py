@@ -159,7 +159,7 @@ def test_the_callers_fault_is_400(status: int, words: str) -> None:
 def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
     """A flag of another program's helps nobody."""
     message = failure(501, json.dumps({"error": NO_EMBEDDINGS})).message
-    assert message == "This model makes no embeddings. Choose an embedding model."
+    assert message == "This model does not support embeddings. Choose an embedding model."
 
 
 def test_a_template_error_is_a_sentence() -> None:

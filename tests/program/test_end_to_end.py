@@ -10,11 +10,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, sync_playwright
+from websockets.sync.client import ClientConnection, connect
 
 from tests.support.browser.space import ARGS, CHROMIUM
 from tests.support.ports import free_port
@@ -22,6 +24,7 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = json.loads((ROOT / "guide/questions.json").read_text())
 TOLD = {row["question"]: row["answer"] for row in QUESTIONS}
+STORY = "Write a very long story about the sea."
 ASKED = [row["question"] for row in QUESTIONS[:3]]
 
 
@@ -121,6 +124,61 @@ def test_a_real_model_answers(space: tuple[str, str], smollm2: str) -> None:
     assert "Paris" in json.loads(subprocess.check_output(curl, text=True))["response"]
     client = Client(url, headers={"Authorization": f"Bearer {key}"}, verbose=False, analytics_enabled=False)
     assert "Paris" in client.predict("What is the capital of France?", model=smollm2, api_name="/chat_api")
+
+
+def ask(space: tuple[str, str], path: str, body: dict[str, Any]) -> Any:
+    """Return the JSON of a whole answer."""
+    url, key = space
+    request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
+def test_a_cancel_reaches_a_real_model(space: tuple[str, str], smollm2: str) -> None:
+    """After `job.cancel()` the model's only slot is free long before its answer would have ended."""
+    url, key = space
+    began = time.monotonic()
+    story = {"messages": [{"role": "user", "content": STORY}], "options": {"num_predict": 400}, "model": smollm2}
+    whole = ask(space, "/api/chat", story | {"stream": False})
+    needed = time.monotonic() - began
+    assert whole["eval_count"] == 400
+    client = Client(url, headers={"Authorization": f"Bearer {key}"}, verbose=False, analytics_enabled=False)
+    job = client.submit(STORY, model=smollm2, options={"num_predict": 400}, api_name="/chat_api")
+    assert next(iter(job))
+    job.cancel()
+    began = time.monotonic()
+    ask(space, "/api/chat", story | {"stream": False, "options": {"num_predict": 1}})
+    assert time.monotonic() - began < needed / 2
+
+
+def test_a_long_conversation_with_a_real_model_goes_on(space: tuple[str, str], smollm2: str) -> None:
+    """An earlier turn beyond the context is left out, and the last question is answered."""
+    turn = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "The sea is wide. " * 2500}]
+    messages = [*turn, {"role": "user", "content": "What is the capital of France?"}]
+    reply = ask(space, "/api/chat", {"model": smollm2, "messages": messages, "stream": False})
+    assert "Paris" in reply["message"]["content"] and reply["prompt_eval_count"] < 100
+
+
+def test_an_answer_of_a_real_model_is_resumed(space: tuple[str, str], smollm2: str) -> None:
+    """A realtime session that loses its socket in mid-answer gets the rest without a gap."""
+    url, key = space
+    address, headers = f"ws{url.removeprefix('http')}/ws?session=end-to-end", {"Authorization": f"Bearer {key}"}
+    with connect(address, additional_headers=headers) as first:
+        first.send(json.dumps({"type": "chat", "content": "Tell me about the sea.", "model": smollm2}))
+        until_type(first, "stream")
+    with connect(address, additional_headers=headers) as second:
+        second.send(json.dumps({"type": "resume", "from": 1}))
+        numbers = [event["seq"] for event in until_type(second, "complete") if event["type"] == "stream"]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 3
+
+
+def until_type(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
+    """Return the messages up to the first of a type."""
+    events: list[dict[str, Any]] = []
+    while not events or events[-1]["type"] != kind:
+        events.append(json.loads(socket.recv(timeout=60)))
+        assert events[-1]["type"] != "error", events[-1]
+    return events
 
 
 @pytest.mark.needs("chromium")

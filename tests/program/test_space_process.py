@@ -48,7 +48,7 @@ def test_the_page_is_there_although_the_engine_is_not(stub: Stub, behaviour: str
     stub.behave(behaviour)
     with space(stub.folder) as running:
         reason = running.reaches("unavailable")["reason"]
-        assert "is not started again" in reason
+        assert "will not be restarted" in reason
         assert ("permission denied" if behaviour == "die" else "SIGILL") in reason
         assert len(stub.starts) == 5
         wait_until(lambda: running.get("/")[0] == 200, "the page")

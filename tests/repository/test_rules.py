@@ -22,10 +22,11 @@ PLANTED_IMPORTS = {
         "import ollama_backend.surfaces.realtime",
     ),
     "The embedded engine imports nothing of ours": ("embedded/__main__.py", "import ollama_backend.settings"),
-    "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import fetch"),
+    "Nothing imports the embedded engine": ("ollama/engine/launch.py", "from ollama_backend.embedded import errors"),
     "Only gradio_app knows Gradio": ("surfaces/chat_api.py", "import gradio"),
     "Rendering knows neither Gradio nor the app": ("surfaces/gradio_app/rendering/links.py", "import gradio"),
     "Only ollama/pull_stream.py uses another HTTP client": ("chat/slots.py", "import aiohttp"),
+    "Only replicas/ talks to Redis": ("chat/rate.py", "import redis"),
 }
 PLANTED_CALLS = {
     "os.environ": "import os\nHOME = os.environ['HOME']\n",

@@ -8,6 +8,7 @@ from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.chat.request import Request
 from ollama_backend.chat.slots import SlotPolicy
+from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.settings import load
 from ollama_backend.space import Space, create_app
 from tests.support.fake_ollama import FakeOllama
@@ -27,7 +28,7 @@ class Parts:
 
     async def start(
         self, chat: ChatRequest, caller: Caller, *, grace: float = 0.0, keeps_deltas: bool = False
-    ) -> Answer:
+    ) -> WrittenAnswer:
         """Start an answer for a caller."""
         with Request(self.space.admission, "test") as request:
             request.identify(caller)
@@ -60,6 +61,7 @@ async def parts(
         "CHAT_SILENCE_TIMEOUT": f"{round(silence * 1000)}ms",
         "CHAT_OWNS_OLLAMA": "yes" if owned else "no",
         "CHAT_RATE_LIMIT": "off",
+        "CHAT_SHUTDOWN_TIMEOUT": "0s",
     }
     space = create_app(load(given | settings), page=False, slot_policy=slot_policy)
     space.start()

@@ -47,11 +47,11 @@ class RealtimeSpace:
 
     async def start(self) -> None:
         """Listen, with no session yet."""
-        self.sessions = Sessions() if self.given_sessions is None else self.given_sessions
         self.space = create_app(
-            self.settings, page=False, sessions=self.sessions, slot_policy=self.slot_policy,
+            self.settings, page=False, sessions=self.given_sessions, slot_policy=self.slot_policy,
             send_seconds=self.send_seconds,
         )  # fmt: skip
+        self.sessions = self.space.sessions
         self.space.start()
         config = uvicorn.Config(
             self.space, lifespan="off", log_config=None, ws="websockets-sansio",

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,36 +16,36 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, Guard
-from ollama_backend.embedded.api.native import OllamaRoutes
-from ollama_backend.embedded.api.relay import COUNT_TOKENS, DIALECTS, RelayRoutes
+from ollama_backend.embedded.api.messages import MessagesDialect
+from ollama_backend.embedded.api.model_routes import REFUSED, ModelRoutes
+from ollama_backend.embedded.api.native import GenerationRoutes
 from ollama_backend.embedded.api.replies import error_body, json_reply
+from ollama_backend.embedded.api.responses import ResponsesDialect
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
-from ollama_backend.embedded.unsupported import PATHS, ModelManagement
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+DIALECTS: tuple[type[Dialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
 
 
 def create_app(serving: Serving) -> ASGIApp:
     """Return the application."""
-    ollama, relay, embeddings = OllamaRoutes(serving), RelayRoutes(serving), EmbeddingRoutes(serving)
-    management = ModelManagement(serving)
-    reads: dict[str, Handler] = {
-        "/": ollama.root,
-        "/api/version": ollama.version,
-        "/api/tags": ollama.tags,
-        "/api/ps": ollama.ps,
-    }
-    reads |= {"/v1/models": relay.models, "/v1/models/{name:path}": relay.model}
-    posts: dict[str, Handler] = {"/api/show": ollama.show, "/api/chat": ollama.chat, "/api/generate": ollama.generate}
+    models, generation = ModelRoutes(serving), GenerationRoutes(serving)
+    embeddings = EmbeddingRoutes(serving)
+    reads: dict[str, Handler] = {"/": models.root, "/api/version": models.version, "/api/tags": models.tags}
+    reads |= {"/api/ps": models.ps, "/v1/models": models.openai_models, "/v1/models/{name:path}": models.openai_model}
+    posts: dict[str, Handler] = {"/api/show": models.show, "/api/pull": models.pull}
+    posts |= {"/api/chat": generation.chat, "/api/generate": generation.generate}
     posts |= {"/api/embed": embeddings.embed, "/api/embeddings": embeddings.embeddings}
-    posts |= {"/v1/embeddings": embeddings.openai, COUNT_TOKENS: relay.count_tokens}
-    posts |= {dialect.path: relay.handler(dialect) for dialect in DIALECTS}
+    posts |= {"/v1/embeddings": embeddings.openai}
+    posts |= {dialect.path: partial(serving.relay, dialect) for dialect in DIALECTS}
+    posts |= {f"{MessagesDialect.path}/count_tokens": partial(serving.count_tokens, MessagesDialect)}
     routes = [Route(path, handler, methods=["GET"]) for path, handler in reads.items()]
     routes += [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
-    routes += [Route(f"/api/{path}", management.refuse, methods=["POST", "DELETE"]) for path in PATHS]
+    routes += [Route(f"/api/{path}", models.refuse, methods=["POST", "DELETE"]) for path in REFUSED]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
     handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
     app = Starlette(routes=routes, middleware=[Middleware(Guard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
@@ -82,11 +83,10 @@ class EndsWithCaller:
         async def received() -> Message:
             return messages.pop() if messages else await asyncio.get_running_loop().create_future()
 
-        async def served() -> None:
-            await self._app(scope, received, send)
-
-        work = asyncio.create_task(served())
-        gone = asyncio.create_task(_until_gone(receive))
+        work, gone = (
+            asyncio.ensure_future(self._app(scope, received, send)),
+            asyncio.ensure_future(_until_gone(receive)),
+        )
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:

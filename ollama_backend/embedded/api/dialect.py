@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from ollama_backend.embedded.api.replies import EVENTS, sse
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
@@ -35,8 +36,9 @@ class Dialect:
     `began` and `ready` (holding a slot) are in nanoseconds, `timings` are llama.cpp's.
     """
 
-    path: ClassVar[str]
+    path: str
     fields: ClassVar[frozenset[str]] = SAMPLING
+    media_type: ClassVar[str] = EVENTS
     end: ClassVar[bytes] = b"data: [DONE]\n\n"
     names_events: ClassVar[bool] = False
 
@@ -93,6 +95,14 @@ class Dialect:
         if event["choices"] or wants_usage or not self.body.get("stream"):
             yield event | {"model": self.name}
 
+    def last_events(self) -> Iterator[Body]:
+        """Yield what the client sees after llama.cpp's last event."""
+        yield from ()
+
+    def encode(self, event: Body) -> bytes:
+        """Write an event, or an error in the API's shape, as the client reads it."""
+        return sse(event, event.setdefault("type", "error") if self.names_events else "")
+
     def whole(self, events: list[Body]) -> Body:
         """Sum up the events of an answer that is not streamed."""
         raise NotImplementedError
@@ -125,9 +135,9 @@ class ChatDialect(Dialect):
     def request(self) -> Body:
         """Return what llama.cpp is asked."""
         messages = [self._message(message) for message in named_items(self.body, "messages")]
-        asked: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
-        asked["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
-        return super().request() | asked | self.tools(self.body.get("tools") or [])
+        query: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
+        query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
+        return super().request() | query | self.tools(self.body.get("tools") or [])
 
     def _message(self, message: Body) -> Body:
         message = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
@@ -175,8 +185,8 @@ class CompletionsDialect(Dialect):
             raise RequestError(400, f"{self.model.tagged} does not support insert")
         if not self.body.get("prompt"):
             raise RequestError(400, "prompt is required: a text.")
-        asked = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
-        return super().request() | asked | {"stream_options": {"include_usage": True}}
+        query = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
+        return super().request() | query | {"stream_options": {"include_usage": True}}
 
     def whole(self, events: list[Body]) -> Body:
         """Return the completion, a choice for each prompt."""

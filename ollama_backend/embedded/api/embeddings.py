@@ -77,9 +77,9 @@ class EmbeddingRoutes:
         model = self._serving.find(body.get("model"), embeds=True)
         if not body.get("input"):
             raise RequestError(400, "input is required: a text, or a list of texts")
-        asked: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
+        query: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
         async with self._serving.loaded.slot(model) as process:
-            answer = await process.ask(PATH, asked)
+            answer = await process.ask(PATH, query)
         return json_reply(answer | {"model": body["model"]})
 
 

@@ -29,13 +29,13 @@ class MessagesDialect(Dialect):
     def request(self) -> Body:
         """Return what llama.cpp is asked."""
         named_items(self.body, "messages")
-        asked = super().request() | {"max_tokens": self.limit("max_tokens")}
-        asked |= {"system": self.model.profile.system} if not self.body.get("system") else {}
+        query = super().request() | {"max_tokens": self.limit("max_tokens")}
+        query |= {"system": self.model.profile.system} if not self.body.get("system") else {}
         # A tool without a schema runs at Anthropic, and nowhere else.
         tools = self.tools([tool for tool in self.body.get("tools") or [] if "input_schema" in tool])
         if tools:
             tools["tool_choice"] = {"type": "auto" if tools["tool_choice"] == "auto" else "any"}
-        return {key: value for key, value in (asked | tools).items() if value != ""}
+        return {key: value for key, value in (query | tools).items() if value != ""}
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield an event; llama.cpp closes all blocks at the end, clients expect each closed before the next."""

@@ -1,13 +1,13 @@
 """The bodies of `/api/chat` and `/api/generate`, and what they become in OpenAI's words."""
 
-import base64
-import binascii
 from typing import Any
 
 import msgspec
 
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.request_json import Body, dumps
+
+WHOLE_NUMBERS = ("num_predict", "seed", "top_k", "repeat_last_n")
 
 
 class ChatMessage(msgspec.Struct):
@@ -73,12 +73,7 @@ class GenerateBody(GenerationBody, kw_only=True):
 
 
 def refuse_images(images: list[str]) -> None:
-    """Refuse images: no model here can see, and what is no image is told so."""
-    for image in images:
-        try:
-            base64.b64decode(image, validate=True)
-        except binascii.Error as exc:
-            raise RequestError(400, f"An image is not valid base64: {exc}.") from exc
+    """Refuse images: no model here can see."""
     if images:
         raise RequestError(400, "This model cannot see images: choose one with vision.")
 
@@ -105,19 +100,17 @@ def _call(number: int, call: Body) -> Body:
 
 def sampling(body: GenerationBody) -> Body:
     """Return options, format and probabilities in OpenAI's words; what is not said is absent."""
-    asked: Body = msgspec.to_builtins(body.options)
-    for name in ("num_predict", "seed", "top_k", "repeat_last_n"):  # Ollama takes 4.5 as 4
-        if name in asked:
-            asked[name] = int(asked[name])
-    if (limit := asked.pop("num_predict", -1)) >= 0:
-        asked["max_tokens"] = limit
-    if asked.get("seed", -1) < 0:
-        asked.pop("seed", None)
-    if isinstance(asked.get("stop"), str):
-        asked["stop"] = [asked["stop"]]
+    query: Body = msgspec.to_builtins(body.options)
+    query |= {name: int(query[name]) for name in WHOLE_NUMBERS if name in query}  # Ollama takes 4.5 as 4
+    if (limit := query.pop("num_predict", -1)) >= 0:
+        query["max_tokens"] = limit
+    if query.get("seed", 0) < 0:
+        del query["seed"]
+    if isinstance(query.get("stop"), str):
+        query["stop"] = [query["stop"]]
     if body.logprobs:
-        asked |= {"logprobs": True} | ({"top_logprobs": body.top_logprobs} if body.top_logprobs else {})
-    return asked | _response_format(body.format)
+        query |= {"logprobs": True} | ({"top_logprobs": body.top_logprobs} if body.top_logprobs else {})
+    return query | _response_format(body.format)
 
 
 def _response_format(wanted: Any) -> Body:

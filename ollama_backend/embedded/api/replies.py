@@ -36,7 +36,10 @@ def sse(event: Body, name: str = "") -> bytes:
 
 
 class Streamed(Response):
-    """Pieces as they come; an error among them becomes the last piece."""
+    """Pieces as they come; an error among them becomes the last piece.
+
+    The first is there before the status is sent: an error before it keeps its own status.
+    """
 
     def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
         self._first, self._pieces, self._last_piece = first, pieces, last_piece
@@ -53,8 +56,3 @@ class Streamed(Response):
             except RequestError as error:
                 await send({"type": "http.response.body", "body": self._last_piece(error), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-
-async def streamed(pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> Response:
-    """Answer with a stream once its first piece is there: an error before it keeps its own status."""
-    return Streamed(await anext(pieces, b""), pieces, kind, last_piece)

@@ -11,6 +11,10 @@ from ollama_backend.embedded.request_json import Body
 
 # Of a conversation's items those that a model can read; others, such as a web search, ran elsewhere.
 READABLE = ("message", "function_call", "function_call_output")
+# What a response repeats of its request, with this API's defaults; clients read it, and llama.cpp leaves it out.
+SETTINGS: Body = dict.fromkeys(("error", "incomplete_details", "previous_response_id", "usage", "instructions"))
+SETTINGS |= {"metadata": {}, "store": False, "output": [], "truncation": "disabled", "parallel_tool_calls": True}
+SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "text": {"format": {"type": "text"}}}
 
 
 class ResponsesDialect(Dialect):
@@ -30,13 +34,13 @@ class ResponsesDialect(Dialect):
         body, given = self.body, self.body.get("input")
         if body.get("previous_response_id"):
             raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
-        asked = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
-        asked["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
-        roles = [] if isinstance(asked["input"], str) else [item.get("role") for item in asked["input"]]
+        query = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
+        query["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
+        roles = [] if isinstance(query["input"], str) else [item.get("role") for item in query["input"]]
         instructions = body.get("instructions") or ("" if "system" in roles else self.model.profile.system)
-        asked |= {"instructions": instructions} if instructions else {}
+        query |= {"instructions": instructions} if instructions else {}
         functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
-        return asked | self._format() | self.tools(functions)
+        return query | self._format() | self.tools(functions)
 
     def _input(self, given: list[Body]) -> list[Body]:
         typed = [{"type": "message"} | item for item in given]
@@ -58,24 +62,12 @@ class ResponsesDialect(Dialect):
         if "item_id" in event:
             event |= {"content_index": 0, "logprobs": []}
         if "response" in event:
-            event["response"] = self._settings() | event["response"] | {"model": self.name}
+            settings = SETTINGS | {key: value for key, value in self.body.items() if key in SETTINGS}
+            event["response"] = settings | {"created_at": self._created} | event["response"] | {"model": self.name}
         if event["type"].endswith("text.delta"):
             event["delta"] = self.lead(event["type"], event["delta"])
         yield _without_lead(event) | {"sequence_number": self._sequence}
         self._sequence += 1
-
-    def _settings(self) -> Body:
-        """Return what a response repeats of its request, with this API's defaults."""
-        nothing = ("error", "incomplete_details", "previous_response_id", "usage")
-        settings: Body = dict.fromkeys(nothing) | {
-            "metadata": {},
-            "store": False,
-            "output": [],
-            "truncation": "disabled",
-        }
-        settings |= {"parallel_tool_calls": True, "tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1}
-        settings |= {"text": {"format": {"type": "text"}}, "created_at": self._created, "instructions": None}
-        return settings | {key: value for key, value in self.body.items() if key in settings}
 
     def whole(self, events: list[Body]) -> Body:
         """Return the response."""

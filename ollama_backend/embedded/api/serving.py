@@ -6,13 +6,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from ollama_backend.embedded.api.dialect import Dialect
+from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.loaded_models import LoadedModels
 from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, read
 
 
 @dataclass(frozen=True)
@@ -42,39 +46,81 @@ class Serving:
             raise RequestError(400, f'"{model.name}" does not support chat: it makes embeddings')
         return model
 
-    def paces(self, model: ServedModel) -> bool:
-        """Tell whether a model's answers are slowed down."""
-        return self.pace > 0 and is_tiny(model.gguf)
-
-    def llama_body(self, request: Dialect) -> Body:
-        """Return what llama.cpp is asked, and whether the chat template thinks where it can."""
-        think, model = request.think(), request.model
+    def llama_body(self, dialect: Dialect) -> Body:
+        """Return the body for llama.cpp, and whether the chat template thinks where it can."""
+        think, model = dialect.think(), dialect.model
         if not model.thinks:
-            return request.request()
+            return dialect.request()
         if think is None:
             think = not is_tiny(model.gguf) if self.think_default is None else self.think_default
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
-        return request.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
+        return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
-    async def answer(self, request: Dialect) -> AsyncGenerator[Body, None]:
-        """Yield the events that the client sees; closing the iterator stops the generation and hands on the slot.
+    async def relay(self, dialect: type[Dialect], request: Request) -> Response:
+        """Answer a route that llama.cpp serves: names, limits and errors are ours, the rest is relayed."""
+        body = read(await request.body())
+        model = self.find(body.get("model"), embeds=False)
+        return await self.respond(request, dialect(body, model), stream=bool(body.get("stream")))
+
+    async def count_tokens(self, dialect: type[Dialect], request: Request) -> Response:
+        """Answer Anthropic's route that counts the tokens of a prompt."""
+        body = read(await request.body())
+        query = dialect(body, self.find(body.get("model"), embeds=False))
+        async with self.loaded.slot(query.model) as process:
+            return json_reply(await process.ask(f"{query.path}/count_tokens", self.llama_body(query)))
+
+    async def respond(self, request: Request, dialect: Dialect, *, stream: bool) -> Response:
+        """Answer a generating route, with a stream once its first piece is there."""
+        events = self._events(dialect)
+        if stream:
+            pieces = _encoded(dialect, events)
+            return Streamed(
+                await anext(pieces, b""),
+                pieces,
+                dialect.media_type,
+                lambda error: dialect.encode(error_body(request.url.path, error)),
+            )
+        async with aclosing(events):
+            return json_reply(dialect.whole([event async for event in events]))
+
+    async def _events(self, dialect: Dialect) -> AsyncGenerator[Body, None]:
+        """Yield what the client sees; closing the iterator stops the generation and hands on the slot.
 
         Waits for a slot without limit, as Ollama does. Raises RequestError.
         """
-        asked = self.llama_body(request)
-        async with self.loaded.slot(request.model, request.keep_alive) as process:
-            request.ready, begin, count = time.perf_counter_ns(), time.monotonic(), 0
+        body = self.llama_body(dialect)
+        async with self.loaded.slot(dialect.model, dialect.keep_alive) as process:
+            dialect.ready = time.perf_counter_ns()
             while True:
                 try:
-                    async with aclosing(process.stream(request.path, asked)) as events:
+                    async with aclosing(self._paced(dialect, process.stream(dialect.path, body))) as events:
                         async for event in events:
-                            for seen in request.events(event):
+                            for seen in dialect.events(event):
                                 yield seen
-                            count += 1
-                            if self.paces(request.model):
-                                await asyncio.sleep(begin + count / self.pace - time.monotonic())
-                    return
+                    break
                 except LlamaError as error:
-                    fits = error.room and request.truncate and request.shift and shorten(asked, error.size, error.room)
+                    fits = error.room and dialect.truncate and dialect.shift and shorten(body, error.size, error.room)
                     if not fits:
                         raise
+        for event in dialect.last_events():
+            yield event
+
+    async def _paced(self, dialect: Dialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[Body, None]:
+        """Yield events, those of a tiny model not faster than the pace; its answer took as long as a reader sees."""
+        paces, begin, count = self.pace > 0 and is_tiny(dialect.model.gguf), time.monotonic(), 0
+        async with aclosing(events):
+            async for event in events:
+                if paces and "timings" in event:
+                    event["timings"]["predicted_ms"] = (time.monotonic() - begin) * 1000
+                yield event
+                if paces:
+                    count += 1
+                    await asyncio.sleep(begin + count / self.pace - time.monotonic())
+
+
+async def _encoded(dialect: Dialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        async for event in events:
+            yield dialect.encode(event)
+    if dialect.end:
+        yield dialect.end

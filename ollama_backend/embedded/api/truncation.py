@@ -5,17 +5,17 @@ from typing import Any
 from ollama_backend.embedded.request_json import Body
 
 
-def shorten(asked: Body, size: int, room: int) -> bool:
-    """Drop a request's oldest turns, else the middle of its longest text; tell whether there was anything to drop."""
-    if isinstance(prompt := asked.get("prompt"), str):
-        asked["prompt"] = _without_middle(prompt, size, room)
-        return bool(asked["prompt"])
-    items = asked.get("messages", asked.get("input"))
+def shorten(body: Body, size: int, room: int) -> bool:
+    """Drop a request's oldest turns, else the middle of its longest text; return whether there was anything to drop."""
+    if isinstance(prompt := body.get("prompt"), str):
+        body["prompt"] = _without_middle(prompt, size, room)
+        return bool(body["prompt"])
+    items = body.get("messages", body.get("input"))
     return isinstance(items, list) and (_drop_turns(items, size, room) or _cut_longest(items, size, room))
 
 
 def _starts_turn(item: Body) -> bool:
-    """Tell whether a message opens a turn: a person's words, not the result of a tool."""
+    """Return whether a message opens a turn: a person's words, not the result of a tool."""
     content: Any = item.get("content")
     parts = content if isinstance(content, list) else []
     return item.get("role") == "user" and not any(part.get("type") == "tool_result" for part in parts)

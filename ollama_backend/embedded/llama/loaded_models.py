@@ -17,19 +17,6 @@ from ollama_backend.embedded.model_card import ServedModel
 SHORTEST_STAY = 0.05
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """What holds for all models.
-
-    `keep_alive` is in seconds, negative for ever; `memory` in bytes, None for what is free.
-    """
-
-    wishes: Wishes = field(default_factory=Wishes)
-    keep_alive: float = 300.0
-    memory: int | None = None
-    cpuinfo: str = "/proc/cpuinfo"
-
-
 @dataclass
 class LoadedModel:
     """A model in memory; `users` counts requests that wait for one of its slots or hold one."""
@@ -52,10 +39,13 @@ class LoadedModel:
 
 
 class LoadedModels:
-    """Loads and unloads; never unloads a model that is answering."""
+    """Loads and unloads; never unloads a model that is answering.
 
-    def __init__(self, keeping: Keeping) -> None:
-        self._keeping = keeping
+    `keep_alive` is in seconds, negative for ever; `memory` in bytes, None for what is free.
+    """
+
+    def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None, cpuinfo: str) -> None:
+        self._wishes, self._keep_alive, self._memory, self._cpuinfo = wishes, keep_alive, memory, cpuinfo
         self._loaded: dict[str, LoadedModel] = {}
         self._loads: dict[str, asyncio.Task[LoadedModel]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +61,7 @@ class LoadedModels:
         """Return a model once it is in memory. Raises StartupError; a caller that leaves does not stop the load."""
         while True:
             if (loaded := self._loaded.get(model.name)) and loaded.process.alive:
-                loaded.keep_alive = self._keeping.keep_alive if keep_alive is None else keep_alive
+                loaded.keep_alive = self._keep_alive if keep_alive is None else keep_alive
                 self._touch(loaded)
                 return loaded
             if not (task := self._loads.get(model.name)):
@@ -82,7 +72,7 @@ class LoadedModels:
     def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[LoadedModel]) -> None:
         del self._loads[model.name]
         if not ended.cancelled():
-            ended.exception()  # whoever waits is told; where nobody does, asyncio shall not complain
+            ended.exception()  # whoever waits gets the error; where nobody does, asyncio shall not complain
 
     @asynccontextmanager
     async def slot(self, model: ServedModel, keep_alive: float | None = None) -> AsyncGenerator[ModelProcess, None]:
@@ -144,20 +134,19 @@ class LoadedModels:
             if (dead := self._loaded.get(model.name)) is not None:
                 await self._drop(dead)
             plan = await self._make_room(model)
-            process = await ModelProcess.start(model, plan, self._keeping.cpuinfo)
-            loaded = LoadedModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keeping.keep_alive)
+            process = await ModelProcess.start(model, plan, self._cpuinfo)
+            loaded = LoadedModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
             self._loaded[model.name] = loaded
             self._touch(loaded)
             return loaded
 
     async def _make_room(self, model: ServedModel) -> Plan:
         """Unload the least recently used until a model fits; wait where all are answering. Return its plan."""
-        wishes = self._keeping.wishes
         while True:
             free = self._free()
             others = [loaded for loaded in self._loaded.values() if loaded.process.alive]
-            if free is None or not others or sizing.plan(model.gguf, wishes).memory <= free:
-                return sizing.plan(model.gguf, wishes, free)
+            if free is None or not others or sizing.plan(model.gguf, self._wishes).memory <= free:
+                return sizing.plan(model.gguf, self._wishes, free)
             async with self._idle:
                 await self._idle.wait_for(lambda: any(not loaded.users for loaded in others))  # noqa: B023
             idle = [loaded for loaded in others if not loaded.users]
@@ -166,8 +155,8 @@ class LoadedModels:
     def _free(self) -> int | None:
         """Return the bytes that another model may take."""
         alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
-        if self._keeping.memory is not None:
-            return max(0, self._keeping.memory - sum(loaded.plan.memory for loaded in alive))
+        if self._memory is not None:
+            return max(0, self._memory - sum(loaded.plan.memory for loaded in alive))
         free = sizing.free_memory()
         return free if free is None else free - sum(sizing.mapped_bytes(loaded.process.pid) for loaded in alive)
 

@@ -19,19 +19,22 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
-import msgspec
 
 from ollama_backend.embedded.errors import Exit, LlamaError, RequestError, StartupError
 from ollama_backend.embedded.llama.sizing import Plan, is_tiny
-from ollama_backend.embedded.llama.worker import Order, Outcome
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, dumps
 
 # Writing its progress while it reads a prompt makes llama.cpp see at once that nobody reads; elsewhere it looks once
 # a second, and not while other answers are being written.
 STREAMED = {"stream": True, "return_progress": True}
+PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
 PROMPT_CACHE_MIB = 512
+SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
 MAX_EVENT_BYTES = 2**22
+# By default threads of OpenMP spin while they wait for each other, and beside a busy neighbour they spin away the time
+# of the thread that they wait for (docs/embedded.md).
+WAITING = {"OMP_WAIT_POLICY": "passive"}
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +49,16 @@ class ModelProcess:
     async def start(cls, model: ServedModel, plan: Plan, cpuinfo: str) -> "ModelProcess":
         """Start a process and return when its model is loaded. Raises StartupError in words; a cancel ends it."""
         folder = tempfile.mkdtemp(prefix="embedded-")
-        order = _order(model, plan, folder, cpuinfo)
+        # Where there are no Unix sockets: a random port of loopback, behind the key.
+        hostname, key = f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1", secrets.token_hex(16)
+        settings = _settings(model, plan, hostname, key)
+        order = {"settings": settings, "parent": os.getpid(), "folder": folder, "cpuinfo": cpuinfo}
         command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker")
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+        environment = WAITING | os.environ
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
         try:
-            address = await _load(process, msgspec.json.encode(order), model.gguf.path.name)
-            return cls(process, folder, model.name, _session(address, order.key))
+            address = await _load(process, dumps(order), model.gguf.path.name)
+            return cls(process, folder, model.name, _session(address, key))
         except BaseException:
             await _end(process, folder)
             raise
@@ -103,37 +110,44 @@ class ModelProcess:
         return RequestError(500, f"The model's process ended unexpectedly ({ending}). Ask again: it is loaded again.")
 
 
-def _order(model: ServedModel, plan: Plan, folder: str, cpuinfo: str) -> Order:
-    return Order(
-        path=str(model.gguf.path.absolute()),
-        slots=plan.slots,
-        context=plan.context,
-        threads=plan.threads,
-        prompt_cache_mib=0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
-        embeddings=model.embeds,
-        sampling=model.sampling,
-        # Where there are no Unix sockets: a random port of loopback, behind the key.
-        hostname=f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1",
-        key=secrets.token_hex(16),
-        parent=os.getpid(),
-        cpuinfo=cpuinfo,
-    )
+def _settings(model: ServedModel, plan: Plan, hostname: str, key: str) -> Body:
+    """Return the attributes of xllamacpp's CommonParams."""
+    # An input to be embedded must fit into one batch.
+    batch = plan.context if model.embeds else max(PROMPT_BATCH, plan.slots)
+    return {
+        "model.path": str(model.gguf.path.absolute()),
+        "n_parallel": plan.slots,
+        "n_ctx": plan.context * plan.slots,
+        "n_batch": batch,
+        "n_ubatch": batch,
+        "cpuparams.n_threads": plan.threads,
+        "cpuparams_batch.n_threads": plan.prompt_threads,
+        "n_threads_http": plan.slots + 4,
+        "cache_ram_mib": 0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
+        "embedding": model.embeds,
+        "ctx_shift": not model.embeds,
+        "hostnames": [hostname],
+        "api_keys": [key],
+        **dict.fromkeys(("warmup", "ui", "endpoint_slots"), False),
+        "verbosity": 0,
+        **{f"sampling.{SAMPLING.get(name, name)}": value for name, value in model.sampling.items()},
+    }
 
 
 async def _load(process: Process, order: bytes, file: str) -> str:
     """Send the order and return the address once the model is loaded."""
     if not process.stdin or not process.stdout:
         raise RuntimeError("the process was started without pipes")
-    with contextlib.suppress(OSError):  # its end is told by its output's
+    with contextlib.suppress(OSError):  # the end of its output tells the same
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
     if not (line := await process.stdout.readline()):
         words = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
         raise StartupError(Exit.LLAMA_FAILED, words + "or too large for the memory. Fetch it again or choose another.")
-    outcome = msgspec.json.decode(line, type=Outcome)
-    if outcome.error:
-        raise StartupError(outcome.exit, outcome.error)
-    return outcome.address
+    outcome = json.loads(line)
+    if "error" in outcome:
+        raise StartupError(outcome["exit"], outcome["error"])
+    return str(outcome["address"])
 
 
 def _session(address: str, key: str) -> aiohttp.ClientSession:

@@ -8,6 +8,7 @@ from ollama_backend.embedded.errors import Exit, StartupError
 from ollama_backend.embedded.llama.gguf import Gguf
 
 TINY_PARAMETERS = 20_000_000
+SMALL_PARAMETERS = 300_000_000
 LARGEST_CONTEXT = 8192
 SMALLEST_CONTEXT = 1024
 CONTEXT_STEP = 256  # llama.cpp rounds up to these
@@ -26,11 +27,15 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Plan:
-    """What llama.cpp is started with; `context` is in tokens and for each slot, `memory` in bytes."""
+    """What llama.cpp is started with; `context` is in tokens and for each slot, `memory` in bytes.
+
+    `threads` generate, `prompt_threads` read prompts.
+    """
 
     slots: int
     context: int
     threads: int
+    prompt_threads: int
     memory: int
 
 
@@ -41,15 +46,9 @@ def _read(path: Path) -> str:
         return ""
 
 
-def cpu_count(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Count the CPUs that this process may really use: containers see all of the host's, and get fewer."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read(cgroup / "cpu.max").partition(" ")
-    if not quota:  # version 1 of control groups
-        quota, period = _read(cgroup / "cpu/cpu.cfs_quota_us"), _read(cgroup / "cpu/cpu.cfs_period_us")
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return allowed
-    return max(1, min(allowed, round(int(quota) / int(period))))
+def cpu_count() -> int:
+    """Count the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> int | None:
@@ -91,8 +90,8 @@ def _memory(gguf: Gguf, tokens: int) -> int:
 def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
     """Choose what was not wished, within the bytes of `memory` where they are known.
 
-    A tiny model gets one thread: handing its small matrices to a second costs more than it saves
-    (5,369 tokens/s with one thread, 313 with two, on two cores). Raises StartupError for a model beyond the memory.
+    A small model generates with one thread: a second brings nothing and takes a CPU from others (docs/embedded.md has
+    the measurements). Raises StartupError for a model beyond the memory.
     """
     tiny = is_tiny(gguf)
     slots = wishes.slots or (4 if tiny else 1)
@@ -105,5 +104,6 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
         while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:
             context //= 2
     context = -(-context // CONTEXT_STEP) * CONTEXT_STEP
-    threads = wishes.threads or (1 if tiny else cpu_count())
-    return Plan(slots, context, threads, _memory(gguf, context * slots))
+    cpus = wishes.threads or cpu_count()
+    threads, prompt_threads = 1 if gguf.parameters < SMALL_PARAMETERS else cpus, 1 if tiny else cpus
+    return Plan(slots, context, threads, prompt_threads, _memory(gguf, context * slots))

@@ -1,11 +1,14 @@
 """Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker`, started by the engine.
 
-The engine writes one line of JSON to stdin, an Order, and keeps the pipe open; the process ends when that ends. One
-line of JSON comes back on stdout: the address to ask, or an exit status and an error.
+The engine writes one line of JSON to stdin and keeps the pipe open: `settings` (the attributes of llama.cpp's
+parameters by their places), `parent` (a process number), `folder` (removed at the end) and `cpuinfo`. The process ends
+when the pipe does. One line of JSON comes back on stdout: the `address` to ask, or an `exit` status and an `error`.
 """
 
 import contextlib
 import ctypes
+import functools
+import json
 import os
 import platform
 import shutil
@@ -15,40 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from ollama_backend.embedded.errors import Exit, StartupError
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
 # What the wheel of xllamacpp for x86 is compiled for; it does not look at the CPU itself, and dies of SIGILL.
 NEEDED_FLAGS = ("avx2", "fma", "f16c", "bmi2")
 INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
-SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
-
-
-class Outcome(msgspec.Struct):
-    """What is written to stdout."""
-
-    address: str = ""
-    exit: int = 0
-    error: str = ""
-
-
-class Order(msgspec.Struct):
-    """What to load, and where to listen: a host name, or the path of a socket that ends in `.sock`."""
-
-    path: str
-    slots: int
-    context: int
-    threads: int
-    prompt_cache_mib: int
-    embeddings: bool
-    sampling: dict[str, Any]
-    hostname: str
-    key: str
-    parent: int
-    cpuinfo: str
 
 
 def _end_with_parent(on: bool, parent: int) -> None:
@@ -86,32 +61,24 @@ def _load_binding() -> ModuleType:
     return module
 
 
-def _parameters(xllamacpp: ModuleType, order: Order) -> Any:
-    chosen = xllamacpp.CommonParams()
-    chosen.model.path = order.path
-    chosen.n_parallel, chosen.n_ctx = order.slots, order.context * order.slots
-    chosen.cpuparams.n_threads = chosen.cpuparams_batch.n_threads = order.threads
-    chosen.n_threads_http = order.slots + 4
-    # An input to be embedded must fit into one batch.
-    chosen.n_batch = chosen.n_ubatch = order.context if order.embeddings else max(PROMPT_BATCH, order.slots)
-    chosen.embedding = order.embeddings
-    chosen.cache_ram_mib = order.prompt_cache_mib
-    chosen.ctx_shift, chosen.warmup, chosen.verbosity = not order.embeddings, False, 0
-    chosen.ui = chosen.endpoint_slots = False
-    chosen.api_keys, chosen.hostnames = [order.key], [order.hostname]
-    for name, value in order.sampling.items():
-        if hasattr(chosen.sampling, SAMPLING.get(name, name)):
-            setattr(chosen.sampling, SAMPLING.get(name, name), value)
-    return chosen
+def _parameters(xllamacpp: ModuleType, settings: dict[str, Any]) -> Any:
+    parameters = xllamacpp.CommonParams()
+    for place, value in settings.items():
+        *parents, name = place.split(".")
+        holder = functools.reduce(getattr, parents, parameters)
+        if hasattr(holder, name):
+            setattr(holder, name, value)
+    return parameters
 
 
-def _serve(order: Order) -> Any:
-    _check_cpu(Path(order.cpuinfo))
+def _serve(order: dict[str, Any]) -> Any:
+    _check_cpu(Path(order["cpuinfo"]))
     xllamacpp = _load_binding()
     try:
-        return xllamacpp.Server(_parameters(xllamacpp, order))
+        return xllamacpp.Server(_parameters(xllamacpp, order["settings"]))
     except (RuntimeError, ValueError, MemoryError) as exc:
-        words = f"llama.cpp cannot load {Path(order.path).name} ({exc}): the file may be damaged, of a kind that it "
+        file = Path(order["settings"]["model.path"]).name
+        words = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of a kind that it "
         way_out = "does not know, or too large for the memory. Fetch it again or choose another."
         raise StartupError(Exit.LLAMA_FAILED, words + way_out) from exc
 
@@ -121,19 +88,18 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine ends this process
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever llama.cpp prints
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    _end_with_parent(True, order.parent)
+    order = json.loads(sys.stdin.buffer.readline())
+    _end_with_parent(True, order["parent"])
     try:
         server = _serve(order)
     except StartupError as error:
-        output.write(msgspec.json.encode(Outcome(exit=error.status, error=str(error))) + b"\n")
+        output.write(json.dumps({"exit": error.status, "error": str(error)}).encode() + b"\n")
         return error.status
-    _end_with_parent(False, order.parent)
+    _end_with_parent(False, order["parent"])
     with contextlib.suppress(BrokenPipeError):
-        output.write(msgspec.json.encode(Outcome(address=str(server.listening_address))) + b"\n")
+        output.write(json.dumps({"address": str(server.listening_address)}).encode() + b"\n")
     sys.stdin.buffer.read()
-    if order.hostname.endswith(".sock"):
-        shutil.rmtree(Path(order.hostname).parent, ignore_errors=True)
+    shutil.rmtree(order["folder"], ignore_errors=True)
     return Exit.STOPPED
 
 

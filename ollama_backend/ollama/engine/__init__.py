@@ -1,1 +1,1 @@
-"""Which Ollama runs: chosen, started and kept alive."""
+"""Chooses, starts and supervises the Ollama server that is used."""

@@ -1,4 +1,4 @@
-"""One child program in a process group of its own: its output, its end, and the end of everything it started."""
+"""Runs a child program in its own process group, and ends the whole group with it."""
 
 import asyncio
 import logging
@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+# Together less than the 1.5 seconds in which `Engine.stop` promises to end.
 GRACE_SECONDS = 1.0
 KILL_SECONDS = 0.4
-KEPT_LINES = 20
+KEPT_LINES = 20  # enough for the cause of a crash, which is printed last
 MAX_LINE_BYTES = 4096
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class Child:
     """A running program, the leader of its process group.
 
-    `status` is its exit status once it has ended (negative for a signal), `output` its last lines.
+    `status` is its exit status once it has ended (negative for a signal), `output` are its last KEPT_LINES lines.
     """
 
     def __init__(self, process: Process, name: str, on_line: Callable[[str], None] | None) -> None:
@@ -43,11 +44,12 @@ class Child:
         directory: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> "Child":
-        """Start a program; `on_line` is called with each line of its output. Raises OSError when it cannot be run.
+        """Start a program and call `on_line` with each line of its output. Raises OSError if it cannot be run.
 
-        Its standard input is a pipe that ends when this process does, however that ends.
+        Its standard input is a pipe that closes when this process ends, even if it is killed.
         """
-        # Pipes of our own: asyncio's wait() may wait for the end of its pipes, which a surviving runner holds open.
+        # asyncio's wait() may wait until its own pipes are closed, and a runner that outlives `ollama serve` keeps them
+        # open. So these pipes are created here.
         output, output_write = os.pipe()
         input_read, parent_end = os.pipe()
         try:
@@ -58,7 +60,7 @@ class Child:
                 stderr=output_write,
                 env=dict(environment),
                 cwd=directory,
-                start_new_session=True,
+                start_new_session=True,  # a process group of its own, so that a signal also reaches its runners
             )
         except BaseException:
             os.close(output)
@@ -74,16 +76,16 @@ class Child:
 
     @property
     def status(self) -> int | None:
-        """The exit status, or None while it runs."""
+        """The exit status, or None while the program runs."""
         return self._process.returncode
 
     async def died(self, seconds: float | None) -> bool:
-        """Wait for its end for at most `seconds`; return whether it has ended."""
+        """Wait up to `seconds` for the program to end, and return whether it has."""
         done, _ = await asyncio.wait({self._life}, timeout=seconds)
         return bool(done)
 
     async def end(self, grace: float = GRACE_SECONDS) -> None:
-        """End the whole group: ask, wait for at most `grace` seconds, then kill. Reaps what is ours to reap."""
+        """End the whole group: SIGTERM, then SIGKILL after `grace` seconds."""
         if self._parent_end is not None:
             os.close(self._parent_end)
             self._parent_end = None
@@ -92,13 +94,13 @@ class Child:
         if self._signal(signal.SIGKILL):
             await self._gone(KILL_SECONDS)
         if self._listener:
-            await asyncio.wait({self._listener}, timeout=0.05)
+            await asyncio.wait({self._listener}, timeout=0.05)  # for output that is still in the pipe
             self._listener.cancel()
 
     def _signal(self, number: int) -> bool:
         try:
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):  # macOS refuses for a group of nothing but zombies
+        except (ProcessLookupError, PermissionError):  # macOS returns EPERM for a group that has only zombies
             return False
         return True
 
@@ -113,7 +115,8 @@ class Child:
         return False
 
     def _reap_orphans(self) -> None:
-        # As process 1 we inherit the group's orphans; only after the leader was waited for, whose status is asyncio's.
+        # As process 1 of a container, this process inherits the group's orphans and must reap them. Only after the
+        # leader has ended, because asyncio must collect the leader's status itself.
         with suppress(ChildProcessError):
             while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
                 pass
@@ -153,12 +156,12 @@ async def running(
     directory: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Child]:
-    """Run a program for the length of a block; whatever way the block is left, its whole group is ended."""
+    """Run a program for the duration of a block. Its whole process group is ended however the block exits."""
     starting = asyncio.ensure_future(Child.start(command, environment, name=name, directory=directory, on_line=on_line))
     try:
         child = await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # Cancelled between fork and return: there may be a child that nobody knows of.
+        # Cancelled between fork and return: the child exists, but no variable holds it yet.
         await asyncio.wait({starting})
         if not starting.exception():
             await starting.result().end()
@@ -166,12 +169,12 @@ async def running(
     try:
         yield child
     finally:
-        # A dead leader's runner has nothing to tidy up, and holds the model's memory meanwhile.
+        # If the leader is dead, its runner is killed at once: it has nothing to save, and it holds the model's memory.
         await _to_the_end(child.end(GRACE_SECONDS if child.status is None else 0))
 
 
 async def _to_the_end(ending: Coroutine[None, None, None]) -> None:
-    """Wait for an ending even when cancelled meanwhile, once or often: half an ending leaves an orphan."""
+    """Await a coroutine to its end even if cancelled repeatedly, since stopping halfway would leave an orphan."""
     task = asyncio.ensure_future(ending)
     cancelled = False
     while not task.done():

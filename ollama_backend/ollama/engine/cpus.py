@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, where it sees more than that."""
+"""The number of CPUs that this process may use, if it is lower than the number it sees."""
 
 import os
 from collections.abc import Mapping
@@ -8,12 +8,13 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def allowed(environment: Mapping[str, str], cgroup: Path = CGROUP, seen: int | None = None) -> int | None:
-    """Return how many may be used, or None where all that are seen may be.
+    """Return the number of CPUs that may be used, or None if there is no limit.
 
-    A container may be given two processors of a machine with sixty-four and still see them all. `CPU_CORES` is set
-    on a Space (huggingface.co/docs/hub/spaces-overview).
+    A container limited to 2 CPUs of a machine with 64 still sees 64. Hugging Face sets `CPU_CORES` on a Space
+    (huggingface.co/docs/hub/spaces-overview).
     """
     seen = seen or os.cpu_count() or 1
+    # macOS has no affinity.
     limits = [seen, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else seen]
     if (cores := environment.get("CPU_CORES", "")).isdigit():
         limits.append(int(cores))
@@ -24,7 +25,7 @@ def allowed(environment: Mapping[str, str], cgroup: Path = CGROUP, seen: int | N
 
 
 def _quota(cgroup: Path) -> float | None:
-    """Return the quota of this control group in processors; both versions of control groups are known."""
+    """Return the CPU quota of this control group (version 1 or 2), in CPUs."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             quota, period = " ".join((cgroup / name).read_text() for name in names).split()

@@ -1,10 +1,10 @@
-"""Whether a silent child hangs."""
+"""Detects a child that runs but does not answer."""
 
 import time
 
 
 class HangDetector:
-    """Watches one child: more than `longest` seconds without an answer mean that it hangs."""
+    """Treats one child as hanging after `longest` seconds without an answer."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
@@ -16,5 +16,5 @@ class HangDetector:
         return time.monotonic() - self._answered_at >= self._longest
 
     def answered(self) -> None:
-        """Note that the child has answered."""
+        """Record that the child has answered."""
         self._answered_at = time.monotonic()

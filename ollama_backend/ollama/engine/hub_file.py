@@ -1,4 +1,4 @@
-"""A model file from the Hugging Face Hub, fetched by a child program that alone sees the owner's token."""
+"""Downloads a model file from the Hugging Face Hub, in a child process that alone sees the owner's token."""
 
 import asyncio
 import json
@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class HubFile:
-    """One `hf://` address. `report` is called with the progress of the download (None: it has failed) and its state
-    in words."""
+    """The file at one `hf://` address.
+
+    `report` is called with the progress of the download (None: it has failed) and a description of its state.
+    """
 
     def __init__(self, settings: Settings, address: str, report: Callable[[Progress | None, str], None]) -> None:
         self._report = report
@@ -32,7 +34,7 @@ class HubFile:
         self._progress: Progress | None = None
 
     async def path(self) -> str:
-        """Fetch the file, again and again until it is there, and return its path."""
+        """Download the file, retrying until it succeeds, and return its path."""
         pause = FIRST_PAUSE
         while True:
             why = await self._try()
@@ -40,20 +42,20 @@ class HubFile:
                 return self._path
             self._report(
                 self._progress,
-                f"{self._name} could not be fetched: {why}. It is tried again in {duration_words(pause)}.",
+                f"{self._name} could not be downloaded: {why}. Retrying in {duration_words(pause)}.",
             )
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _try(self) -> str:
-        """Run the child once; return why it failed, where it did."""
+        """Run the child once. Returns the cause if it failed."""
         self._error, self._progress = "", Progress()
         what = self._launch
         try:
             async with running(
                 what.command, what.environment, name="fetch", directory=launch.ROOT, on_line=self._receive
             ) as child:
-                self._report(self._progress, f"{self._name} is being looked up on the Hugging Face Hub.")
+                self._report(self._progress, f"Looking up {self._name} on the Hugging Face Hub.")
                 await child.died(None)
         finally:
             self._progress = None
@@ -63,7 +65,7 @@ class HubFile:
         try:
             step = json.loads(line)
         except ValueError:
-            return
+            return  # standard error arrives here too
         if not isinstance(step, dict) or not self._progress:
             return
         if step.get("error"):
@@ -82,7 +84,7 @@ class HubFile:
         now = time.monotonic()
         if now - self._reported_at >= REPORT_SECONDS:
             self._reported_at = now
-            self._report(progress, f"Fetching {self._name}: {progress.words}.")
+            self._report(progress, f"Downloading {self._name}: {progress.words}.")
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
-            log.info("Fetching %s: %s", self._name, progress.words)
+            log.info("Downloading %s: %s", self._name, progress.words)

@@ -1,10 +1,10 @@
-"""When an engine that ended is started again, and when it is given up."""
+"""When an engine that has ended is restarted, and when it is given up."""
 
 from dataclasses import dataclass
 
 
 class TooManyDeaths(Exception):
-    """The engine has ended too often in a row; `deaths` is how often."""
+    """The engine has ended `deaths` times in a row."""
 
     def __init__(self, deaths: int) -> None:
         super().__init__(f"ended {deaths} times in a row")
@@ -13,10 +13,11 @@ class TooManyDeaths(Exception):
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How long a child may be silent, and how often it is started again; durations in seconds.
+    """Limits for restarts; durations are in seconds.
 
-    A death within `quick` counts, and `deaths` of them in a row are too many. The pause before the next start doubles
-    up to `longest_pause`; it is `first_pause` again once a child has lived for `steady`.
+    A child that does not answer for `hang` is restarted. After `deaths` deaths in a row, each within `quick`, the
+    engine is given up. The pause before a restart doubles up to `longest_pause`, and is reset to `first_pause` once a
+    child has lived for `steady`. `poll` is the interval of health checks.
     """
 
     hang: float = 30.0
@@ -37,7 +38,7 @@ class Restarts:
         self._pause = 0.0
 
     def pause_after(self, lived: float, *, answered: bool) -> float:
-        """Return the seconds to wait after a child that lived so long. Raises TooManyDeaths."""
+        """Return the seconds to wait after a child that lived for `lived` seconds. Raises TooManyDeaths."""
         policy = self._policy
         self._quick_deaths = 0 if answered and lived >= policy.quick else self._quick_deaths + 1
         if self._quick_deaths >= policy.deaths:

@@ -1,4 +1,4 @@
-"""The engine: which Ollama is used, starting one where there is none, and keeping it alive."""
+"""The engine: chooses which Ollama server is used, starts one if there is none, and keeps it alive."""
 
 import asyncio
 import logging
@@ -20,26 +20,25 @@ from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.settings import Settings
 
-STRANGER = (
-    "Something listens where OLLAMA_HOST points, but it does not answer as Ollama does. End it, or set OLLAMA_HOST to "
-    "another address."
+NOT_OLLAMA = (
+    "Another program listens at OLLAMA_HOST and does not answer as Ollama does. Stop it, or set OLLAMA_HOST to another "
+    "address."
 )
 
 log = logging.getLogger(__name__)
 
 
 class GivenUp(Exception):
-    """The engine is not started again; the message says why."""
+    """The engine will not be restarted; the message says why."""
 
 
 class Engine:
-    """The Ollama that this process talks to: somebody else's, a child `ollama serve`, or the embedded engine.
+    """The server in use: an Ollama that already runs, a child `ollama serve`, or the embedded engine.
 
-    `kind` is what is known at the moment, `model` what an embedded engine serves (else None), `settled` whether the
-    client talks to what was chosen, `starting` whether waiting helps; `reason` is in words for a stranger and empty
-    when all is well, `fetching` is the download of a GGUF file, `notice` what its owner should know although all is
-    well. `starts` counts how often a started Ollama has begun
-    to answer. `changes` notifies of every change of these.
+    `kind`: the kind of server, as far as known. `model`: the embedded engine's default model, else None.
+    `settled`: the client points to the chosen server. `starting`: waiting helps. `reason`: what is wrong, for display
+    to any visitor, or empty. `fetching`: the download of a GGUF file. `notice`: what the owner should know even if all
+    is well. `starts`: how often a child has begun to answer. `changes` notifies of every change of these.
     """
 
     def __init__(self, settings: Settings, client: Upstream, policy: RestartPolicy | None = None) -> None:
@@ -55,7 +54,7 @@ class Engine:
         self.settled = False
         self.started = False
         self.starting = True
-        self.reason = "Ollama is being looked for."
+        self.reason = "Looking for Ollama."
         self.fetching: Progress | None = None
         self.notice = ""
         self.starts = 0
@@ -63,20 +62,20 @@ class Engine:
 
     @property
     def owned(self) -> bool:
-        """Whether models may be pulled, loaded and freed there."""
+        """Whether this app may pull, load and unload models there."""
         if self._settings.owns is not None or self._settings.upstream:
             return bool(self._settings.owns) and not self._settings.upstream
         return self.started or is_loopback(self._client.host)
 
     async def run(self) -> None:
-        """Choose, start and keep alive, for ever; a cancel ends the child."""
+        """Choose a server, start it if needed and keep it alive until cancelled, which ends the child."""
         self._task = asyncio.current_task()
         while True:
             try:
                 await self._live()
             except Exception:
-                log.exception("The engine's supervision failed; it begins again")
-                self._report("The engine's supervision failed. Its owner finds the cause in the log.")
+                log.exception("The engine's supervision failed; starting over")
+                self._report("The engine's supervision failed. The server's log has the cause.")
                 await asyncio.sleep(5)
 
     async def stop(self) -> None:
@@ -92,7 +91,7 @@ class Engine:
         self.changes.notify()
 
     async def _live(self) -> None:
-        leftovers.end_all()
+        leftovers.end_all()  # first, because they may hold the port and the model's memory
         if self._settings.upstream:
             await self._use_another("openai")
             await asyncio.Event().wait()
@@ -105,19 +104,19 @@ class Engine:
         await asyncio.Event().wait()
 
     async def _is_served(self) -> bool:
-        """Tell whether somebody's Ollama is to be used; wait while something else listens in its place."""
+        """Return whether an Ollama server is already there; waits while another program blocks its address."""
         host = self._settings.host
         while may_listen(host) and not await answers(host):
             if not await listens(host):
-                return self._settings.is_one_of_several  # with several hosts nothing is started
-            if self.reason != STRANGER:
-                log.warning(STRANGER)
-            self._report(STRANGER)
+                return self._settings.is_one_of_several  # with several hosts the owner runs all of them
+            if self.reason != NOT_OLLAMA:
+                log.warning(NOT_OLLAMA)
+            self._report(NOT_OLLAMA)
             await asyncio.sleep(1)
         return True
 
     async def _use_another(self, kind: Kind = "ollama") -> None:
-        """Talk to a server that somebody else runs, where the settings say."""
+        """Use a server that runs independently of this app, at the address in the settings."""
         self.kind, self.model, self.started = kind, None, False
         if self._moved:
             await self._client.use(self._settings.host)
@@ -129,12 +128,12 @@ class Engine:
         log.error(why)
         self._report(why)
         host = self._settings.host
-        while not (may_listen(host) and await answers(host)):  # noqa: ASYNC110 - another program's start
+        while not (may_listen(host) and await answers(host)):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(2)
-        log.warning("An Ollama answers at %s now: it is used instead", host)
+        log.warning("An Ollama server now answers at %s and is used instead", host)
 
     async def _keep_running(self) -> None:
-        """Start and restart a child; return when another Ollama has taken its place. Raises GivenUp."""
+        """Start and restart a child. Returns when another Ollama has taken its address. Raises GivenUp."""
         await self._announce()
         restarts = Restarts(self._policy)
         while True:
@@ -145,24 +144,22 @@ class Engine:
             try:
                 pause = restarts.pause_after(time.monotonic() - began, answered=answered)
             except TooManyDeaths as exc:
-                raise GivenUp(f"{self._name} {exc} and is not started again: {because}") from exc
-            log.warning("%s ended: %s. It is started again in %s", self._name, why, duration_words(pause))
-            self._report(
-                f"{self._name} ended and is started again in {duration_words(pause)}: {because}", starting=True
-            )
+                raise GivenUp(f"{self._name} {exc} and will not be restarted: {because}") from exc
+            log.warning("%s ended: %s. Restarting in %s", self._name, why, duration_words(pause))
+            self._report(f"{self._name} ended and restarts in {duration_words(pause)}: {because}", starting=True)
             await asyncio.sleep(pause)
             if not self._settings.ggufs and await answers(self._settings.host):
-                return
+                return  # someone has started Ollama by hand, and both cannot listen there
 
     @property
     def _name(self) -> str:
         return "The embedded engine" if self.kind == "embedded" else "Ollama"
 
     async def _announce(self) -> None:
-        """Settle what is started, and say so."""
+        """Decide what to start, and log it."""
         ggufs, named, host = self._settings.ggufs, self._settings.named_model, self._settings.host
         if not ggufs and launching.ollama_program(self._settings):
-            log.info("No Ollama answers at %s: starting `ollama serve` there", host)
+            log.info("No Ollama answers at %s: starting `ollama serve`", host)
             return
         self.kind, self._models = "embedded", {gguf_model(gguf): gguf for gguf in ggufs} or self._own_models()
         self.model = self._default(list(self._models))
@@ -176,19 +173,19 @@ class Engine:
                 INSTALL,
             )
         elif await answers(host):
-            log.warning("CHAT_GGUF is set: the embedded engine serves it, and the Ollama at %s is not used", host)
+            log.warning("CHAT_GGUF is set: the embedded engine serves it; the Ollama server at %s is not used", host)
         if self.notice:
             log.warning(self.notice)
         if named and self.model and model_name(named) != model_name(self.model):
             log.warning("OLLAMA_MODEL names %s, but the embedded engine serves only %s", named, served)
 
     def _default(self, names: list[str]) -> str | None:
-        """Return the model when a request names none: the one that OLLAMA_MODEL names where it is served."""
+        """Return the default of the served models: the one that OLLAMA_MODEL names, else the first."""
         named = model_name(self._settings.named_model or "")
         return next((name for name in names if model_name(name) == named), names[0] if names else None)
 
     def _own_models(self) -> dict[str, str]:
-        """Return the models that come with the project: SmolLM2 where it is installed, and the guide."""
+        """Return the bundled models: SmolLM2 if it is installed, and the guide."""
         if (small := small_model.file()) is None:
             self.notice = f"Only the guide answers. {small_model.why_missing()}"
         real = {small_model.NAME: str(small)} if small else {}
@@ -207,7 +204,7 @@ class Engine:
         return launching.embedded(self._settings, self._models)
 
     async def _run_child(self, launch: Launch) -> tuple[bool, str]:
-        """Run a child until it ends or hangs; return whether it ever answered, and why it ended."""
+        """Run a child until it ends or hangs. Returns whether it ever answered, and why it ended."""
         self._report(f"{self._name} is starting.", starting=True)
         if self._client.host != launch.host:
             await self._client.use(launch.host)
@@ -223,7 +220,7 @@ class Engine:
                     self.changes.notify()
                     self._report("")
                     await self._until_it_ends(child)
-                status = child.status
+                status = child.status  # before the block ends the child, whose status would then be a signal
         except OSError as exc:
             return False, f"it could not be run ({exc.strerror})"
         why = launching.cause(launch, status, child.output)

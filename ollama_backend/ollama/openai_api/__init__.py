@@ -1,1 +1,1 @@
-"""Any server with OpenAI's API as an upstream: Ollama's requests translated into its own, and its answers back."""
+"""Uses a server with OpenAI's API in place of Ollama, by translating requests and responses."""

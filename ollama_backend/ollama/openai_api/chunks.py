@@ -1,4 +1,4 @@
-"""OpenAI's streamed chunks, as Ollama's."""
+"""Translates OpenAI's streamed chunks into Ollama's."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -11,7 +11,7 @@ from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, Message
 
 
 class FunctionDelta(msgspec.Struct):
-    """A piece of a call's name and arguments."""
+    """A piece of a function's name and arguments."""
 
     name: str | None = None
     arguments: str | None = None
@@ -26,7 +26,7 @@ class CallDelta(msgspec.Struct):
 
 
 class ChoiceDelta(msgspec.Struct):
-    """The new text of a chunk; thinking is in one of two fields, by the server."""
+    """The new text of a chunk; thinking is in `reasoning_content` or `reasoning`, depending on the server."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -35,14 +35,14 @@ class ChoiceDelta(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """One of a chunk's choices; there is never more than one."""
+    """One choice of a chunk. Requests ask for one only."""
 
     delta: ChoiceDelta = msgspec.field(default_factory=ChoiceDelta)
     finish_reason: str | None = None
 
 
 class Usage(msgspec.Struct):
-    """The counts at the end of a stream."""
+    """The token counts at the end of a stream."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -60,7 +60,7 @@ _decoder = msgspec.json.Decoder(CompletionChunk)
 
 
 async def events(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the data of each event of a stream, until `[DONE]` or the end."""
+    """Yield the data of each server-sent event, up to `[DONE]` or the end."""
     async for line in split_lines(parts):
         if line.startswith(b"data:"):
             content = line[5:].strip()
@@ -70,7 +70,7 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 class ChunkTranslator:
-    """Turns the events of one answer into Ollama's chunks, and counts its time."""
+    """Translates the events of one answer into Ollama's chunks, and measures the durations that OpenAI's lack."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -81,7 +81,7 @@ class ChunkTranslator:
         self._calls: dict[int, CallDelta] = {}
 
     def chunks(self, event: bytes) -> Iterator[Chunk]:
-        """Yield the chunks of one event. Raises the error that it reports, and OllamaFailed for what is no chunk."""
+        """Yield the chunks of one event. Raises OllamaFailed for an invalid event, or the error that it reports."""
         try:
             completion = _decoder.decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -100,13 +100,14 @@ class ChunkTranslator:
                 yield Chunk(self._model, timestamp(), Message(content=delta.content or "", thinking=thinking or None))
 
     def _collect(self, delta: CallDelta) -> None:
+        # OpenAI streams a call's arguments in pieces; Ollama sends each call whole.
         call = self._calls.setdefault(delta.index, CallDelta(delta.index, "", FunctionDelta("", "")))
         call.id = delta.id or call.id
         call.function.name = (call.function.name or "") + (delta.function.name or "")
         call.function.arguments = (call.function.arguments or "") + (delta.function.arguments or "")
 
     def end(self) -> Iterator[Chunk]:
-        """Yield the tool calls, and the last chunk. Raises OllamaFailed where the stream has broken off."""
+        """Yield the tool calls and the last chunk. Raises OllamaFailed if the stream has broken off."""
         if self._reason is None:
             raise OllamaFailed(CUT_OFF)
         if self._calls:
@@ -118,7 +119,7 @@ class ChunkTranslator:
             self._model,
             timestamp(),
             done=True,
-            done_reason="length" if self._reason == "length" else "stop",
+            done_reason="length" if self._reason == "length" else "stop",  # Ollama has no reason for tool calls
             total_duration=now - self._began,
             prompt_eval_count=self._usage.prompt_tokens,
             prompt_eval_duration=first - self._began,
@@ -131,5 +132,5 @@ def _tool_call(call: CallDelta) -> dict[str, Any]:
     try:
         arguments = msgspec.json.decode(call.function.arguments or "{}")
     except msgspec.DecodeError:
-        arguments = {}  # cut off in the middle
+        arguments = {}  # the token limit cut the call off
     return {"id": call.id, "function": {"index": call.index, "name": call.function.name, "arguments": arguments}}

@@ -1,4 +1,4 @@
-"""The answers of Ollama's own routes, made from those of OpenAI's API."""
+"""Builds the responses of Ollama's routes from those of OpenAI's API."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Self
@@ -15,7 +15,7 @@ NDJSON = b"application/x-ndjson"
 
 
 def tags(models: Sequence[InstalledModel]) -> tuple[bytes, bytes]:
-    """Return the answer of `/api/tags`."""
+    """Return the response of `/api/tags`: its content type and body."""
     rows = [
         {"name": model.name, "model": model.name, "modified_at": timestamp(), "size": 0, "digest": "", "details": {}}
         for model in models
@@ -24,7 +24,7 @@ def tags(models: Sequence[InstalledModel]) -> tuple[bytes, bytes]:
 
 
 def shown_model(model: str, capabilities: Sequence[str]) -> tuple[bytes, bytes]:
-    """Return the answer of `/api/show`."""
+    """Return the response of `/api/show`: its content type and body."""
     shown = {"modelfile": f"FROM {model}", "details": {}, "model_info": {}, "capabilities": list(capabilities)}
     return JSON, msgspec.json.encode(shown)
 
@@ -36,20 +36,20 @@ class Embedding(msgspec.Struct):
 
 
 class EmbeddingUsage(msgspec.Struct):
-    """The tokens of the input."""
+    """The number of input tokens."""
 
     prompt_tokens: int = 0
 
 
 class EmbeddingList(msgspec.Struct):
-    """The answer of `/embeddings`."""
+    """The response of `/embeddings`."""
 
     data: list[Embedding] = []
     usage: EmbeddingUsage = msgspec.field(default_factory=EmbeddingUsage)
 
 
 async def embeddings(http: HttpClient, path: str, request: Mapping[str, Any]) -> bytes:
-    """Return the answer of `/api/embed` or `/api/embeddings`. Raises BackendError."""
+    """Return the response of `/api/embed` or `/api/embeddings`. Raises BackendError."""
     text = request.get("input") if path == "/api/embed" else request.get("prompt")
     body: dict[str, Any] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
     if request.get("dimensions"):
@@ -64,7 +64,7 @@ async def embeddings(http: HttpClient, path: str, request: Mapping[str, Any]) ->
 
 
 class NativeStream(ResponseStream):
-    """A response of one of Ollama's routes, made here."""
+    """A response of one of Ollama's routes, built here."""
 
     def __init__(self, content_type: bytes, parts: AsyncGenerator[bytes, None]) -> None:
         self._content_type = content_type
@@ -72,25 +72,26 @@ class NativeStream(ResponseStream):
 
     @classmethod
     def of(cls, body: bytes) -> Self:
-        """Return the response with a whole body."""
+        """Return a JSON response with a complete body."""
         return cls(JSON, _single(body))
 
     @staticmethod
     def chat_body(path: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the chat that a request to `/api/chat` or `/api/generate` asks for. Raises BadRequest."""
+        """Return the `/api/chat` body for a request to `/api/chat` or `/api/generate`. Raises BadRequest."""
         if path == "/api/chat":
             return request
+        # OpenAI's chat API always applies the model's own template.
         for name in ("raw", "suffix", "context", "template"):
             if request.get(name):
-                raise BadRequest(f"{name!r} is not possible with the server behind this one. Use /api/chat.")
+                raise BadRequest(f"{name!r} is not supported by the server behind this one. Use /api/chat.")
         system = [{"role": "system", "content": request["system"]}] if request.get("system") else []
         prompt = {"role": "user", "content": request.get("prompt") or "", "images": request.get("images")}
         return {**request, "messages": [*system, prompt]}
 
     @classmethod
     async def of_chunks(cls, path: str, request: Mapping[str, Any], chunks: AsyncGenerator[Chunk, None]) -> Self:
-        """Return the response that carries chunks, once the first is there, as lines or summed up."""
-        first = await anext(chunks)
+        """Return the response for chunks, streamed as lines or as one object, once the first chunk has arrived."""
+        first = await anext(chunks)  # an error before it can still set the status
         lines = _lines(path, first, chunks)
         if request.get("stream") is False:
             return cls.of(await _summed(path, lines))
@@ -103,11 +104,11 @@ class NativeStream(ResponseStream):
 
     @property
     def content_type(self) -> bytes:
-        """The content type as it is sent on."""
+        """The content type to send to the caller."""
         return self._content_type
 
     def finish(self) -> None:
-        """Note that the answer is complete: the chunks end by themselves."""
+        """Do nothing: the chunks end by themselves."""
 
     def parts(self) -> AsyncGenerator[bytes, None]:
         """Yield the body."""
@@ -129,7 +130,7 @@ async def _lines(path: str, first: Chunk, chunks: AsyncGenerator[Chunk, None]) -
 
 
 def _line(path: str, chunk: Chunk) -> dict[str, Any]:
-    """Return a chunk as the route writes it."""
+    """Return a chunk in the shape of the route."""
     line: dict[str, Any] = {"model": chunk.model, "created_at": chunk.created_at, "done": chunk.done}
     message: dict[str, Any] = {"role": "assistant", "content": chunk.message.content}
     message |= {"thinking": chunk.message.thinking} if chunk.message.thinking else {}
@@ -150,7 +151,7 @@ async def _encoded(lines: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes
 
 
 async def _summed(path: str, lines: AsyncIterator[dict[str, Any]]) -> bytes:
-    """Return the lines of an answer as one object."""
+    """Return the lines of an answer merged into one object."""
     texts = {"content": "", "thinking": ""}
     calls: list[Any] = []
     last: dict[str, Any] = {}

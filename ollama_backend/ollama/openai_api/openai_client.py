@@ -1,4 +1,4 @@
-"""The client of a server with OpenAI's API: its own routes as they are, Ollama's translated."""
+"""A client for a server with OpenAI's API: OpenAI's routes pass unchanged, Ollama's are translated."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -14,7 +14,7 @@ from ollama_backend.ollama.openai_api.translation import chat_completion
 from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunk, Upstream
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
-# Nothing in OpenAI's API tells what a model can do; requests for what it cannot do get the server's own words.
+# OpenAI's API does not report capabilities, so all are assumed. The server rejects what its model cannot do.
 CAPABILITIES = ("completion", "tools", "vision", "thinking")
 
 
@@ -25,7 +25,7 @@ class ListedModel(msgspec.Struct):
 
 
 class ModelList(msgspec.Struct):
-    """The answer of `/models`."""
+    """The response of `/models`."""
 
     data: list[ListedModel] = []
 
@@ -33,7 +33,8 @@ class ModelList(msgspec.Struct):
 class OpenAIClient(Upstream):
     """Talks to one server with OpenAI's API, such as vLLM, SGLang, llama.cpp, LM Studio or a router.
 
-    `host` is its base URL with the version, as OpenAI's SDKs take it (`https://host/v1`).
+    `host` is its base URL including the version, as in OpenAI's SDKs (`https://host/v1`). Unlike the cloud key, `key`
+    is sent over plain http too.
     """
 
     exact_names: ClassVar[bool] = True
@@ -49,7 +50,7 @@ class OpenAIClient(Upstream):
         return self._http.host
 
     async def use(self, host: str) -> None:
-        """Talk to another host from now on."""
+        """Switch to another host and close the connections to the current one."""
         await self.close()
         self._http = HttpClient(host, self._key, key_variable="CHAT_UPSTREAM_KEY", only_tls=False)
 
@@ -58,43 +59,43 @@ class OpenAIClient(Upstream):
         await self._http.close()
 
     async def version(self, seconds: float = 2.0) -> str:
-        """Return an empty version: OpenAI's API has none. Raises OllamaUnavailable where nothing answers."""
+        """Return an empty version: OpenAI's API has none. Raises OllamaUnavailable if the server does not answer."""
         await self._http.whole("GET", "/models", seconds=seconds)
         return ""
 
     async def models(self) -> list[InstalledModel]:
-        """Return the models of the server, in its order."""
+        """Return the server's models, in its order."""
         _, body = await self._http.whole("GET", "/models")
         return [InstalledModel(row.id, 0, CAPABILITIES) for row in decode(body, ModelList).data]
 
     async def capabilities(self, model: str) -> tuple[str, ...]:
-        """Return what a model may be able to do."""
+        """Return all capabilities, whatever the model."""
         return CAPABILITIES
 
     async def shown(self, model: str) -> Shown:
-        """Raise NotFound: OpenAI's API shows nothing of a model."""
-        raise NotFound("The server shows no details of its models.")
+        """Raise NotFound: OpenAI's API has no details of models."""
+        raise NotFound("The server does not provide details of its models.")
 
     async def running(self) -> Mapping[str, RunningModel]:
-        """Return nothing: the server does not report which models are loaded."""
+        """Return an empty list: OpenAI's API does not report which models are loaded."""
         return {}
 
     async def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
-        """Raise ModelNotFound: models are not pulled there."""
+        """Raise ModelNotFound: OpenAI's API cannot pull models."""
         raise ModelNotFound(f"The server does not have the model {model!r}.")
-        yield  # a generator, as the callers expect
+        yield  # makes this function a generator, as in Upstream
 
     async def load(self, model: str, seconds: float | None) -> None:
-        """Return: the server loads its models itself."""
+        """Do nothing: the server loads its models itself."""
 
     async def unload(self, model: str) -> None:
-        """Return: the server unloads its models itself."""
+        """Do nothing: the server unloads its models itself."""
 
     async def probe(self, model: str, seconds: float) -> None:
-        """Return: this kind of server loses no slots."""
+        """Do nothing: servers of this kind do not leak slots."""
 
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
-        """Return the content type and the body of a short answer of one of Ollama's routes."""
+        """Return the content type and the body of a short response. Raises NotFound for any other route."""
         if path.startswith("/v1/"):
             return await self._http.whole(method, path.removeprefix("/v1"), body)
         if path == "/api/tags":
@@ -112,7 +113,7 @@ class OpenAIClient(Upstream):
     async def stream(
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
     ) -> AsyncIterator[ResponseStream]:
-        """Post a body to one of OpenAI's routes as it is, or to one of Ollama's, translated."""
+        """Post a body to one of OpenAI's routes unchanged, or to one of Ollama's, translated."""
         if path.startswith("/v1/"):
             async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as upstream:
                 yield upstream
@@ -125,14 +126,14 @@ class OpenAIClient(Upstream):
             yield await NativeStream.of_chunks(path, request, chunks)
 
     async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
-        """Stream a body of Ollama's `/api/chat` and call `take` with each chunk as it comes; the last has `done`."""
+        """Post a body of `/api/chat`, translated, and call `take` with each chunk; the last one has `done`."""
         async with aclosing(self.chat(body, silence)) as chunks:
             async for chunk in chunks:
                 if room := take(chunk):
                     await room()
 
     async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
-        """Stream a body of Ollama's `/api/chat`; the last chunk has `done`."""
+        """Post a body of `/api/chat`, translated, and yield its chunks; the last one has `done`."""
         translator = ChunkTranslator(str(body["model"]))
         encoded = msgspec.json.encode(chat_completion(body))
         async with (

@@ -1,4 +1,4 @@
-"""Ollama's chat requests in OpenAI's shape."""
+"""Translates Ollama's chat requests into OpenAI's."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ import msgspec
 
 from ollama_backend.errors import BadRequest
 
-# Ollama's options that OpenAI's API has too, under its name for them. Others are left out: most servers refuse them.
+# Ollama's options and their names in OpenAI's API. The others are dropped, because most servers reject unknown fields.
 _OPTIONS = {
     "num_predict": "max_tokens",
     "temperature": "temperature",
@@ -23,7 +23,7 @@ _IMAGE_TYPES = ((b"\xff\xd8", "jpeg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b
 
 
 def chat_completion(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body for `/chat/completions` that asks what a body of Ollama's `/api/chat` asks, as a stream."""
+    """Return the streaming `/chat/completions` body for a body of Ollama's `/api/chat`."""
     request: dict[str, Any] = {
         "model": body["model"],
         "messages": list(_messages(body.get("messages") or ())),
@@ -38,23 +38,27 @@ def chat_completion(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _thinking(think: Any) -> dict[str, Any]:
-    """Return what asks for a level of thinking, or for none; models that think do so by default."""
+    """Return the fields for a level of thinking, or for none. Models that can think do so by default."""
     if isinstance(think, str):
         return {"reasoning_effort": think}
-    # vLLM, SGLang and llama.cpp hand this to the chat template.
+    # OpenAI's API has no field for this. vLLM, SGLang and llama.cpp pass these arguments to the chat template.
     return {"chat_template_kwargs": {"enable_thinking": False}} if think is False else {}
 
 
-def _response_format(wanted: Any) -> dict[str, Any]:
-    if wanted == "json":
+def _response_format(ollama_format: Any) -> dict[str, Any]:
+    if ollama_format == "json":
         return {"response_format": {"type": "json_object"}}
-    if isinstance(wanted, Mapping) and wanted:
-        return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}}
+    if isinstance(ollama_format, Mapping) and ollama_format:
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": ollama_format}}}
     return {}
 
 
 def _messages(messages: Any) -> Iterator[dict[str, Any]]:
-    """Yield messages in OpenAI's shape; results of tools get the ids of the calls before them, in their order."""
+    """Yield messages in OpenAI's shape.
+
+    OpenAI requires call ids, which Ollama's messages may lack: tool results get the ids of the calls before them, in
+    order.
+    """
     open_calls: list[str] = []
     for position, message in enumerate(messages):
         role, content = message.get("role") or "user", message.get("content") or ""
@@ -79,10 +83,10 @@ def _call(call: Mapping[str, Any], call_id: str) -> dict[str, Any]:
 
 
 def _image(encoded: Any) -> dict[str, Any]:
-    """Return a picture in base64 as a part of a message. Raises BadRequest."""
+    """Return a base64 image as a content part. Raises BadRequest if it is not base64."""
     try:
         head = base64.b64decode(str(encoded)[:64] + "=" * (-len(str(encoded)[:64]) % 4))
     except (binascii.Error, ValueError) as exc:
-        raise BadRequest("A picture is not base64. Send it as its encoded bytes, without a head.") from exc
+        raise BadRequest("An image is not valid base64. Send the encoded bytes without a `data:` prefix.") from exc
     kind = next((name for mark, name in _IMAGE_TYPES if head.startswith(mark)), "png")
     return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}}

@@ -1,1 +1,1 @@
-"""Whether Ollama is up, which models it has, and loading and pulling them."""
+"""Whether Ollama is up, which models it has, and how they are loaded and pulled."""

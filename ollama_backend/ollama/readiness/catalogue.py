@@ -1,4 +1,4 @@
-"""The models that are installed, and which of them requests may name."""
+"""The installed models, and which of them requests may name."""
 
 import asyncio
 import re
@@ -10,17 +10,19 @@ from ollama_backend.formats import model_name
 from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
-SHOWN_NAMES = 8
+SHOWN_NAMES = 8  # an error message stays readable where dozens of models are installed
+# Coding agents request their vendor's models for side tasks unless told otherwise (docs/coding-agents.md). The error
+# for these must not suggest `ollama pull`, which cannot install them.
 _HOSTED = re.compile(r"claude-|(?:chat)?gpt-(?!oss)|codex-|o[1-9]\b|gemini-|grok-|text-embedding-", re.IGNORECASE)
 
 
 def is_cloud_model(name: str) -> bool:
-    """Tell whether a name means a model that Ollama's cloud runs (server/cloud_proxy.go)."""
+    """Return whether a model runs in Ollama's cloud, judging by its name (server/cloud_proxy.go)."""
     return name.lower().endswith(("-cloud", ":cloud"))
 
 
 def is_hosted_elsewhere(name: str) -> bool:
-    """Tell whether a name means a model that only its maker serves: coding agents ask for such without being told."""
+    """Return whether a name is that of a model served only by its vendor, such as `gpt-4o`."""
     return _HOSTED.match(name) is not None
 
 
@@ -29,30 +31,33 @@ def _without_cloud(name: str) -> str:
 
 
 class Catalogue:
-    """What `/api/tags` lists; `known` once it did, `failure` why it did not the last time. `notify` is called when
-    more has become known of the models."""
+    """The list of `/api/tags`.
+
+    `known` is true once it has been fetched, `failure` is why the last fetch failed. Calls `notify` when capabilities
+    have been looked up.
+    """
 
     def __init__(self, settings: Settings, client: Upstream, notify: Callable[[], None]) -> None:
         self._client = client
         self._notify = notify
         self._in_cloud = settings.is_cloud
         self._allowed = {self._key(name) for name in settings.models}
-        self._learnt: dict[tuple[str, int], tuple[str, ...]] = {}
-        self._learning: asyncio.Task[None] | None = None
+        self._capabilities: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._lookup: asyncio.Task[None] | None = None
         self.installed: tuple[InstalledModel, ...] = ()
         self.known = False
         self.failure = ""
 
     def _key(self, name: str) -> str:
-        # The cloud itself lists its models without the suffix that names them elsewhere.
+        # The cloud lists its models without the `-cloud` suffix that they have on a local Ollama.
         return model_name(_without_cloud(name) if self._in_cloud else name)
 
     def allows(self, name: str, default: str) -> bool:
-        """Tell whether requests may name a model; the default they always may."""
+        """Return whether requests may name a model. The default model is always allowed."""
         return not self._allowed or self._key(name) in self._allowed or self._key(name) == self._key(default)
 
     def find(self, name: str) -> str | None:
-        """Return the name by which a model is installed, however it is written; `:latest` may stay away."""
+        """Return the installed name of a model, or None. A name that only lacks `:latest` is returned unchanged."""
         if not self.known:
             return None
         key = self._key(name)
@@ -60,62 +65,63 @@ class Catalogue:
         return name if found == f"{name}:latest" else found
 
     def usable(self, name: str, *, is_default: bool = True) -> str | None:
-        """Return the name under which a model can be used, None where it cannot.
+        """Return the name under which a model can be used, or None.
 
-        The cloud serves more models than it lists, so the default one is taken for usable there.
+        The cloud serves more models than it lists, so the default model is assumed to exist there.
         """
         if found := self.find(name):
             return found
         return _without_cloud(name) if self._in_cloud and self.known and is_default else None
 
     def offered(self, default: str) -> tuple[InstalledModel, ...]:
-        """Return the installed models that requests may name, with what is known of their capabilities."""
+        """Return the installed models that requests may name, with their capabilities if known."""
+        looked_up = self._capabilities
         return tuple(
-            model if model.capabilities else replace(model, capabilities=self._learnt.get((model.name, model.size), ()))
+            model if model.capabilities else replace(model, capabilities=looked_up.get((model.name, model.size), ()))
             for model in self.installed
             if self.allows(model.name, default)
         )
 
     def remedy(self, model: str, default: str, *, can_pull: bool) -> str:
-        """Return what helps where a model is missing."""
+        """Return a sentence that says what to do about a missing model."""
         helps = can_pull and not is_hosted_elsewhere(model)
-        return (f"`ollama pull {model}` where Ollama runs adds it. " if helps else "") + self.offer(default)
+        return (f"Install it with `ollama pull {model}` where Ollama runs. " if helps else "") + self.offer(default)
 
     def offer(self, default: str) -> str:
-        """Return a sentence that names the models there are."""
+        """Return a sentence that lists the available models."""
         names = [model.name.removesuffix(":latest") for model in self.offered(default)]
         more = ", …" if len(names) > SHOWN_NAMES else ""
         return f"Choose one of: {', '.join(names[:SHOWN_NAMES])}{more}." if names else "No model is installed yet."
 
     async def look(self) -> None:
-        """Ask for the list anew. Raises BackendError."""
+        """Fetch the list. Raises BackendError."""
         try:
             self.installed = tuple(await self._client.models())
         except BackendError as exc:
             self.failure = exc.message
             raise
         self.known, self.failure = True, ""
-        unknown = [m for m in self.installed if not m.capabilities and (m.name, m.size) not in self._learnt]
-        if unknown and not self._learning:
-            self._learning = asyncio.ensure_future(self._learn(unknown))
+        unknown = [m for m in self.installed if not m.capabilities and (m.name, m.size) not in self._capabilities]
+        if unknown and not self._lookup:
+            self._lookup = asyncio.ensure_future(self._look_up(unknown))
 
     def forget(self) -> None:
-        """Rely on nothing any more: another Ollama may answer next time. What was listed can still be shown."""
+        """Mark the list as outdated, since another Ollama may answer next. It can still be displayed."""
         self.known, self.failure = False, ""
 
     async def close(self) -> None:
-        """End the requests for capabilities."""
-        if self._learning:
-            self._learning.cancel()
-            await asyncio.wait({self._learning})
+        """Cancel the lookup of capabilities."""
+        if self._lookup:
+            self._lookup.cancel()
+            await asyncio.wait({self._lookup})
 
-    async def _learn(self, models: list[InstalledModel]) -> None:
-        """Ask what each model can do, once; older servers do not say it in their list."""
+    async def _look_up(self, models: list[InstalledModel]) -> None:
+        """Look up the capabilities of each model once; older servers do not list them in `/api/tags`."""
         try:
             for model in models:
-                self._learnt[model.name, model.size] = await self._client.capabilities(model.name)
+                self._capabilities[model.name, model.size] = await self._client.capabilities(model.name)
         except BackendError:
-            pass  # the next look tries again
+            pass  # the next fetch of the list tries again
         finally:
-            self._learning = None
+            self._lookup = None
             self._notify()

@@ -12,16 +12,17 @@ from ollama_backend.formats import model_name
 from ollama_backend.ollama.progress import duration_words
 from ollama_backend.ollama.upstream import RunningModel, Upstream
 
-BELIEF_SECONDS = 15.0  # how long a model that was seen loaded counts as loaded; /api/ps is polled three times as often
+BELIEF_SECONDS = 15.0  # how long a model counts as loaded after it was seen; three times the interval of /api/ps polls
 
 log = logging.getLogger(__name__)
 
 
 class Loads:
-    """What is known of the models in memory. A load goes on when those who wait for it leave: Ollama throws a load
-    away whose caller has gone (server/sched.go), and the next request would begin again.
+    """Tracks which models are in memory, and loads the others.
 
-    `seconds` is the longest wait for a load (0: no limit); `failure` is why the last one failed, in words.
+    A load continues when those who wait for it leave. Ollama aborts a load whose caller disconnects (server/sched.go),
+    so the next request would start it from the beginning. `seconds` limits a load (0: no limit); `failure` describes
+    the last failed one.
     """
 
     def __init__(self, client: Upstream, seconds: float, notify: Callable[[], None]) -> None:
@@ -34,30 +35,30 @@ class Loads:
         self.failure = ""
 
     def known(self, model: str) -> bool:
-        """Tell whether a model is known to be loaded now."""
+        """Return whether a model is known to be loaded."""
         key = model_name(model)
-        # Ollama lists a model as running from the start of its load (server/sched.go).
+        # /api/ps lists a model from the start of its load (server/sched.go), so a running load overrules it.
         return key not in self._running and self._believed.get(key, 0) > time.monotonic()
 
     def loading(self, model: str) -> bool:
-        """Tell whether a model is being loaded."""
+        """Return whether a model is being loaded."""
         return model_name(model) in self._running
 
     @property
     def any(self) -> bool:
-        """Whether any model is believed to be loaded: worth asking about."""
+        """Whether any model may be loaded. If none is, `/api/ps` need not be polled."""
         return bool(self._believed)
 
     def context_length(self, model: str) -> int | None:
-        """Return the tokens that a model was last seen running with."""
+        """Return the context length, in tokens, with which a model was last loaded, or None if it is unknown."""
         return self._contexts.get(model_name(model))
 
     def used(self, model: str) -> None:
-        """Take note of a sign that a model is loaded."""
+        """Record that a model has just been used, so it is loaded."""
         self._believed[model_name(model)] = time.monotonic() + BELIEF_SECONDS
 
     def begin(self, model: str) -> asyncio.Task[None]:
-        """Start to load a model, or join the load that runs."""
+        """Start loading a model, or return the load that is already running."""
         key = model_name(model)
         if key not in self._running:
             task = self._running[key] = asyncio.ensure_future(self._load(model))
@@ -66,12 +67,12 @@ class Loads:
         return self._running[key]
 
     async def loaded(self, model: str) -> None:
-        """Return when a model is loaded; at once when it is known to be. Raises what the load raised."""
+        """Wait until a model is loaded. Raises OllamaTimeout after `seconds`, or the BackendError of the load."""
         if not self.known(model):
             await asyncio.shield(self.begin(model))
 
     async def look(self) -> None:
-        """Ask which models are loaded, and until when. Raises BackendError."""
+        """Fetch the loaded models and their expiry from `/api/ps`. Raises BackendError."""
         requested_at = time.monotonic()
         running = await self._client.running()
         self._keep_contexts(running)
@@ -80,12 +81,12 @@ class Loads:
             left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
             if left > 0:
                 believed[model_name(name)] = requested_at + min(left, BELIEF_SECONDS)
-        # What was learnt while the answer was on its way is newer than the answer.
+        # A model used while the request was under way may be missing from its response.
         newer = {key: until for key, until in self._believed.items() if until >= requested_at + BELIEF_SECONDS}
         self._believed = believed | newer
 
     def unloaded(self, model: str) -> None:
-        """Take note that a model was unloaded."""
+        """Record that a model was unloaded."""
         self._believed.pop(model_name(model), None)
 
     def _keep_contexts(self, running: Mapping[str, RunningModel]) -> None:
@@ -93,13 +94,13 @@ class Loads:
         self._contexts |= {name: length for name, length in lengths.items() if length}
 
     def forget(self) -> None:
-        """Believe nothing any more: another Ollama answers now."""
+        """Forget everything, since another Ollama answers now."""
         self._believed.clear()
         self._contexts.clear()
         self.failure = ""
 
     async def close(self) -> None:
-        """End the running loads."""
+        """Cancel the running loads."""
         tasks = set(self._running.values())
         for task in tasks:
             task.cancel()
@@ -124,7 +125,7 @@ class Loads:
         del self._running[key]
         if not task.cancelled() and (failed := task.exception()):
             known = isinstance(failed, BackendError)
-            words = failed.message if isinstance(failed, BackendError) else "Its owner finds the cause in the log."
+            words = failed.message if isinstance(failed, BackendError) else "The server's log has the cause."
             log.warning("%s could not be loaded: %s", key, words, exc_info=None if known else failed)
             self.failure = f"The model {key.removesuffix(':latest')} could not be loaded. {words}"
         self._notify()

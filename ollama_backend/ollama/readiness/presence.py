@@ -1,4 +1,4 @@
-"""Whether Ollama answers: polled often; gone and back are distinguished from merely slow."""
+"""Whether Ollama answers. A slow answer is not yet an outage."""
 
 import logging
 
@@ -9,17 +9,20 @@ from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.settings import Settings
 
-GONE_OURS = "Ollama does not answer. It is started again when it stays silent."
-GONE_HERE = "Ollama does not answer. Start it again with `ollama serve`; that is noticed within a second."
-GONE_ELSEWHERE = "The Ollama that OLLAMA_HOST names does not answer. It is polled every second."
+CALM_SECONDS = 3.0  # while all is well; a failed request triggers a check at once
+AWAY_SECONDS = 0.5  # while it is starting; twice this while it is away
+CLOUD_SECONDS = 30.0
 
-GONE_UPSTREAM = "The server that CHAT_UPSTREAM names does not answer. It is polled every second."
+GONE_OURS = "Ollama does not answer. It will be restarted if it stays silent."
+GONE_HERE = "Ollama does not answer. Start it with `ollama serve`; this server reconnects within a second."
+GONE_ELSEWHERE = "The Ollama server at OLLAMA_HOST does not answer. Retrying every second."
+GONE_UPSTREAM = "The server at CHAT_UPSTREAM does not answer. Retrying every second."
 
 log = logging.getLogger(__name__)
 
 
 class Presence:
-    """`there` tells whether it answers, `version` is its own, `reason` why it is away, in words."""
+    """Polls one server: `there` is whether it answers, `version` its version, `reason` why it is away, for display."""
 
     def __init__(self, settings: Settings, client: Upstream, engine: Engine) -> None:
         self._settings = settings
@@ -30,13 +33,19 @@ class Presence:
         self.version = ""
         self.reason = ""
 
+    def pause(self, *, is_ok: bool) -> float:
+        """Return the seconds until the next check; `is_ok` is whether the default model can be used."""
+        if not is_ok:
+            return AWAY_SECONDS if self._engine.starting else 2 * AWAY_SECONDS
+        return CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
+
     async def look(self) -> None:
-        """Ask once. Two slow answers in a row mean that it is gone, one refused connection does."""
+        """Check once. A refused connection counts as gone, and so do two timeouts in a row."""
         try:
             version = await self._ask()
         except BackendError as exc:
             self._slow += 1
-            # A machine at full load is slow to answer; one that refuses is gone.
+            # A machine that generates on all its cores may miss one deadline.
             if not self.there or self._slow > 1 or not isinstance(exc, OllamaTimeout):
                 self._lose(exc)
             return
@@ -50,13 +59,13 @@ class Presence:
         except OllamaFailed:
             if not self._settings.is_cloud:
                 raise
-            # Nothing promises a version there; the list of models is documented (docs/cloud.mdx).
+            # The cloud documents its list of models, but no version (docs/cloud.mdx).
             await self._client.models()
             return ""
 
     def _lose(self, exc: BackendError) -> None:
         if self.there:
-            log.warning("Ollama does not answer any more: %s", exc.message)
+            log.warning("Ollama has stopped answering: %s", exc.message)
         self.there, self.version = False, ""
         if not isinstance(exc, OllamaTimeout) and exc.message != AWAY:
             self.reason = exc.message

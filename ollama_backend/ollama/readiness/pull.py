@@ -1,4 +1,4 @@
-"""The pull of a missing model: again and again until it is there, its state in words."""
+"""Pulls a missing model, and retries until it is installed."""
 
 import asyncio
 import logging
@@ -13,8 +13,9 @@ from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.wire import CUT_OFF
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0
+REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0  # Ollama sends a progress line about every 60 ms (wire/README.md)
 
+# Ollama passes on Go's network and file errors, which name addresses and folders.
 _CAUSES = (
     (
         re.compile(r"no such host|name resolution|server misbehaving|unreachable|no route to host|dial ", re.I),
@@ -30,7 +31,7 @@ _CAUSES = (
     ),
     (
         re.compile(r"permission denied|read-only file system", re.I),
-        "Ollama may not write into the folder of its models",
+        "Ollama may not write to its models folder",
     ),
 )
 
@@ -38,10 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Pull:
-    """One model's pull: `completed` and `total` are bytes, `reason` is its state in words.
+    """The pull of one model: `completed` and `total` are bytes, `reason` describes its state for display.
 
-    `retry_at` is None while it runs, else when it is tried again (monotonic clock); `unknown` means that the registry
-    has no such model.
+    `retry_at` is None while it runs, else the time of the next try (monotonic clock). `unknown`: the registry has no
+    such model.
     """
 
     def __init__(self, client: Upstream, model: str, notify: Callable[[], None]) -> None:
@@ -58,17 +59,17 @@ class Pull:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds after which asking again makes sense, from 5 to 60."""
+        """Seconds to send as `Retry-After`, from 5 to 60."""
         left = self.retry_at - time.monotonic() if self.retry_at else self._progress.seconds_left
         return min(60.0, max(5.0, left or 0.0))
 
     def start(self, done: Callable[[], None]) -> None:
-        """Pull until the model is there, then call `done`."""
+        """Pull until the model is installed, then call `done`."""
         self._task = asyncio.ensure_future(self._run())
         self._task.add_done_callback(lambda task: None if task.cancelled() else done())
 
     async def stop(self) -> None:
-        """End the pull; what came is kept by Ollama."""
+        """Cancel the pull. Ollama keeps what has arrived."""
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -85,11 +86,9 @@ class Pull:
                 why = failure_words(exc)
                 self.unknown = isinstance(exc, ModelNotFound)
                 log.debug("The pull failed", exc_info=exc)
-            log.warning("%s could not be pulled: %s. It is tried again in %s", self.model, why, duration_words(pause))
+            log.warning("%s could not be pulled: %s. Retrying in %s", self.model, why, duration_words(pause))
             self.retry_at = time.monotonic() + pause
-            self.reason = (
-                f"The model {self.model} could not be pulled: {why}. It is tried again in {duration_words(pause)}."
-            )
+            self.reason = f"The model {self.model} could not be pulled: {why}. Retrying in {duration_words(pause)}."
             self._notify()
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
@@ -103,7 +102,7 @@ class Pull:
                 step = line.status or ""
                 progress.update(step, line.digest or "", line.completed or 0, line.total or 0)
                 self._report(progress)
-        if step != "success":
+        if step != "success":  # the package ends quietly where the connection breaks between two lines
             raise OllamaFailed(CUT_OFF)
 
     def _report(self, progress: Progress) -> None:
@@ -119,9 +118,9 @@ class Pull:
 
 
 def failure_words(exc: Exception) -> str:
-    """Return why a pull failed, as a clause for people."""
+    """Return why a pull failed, as a clause for display."""
     if not isinstance(exc, BackendError):
-        return "its owner finds the cause in the log"
+        return "the server's log has the cause"
     if isinstance(exc, ModelNotFound):
         return "the model registry has no model of this name; check OLLAMA_MODEL"
     words = f"{getattr(exc.__cause__, 'error', '')} {exc.message}"

@@ -1,4 +1,4 @@
-"""The state of Ollama at one moment, for programs and for people."""
+"""A snapshot of Ollama's state, and the body of `GET /health`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Status = Literal["starting", "pulling", "ok", "unavailable"]
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One moment's state: `reason` is in words for a stranger, `completed` and `total` are bytes being fetched."""
+    """A snapshot: `reason` is for display to any visitor, `completed` and `total` are bytes being downloaded."""
 
     status: Status = "starting"
     reason: str = "Ollama is starting."
@@ -43,7 +43,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 
 
 def health_of(state: ServerStatus, model: str, engine: Literal["ollama", "embedded", "openai"]) -> Health:
-    """Return what a program may know: the version, and the reason where something is wrong."""
+    """Return the body of `GET /health`; it has a reason only if something is wrong."""
     health = Health(state.status, model, engine, state.version)
     if state.status == "pulling":
         health.completed, health.total = state.completed or 0, state.total or 0

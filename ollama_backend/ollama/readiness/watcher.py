@@ -1,4 +1,4 @@
-"""Readiness: whether Ollama is up and which models it has, watched all the time and answered from memory."""
+"""Watches whether Ollama is up and which models it has, and answers from memory."""
 
 import logging
 import time
@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ollama_backend.changes import Changes
-from ollama_backend.errors import BackendError, ModelNotFound, ModelNotReady, OllamaUnavailable
+from ollama_backend.errors import BackendError, ModelNotFound, OllamaUnavailable
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.engine.supervisor import Engine
-from ollama_backend.ollama.readiness.assessment import LISTING, assess
+from ollama_backend.ollama.readiness.assessment import LISTING, assess, missing
 from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
@@ -18,21 +18,17 @@ from ollama_backend.ollama.readiness.status import Health, ServerStatus, Status,
 from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
-CALM_SECONDS = 3.0
-AWAY_SECONDS = 0.5
-CLOUD_SECONDS = 30.0
 LIST_SECONDS = 15.0
-MISSING_SECONDS = 3.0  # somebody may be adding by hand what is missing
+MISSING_SECONDS = 3.0  # someone may be running `ollama pull` by hand
 RUNNING_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Watches Ollama; where it is owned, pulls the default model and loads it.
+    """Watches one Ollama server. If it is owned, also pulls and loads the default model.
 
-    `changes` notifies of every change of what is known here. `epoch` grows whenever Ollama answers anew: nothing that
-    was known of its slots holds any more.
+    `changes` notifies of every change. `epoch` grows whenever Ollama has restarted, which resets all its slots.
     """
 
     def __init__(self, settings: Settings, client: Upstream, engine: Engine, changes: Changes | None = None) -> None:
@@ -54,32 +50,32 @@ class Readiness:
 
     @property
     def status(self) -> Status:
-        """`ok` when the default model is installed, loaded or not."""
+        """`ok` if the default model is installed, loaded or not."""
         return self._state.status
 
     @property
     def reason(self) -> str:
-        """What is the matter, in words for a stranger; empty when nothing is."""
+        """What is wrong, for display to any visitor; empty if nothing is."""
         return self._state.reason
 
     @property
     def model(self) -> str:
-        """The default model now."""
+        """The current default model."""
         return self._engine.model or self._settings.model
 
     @property
     def notice(self) -> str:
-        """What people should know although all is well, such as why only the guide answers; empty for nothing."""
+        """What visitors should know even if the status is `ok`, such as why only the guide answers; may be empty."""
         return self._engine.notice
 
     @property
     def models(self) -> list[InstalledModel]:
-        """The models that are installed and that requests may name."""
+        """The installed models that requests may name."""
         return list(self._state.models)
 
     @property
     def epoch(self) -> int:
-        """How often Ollama has begun to answer."""
+        """How often Ollama has started to answer."""
         return self._engine.starts + self._returns
 
     @property
@@ -88,21 +84,21 @@ class Readiness:
         return self._presence.there
 
     def installed(self, model: str) -> str | None:
-        """Return the name under which a model is installed, None where it is not or Ollama is away."""
+        """Return the installed name of a model, or None if it is not installed or Ollama is away."""
         return self._catalogue.usable(model) if self._presence.there else None
 
     def is_loaded(self, model: str) -> bool:
-        """Tell whether a model is known to be loaded; the cloud loads its models itself."""
+        """Return whether a model is known to be loaded. Models in the cloud always count as loaded."""
         return self._in_cloud(model) or self._loads.known(model)
 
     @property
     def owns(self) -> bool:
-        """Whether models may be pulled, loaded and freed there."""
+        """Whether this app may pull, load and unload models there."""
         return self._engine.owned
 
     @property
     def loses_slots(self) -> bool:
-        """Whether a cancel can make this server lose a slot: only a real Ollama does."""
+        """Whether a cancel can make this server leak a slot, which only a real Ollama does."""
         return self._engine.kind == "ollama" and not self._settings.is_cloud
 
     def health(self) -> Health:
@@ -110,7 +106,7 @@ class Readiness:
         return health_of(self._state, self.model, self._engine.kind)
 
     def resolve(self, model: str | None) -> str:
-        """Return the installed name for a request's model, or for the default.
+        """Return the installed name of a request's model, or of the default model.
 
         Raises ModelNotFound, ModelNotReady while it is being pulled, or OllamaUnavailable.
         """
@@ -121,62 +117,51 @@ class Readiness:
             raise OllamaUnavailable(self.reason or LISTING, retry_after=2 if self._engine.starting else 5)
         if usable := self._catalogue.usable(named, is_default=model_name(named) == model_name(self.model)):
             return usable
-        raise self._missing(named)
-
-    def _missing(self, named: str) -> BackendError:
-        if time.monotonic() - self._listed_at > 1:  # it may have been installed since
+        if time.monotonic() - self._listed_at > 1:  # it may have been installed since the last listing
             self.list_again()
-        if self._pull and model_name(named) == model_name(self._pull.model):
-            reason, left = self._pull.reason, self._pull.seconds_left
-            return ModelNotFound(reason) if self._pull.unknown else ModelNotReady(reason, retry_after=left)
-        return ModelNotFound(f"The model {named[:100]!r} is not installed. {self._remedy(named[:100])}")
+        raise missing(named, self._pull, self._remedy(named[:100]))
 
     def _remedy(self, model: str) -> str:
         return self._catalogue.remedy(model, self.model, can_pull=self._engine.kind == "ollama")
 
     async def loaded(self, model: str) -> None:
-        """Return when a model is loaded. Raises OllamaTimeout after OLLAMA_LOAD_TIMEOUT, or what the load raised."""
+        """Wait until a model is loaded. Raises OllamaTimeout after OLLAMA_LOAD_TIMEOUT, or the load's BackendError."""
         if not self._in_cloud(model):
             await self._loads.loaded(model)
 
     def used(self, model: str) -> None:
-        """Take note that an answer got a chunk: its model is loaded."""
+        """Record that an answer has received a chunk, so its model is loaded."""
         if not self._in_cloud(model):
             self._loads.used(model)
 
     def suspect(self) -> None:
-        """Look at once: Ollama may have gone."""
+        """Check immediately, because a request has failed and Ollama may be gone."""
         self._engine.changes.notify()
 
     async def run(self) -> None:
-        """Watch for ever; a cancel ends the pull and the loads."""
+        """Watch until cancelled, then end the pull and the loads."""
         wake = self._engine.changes
         try:
             while True:
-                seen = wake.version
+                seen = wake.version  # read before the check, so that a change during it causes another one
                 try:
                     await self._look()
                 except Exception:
-                    log.exception("Watching Ollama failed; it goes on")
+                    log.exception("Watching Ollama failed; trying again")
                 self._judge()
-                await wake.wait(self._pause(), since=seen)
+                await wake.wait(self._presence.pause(is_ok=self.status == "ok"), since=seen)
         finally:
             await self._stop_pull()
             await self._catalogue.close()
             await self._loads.close()
 
-    def _pause(self) -> float:
-        if self.status != "ok":
-            return AWAY_SECONDS if self._engine.starting else 2 * AWAY_SECONDS
-        return CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
-
     def _in_cloud(self, model: str) -> bool:
-        """Tell whether a model is loaded where nobody can wait for it."""
+        """Return whether a model runs on a server that loads it on its own."""
         return self._settings.is_cloud or not self._client.loads or is_cloud_model(model)
 
     async def _look(self) -> None:
-        """Ask what is due."""
-        if not self._engine.settled:
+        """Make the checks that are due."""
+        if not self._engine.settled:  # the client may still point to another host
             return
         was_there = self._presence.there
         await self._presence.look()
@@ -206,8 +191,10 @@ class Readiness:
             await self._loads.look()
 
     def _learn_default(self) -> None:
-        """Take the first model for the default where the server decides: an OpenAI-compatible one, for which none is
-        named, or the embedded engine of another process, found where OLLAMA_HOST points."""
+        """Use the first listed model as the default if the server decides it.
+
+        That is an OpenAI-compatible server without OLLAMA_MODEL, or another process's embedded engine at OLLAMA_HOST.
+        """
         engine, installed = self._engine, self._catalogue.installed
         if self._presence.version.endswith("-embedded") and not engine.started:
             engine.kind = "embedded"
@@ -216,13 +203,13 @@ class Readiness:
             engine.model = installed[0].name.removesuffix(":latest")
 
     async def _look_after(self) -> None:
-        """Where Ollama is owned: pull the default model when it is missing, load it once when it is there."""
+        """On an owned Ollama, pull the default model if it is missing and load it once it is installed."""
         found = self._catalogue.find(self.model)
         if found:
             await self._stop_pull()
         if not self._engine.owned or self._in_cloud(found or "") or not self._catalogue.known:
             return
-        if found and not self._warmed:
+        if found and not self._warmed:  # only once: a model that Ollama unloads when idle stays unloaded
             self._warmed = True
             self._loads.begin(found)
         if not found and not self._pull and self._engine.kind == "ollama":
@@ -230,7 +217,7 @@ class Readiness:
             self._pull.start(self.list_again)
 
     def list_again(self) -> None:
-        """Look at once which models there are: one may have gone."""
+        """Fetch the list of models immediately, because it may have changed."""
         self._listed_at = 0.0
         self.suspect()
 
@@ -240,7 +227,7 @@ class Readiness:
             await pull.stop()
 
     def _judge(self) -> None:
-        """Show what is known now."""
+        """Update the state from what is known, and notify if it has changed."""
         remedy = self._remedy(self.model)
         status = assess(self._engine, self._presence, self._catalogue, self._loads, self._pull, self.model, remedy)
         models = self._catalogue.offered(self.model)

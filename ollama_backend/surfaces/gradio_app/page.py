@@ -120,7 +120,7 @@ class ChatPage(gr.ChatInterface):
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
         with in_words():
-            self._page_updates.stop(name, self._caller(request))
+            await self._page_updates.stop(name, self._caller(request))
         return True
 
     async def _render_texts(self, texts: list[dict[str, Any]], request: gr.Request) -> list[list[str]]:

@@ -48,9 +48,9 @@ class PageUpdates:
         self._rendered = RenderedAnswers()
         self._replaced: dict[tuple[str, str], asyncio.Event] = {}
 
-    def stop(self, name: str, caller: Caller) -> None:
+    async def stop(self, name: str, caller: Caller) -> None:
         """Stop an answer of this caller's; one that does not exist needs no stopping."""
-        self._answers.stop(name, caller.key)
+        await self._answers.stop(name, caller.key)
 
     async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[str, None]:
         """Yield the numbered updates of an answer until its end, or until the page is gone or follows it anew."""
@@ -104,9 +104,9 @@ class PageUpdates:
     async def _answer(self, turn: Turn, caller: Caller) -> Answer:
         """Return the answer of a turn, started if nobody has. Raises BackendError."""
         if not turn.start:
-            return self._answers.find(turn.id, caller.key)
+            return await self._answers.find(turn.id, caller.key)
         with contextlib.suppress(NotFound):
-            return self._answers.find(turn.id, caller.key)
+            return await self._answers.find(turn.id, caller.key)
         with Request(self._admission, "page") as request:
             request.identify(caller)
             chat = chat_request_of(turn, self._settings)

@@ -44,8 +44,7 @@ class RenderedText:
         self._words = text[len(visible) :]
         self._apply(self._renderer.feed(visible))
         ends_in_text = self.tail.endswith(_END) and self.tail[-len(_END) - 1] != ">" and not self.appended
-        is_whole = not visible.endswith("\n") and not self._renderer.is_holding
-        self._paragraph = self.tail[: -len(_END)] if ends_in_text and is_whole else ""
+        self._paragraph = self.tail[: -len(_END)] if ends_in_text and self._renderer.is_within_line else ""
 
     def finish(self) -> None:
         """Take note that the text is complete. May be called again."""

@@ -1,1 +1,1 @@
-"""Ollama's own API and its OpenAI- and Anthropic-compatible ones, passed through behind the key and the line."""
+"""Passes Ollama's API, and its OpenAI- and Anthropic-compatible ones, through behind the key and the line."""

@@ -1,4 +1,4 @@
-"""The pass-through: every route of Ollama's own API and of its OpenAI- and Anthropic-compatible ones that is open."""
+"""The ASGI app of the pass-through: its routes, and the way of one request."""
 
 from collections.abc import Awaitable, Callable
 
@@ -27,15 +27,15 @@ from ollama_backend.surfaces.passthrough.response import Response
 from ollama_backend.surfaces.passthrough.strict_json import parse_object
 
 PREFIXES = ("/api/", "/v1/")
-LARGE_BYTES = 20 * 2**20
+LARGE_BYTES = 20 * 2**20  # images travel in the body, as base64
 _MODEL = "/v1/models/"
 _MANAGING = ("/api/pull", "/api/create", "/api/copy", "/api/push", "/api/delete", "/api/blobs")
-_ERROR_TYPE = b"application/json; charset=utf-8"  # as Ollama's own
+_ERROR_TYPE = b"application/json; charset=utf-8"  # as Ollama sends it
 RouteHandler = Callable[[Exchange, Request], Awaitable[None]]
 
 
 class PassThrough:
-    """An ASGI app for everything under `/api/` and `/v1/`; what is not in its table does not exist."""
+    """An ASGI app for everything under `/api/` and `/v1/`. Routes that are not in its table are 404."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class PassThrough:
         self._app = route(self._handle)
 
     def _table(self) -> dict[str, tuple[tuple[str, ...], RouteHandler]]:
-        """Return the paths, each with its methods and its handler."""
+        """Return the methods and the handler of each path."""
         lists = self._lists
         routes: dict[str, tuple[tuple[str, ...], RouteHandler]] = {
             "/api/version": (("GET", "HEAD"), lambda exchange, _: lists.version(exchange)),
@@ -71,7 +71,7 @@ class PassThrough:
 
     @property
     def routes(self) -> dict[str, tuple[str, ...]]:
-        """The paths that are passed through, each with its methods."""
+        """The methods of each path that is passed through."""
         return {path: methods for path, (methods, _) in self._routes.items()}
 
     def _handler(self, dialect: Dialect) -> RouteHandler:
@@ -87,6 +87,7 @@ class PassThrough:
             response.stop(shutting_down())
 
     async def _handle(self, exchange: Exchange) -> None:
+        # Only known routes become a label of the metrics. Otherwise callers could create labels without limit.
         surface = exchange.path if exchange.path in self._routes else "passthrough"
         try:
             with Request(self._admission, surface, exchange.request_id, lambda: exchange.status) as request:
@@ -96,29 +97,29 @@ class PassThrough:
                 self._admission.refuse_when_closing()
                 await handle(exchange, request)
         except BackendError as exc:
-            if exchange.began:
+            if exchange.began:  # the error has been sent within the response
                 return
             await exchange.whole(exc.status, error_body(exchange.path, exc), error_headers(exc), _ERROR_TYPE)
 
     def _find(self, path: str) -> tuple[tuple[str, ...], RouteHandler]:
-        """Return the methods and the handler of a path, which must be spelled exactly so."""
+        """Return the methods and the handler of a path, which must match exactly. Raises NotFound."""
         if path in self._routes:
             return self._routes[path]
         if path.startswith(_MODEL) and path != _MODEL:
             return ("GET",), lambda exchange, _: self._lists.model(exchange, path.removeprefix(_MODEL))
-        raise NotFound(f"There is no such route here. {self._advice(path)}")
+        raise NotFound(f"There is no such route. {self._advice(path)}")
 
     def _advice(self, path: str) -> str:
-        """Return what to do about a path that has no route: most often the base URL has a part too many."""
+        """Return what to do about an unknown path. The usual cause is a base URL with a part too many."""
         first = path[: path.index("/", 1)]
         rest = path.removeprefix(first)
         if rest in self._routes or rest.startswith(_MODEL):
             return f"Leave {first} out of the base URL."
         if f"/v1{rest}" in self._routes:
-            return "OpenAI's are below /v1: put it in place of /api in the base URL."
+            return "OpenAI's routes are under /v1: use /v1 instead of /api in the base URL."
         if path.startswith(_MANAGING):
-            return "Models are managed where Ollama runs, not from outside."
-        return "Ollama's own are below /api, OpenAI's and Anthropic's below /v1."
+            return "Models can be managed only where Ollama runs, not through this server."
+        return "Ollama's routes are under /api, OpenAI's and Anthropic's under /v1."
 
     async def _show(self, exchange: Exchange, _: Request) -> None:
         body = parse_object(await exchange.body())
@@ -132,7 +133,7 @@ class PassThrough:
         await self._lists.count_tokens(exchange, {**body, "model": sent_name(name, request.resolve(name))})
 
     async def _answer(self, exchange: Exchange, request: Request, dialect: Dialect) -> None:
-        """Check the request, take it through admission and relay the answer."""
+        """Check the request, wait for admission and relay the answer."""
         upstream_request = await self._checked(exchange, request, dialect)
         await request.enter(upstream_request.model, upstream_request.work)
         response = Response(exchange, dialect, upstream_request, self._heartbeats)
@@ -140,13 +141,14 @@ class PassThrough:
         try:
             with response.alive():
                 await self._relayed(exchange, request, dialect, upstream_request, response)
-                await response.end()  # Ollama is done; the caller may take its time
+                await response.end()  # after the slot was released: a slow caller must not hold it
         except BackendError as exc:
             await response.fail(exc)
             raise
         finally:
             response.close()
             self._live.discard(response)
+            # Embeddings and loads generate nothing to count.
             if request.record.tokens == 0 and upstream_request.work is Work.GENERATE:
                 request.record.tokens, request.record.prompt_tokens = response.tokens, response.prompt_tokens
                 request.record.first_token = response.first_token
@@ -170,12 +172,12 @@ class PassThrough:
         upstream_request: UpstreamRequest,
         response: Response,
     ) -> None:
-        """Relay the answer of the first host that begins one."""
+        """Relay the answer of the first host that starts one; a host that fails before that is passed over."""
         accept = exchange.header(b"accept").decode("latin-1") or "*/*"
         while True:
             try:
                 async with request.place(lambda *_: None) as place:
-                    # The model runs by now. A longer context would load it anew for everyone.
+                    # Checked here because the model is loaded by now. A longer context would reload it for everyone.
                     if await self._context_limit.is_exceeded(upstream_request.model, upstream_request.num_ctx):
                         upstream_request.refuse_to_cut()
                     response.requested()

@@ -1,4 +1,4 @@
-"""Context lengths of the running models, for requests that want a longer one."""
+"""Context lengths of loaded models, to detect requests that ask for a longer one."""
 
 import time
 
@@ -6,11 +6,11 @@ from ollama_backend.errors import BackendError
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.hosts import Hosts
 
-REMEMBERED_SECONDS = 60.0
+REMEMBERED_SECONDS = 60.0  # editors send `num_ctx` with every request, and /api/ps would be asked each time
 
 
 class ContextLimit:
-    """The context lengths of loaded models, in tokens, looked up when a request names one."""
+    """The context lengths of loaded models, in tokens, fetched when a request asks for one."""
 
     def __init__(self, hosts: Hosts, *, in_cloud: bool) -> None:
         self._hosts = hosts
@@ -18,14 +18,14 @@ class ContextLimit:
         self._known: dict[str, tuple[int, float]] = {}
 
     async def is_exceeded(self, model: str, num_ctx: float | None) -> bool:
-        """Tell whether more is wanted than a model runs with; of one that does not run nothing is known."""
+        """Return whether `num_ctx` exceeds the context of a loaded model; False for a model that is not loaded."""
         if num_ctx is None or self._in_cloud:
             return False
         length = await self._length(model_name(model))
         return length is not None and num_ctx > length
 
     async def _length(self, key: str) -> int | None:
-        """Return the shortest context with which a model runs on any host."""
+        """Return the shortest context of a model over all hosts, or None if it is not loaded."""
         length, until = self._known.get(key, (0, 0.0))
         if until > time.monotonic():
             return length
@@ -35,7 +35,7 @@ class ContextLimit:
             try:
                 running = await host.client.running()
             except BackendError:
-                continue  # an older Ollama, or none: the request itself will show
+                continue  # the request itself will report what is wrong with this host
             for name, row in running.items():
                 if row.context_length:
                     name = model_name(name)

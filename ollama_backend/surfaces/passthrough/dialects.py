@@ -1,7 +1,8 @@
-"""Dialects: for each route, where its limits stand, what ends its stream, its heartbeats and its errors.
+"""Dialects: the token limit, the end of a stream, the heartbeat and the errors of each route.
 
-Failures and ends are recognised by their meaning, so that other servers which speak the protocol work too: JSON with
-blanks, CRLF, `data:` without a blank. A few bytes that a sound block lacks decide whether a block is parsed at all.
+Errors and ends are recognised by parsing, not by Ollama's exact bytes, so that other servers that speak the protocol
+work too (spaces in JSON, CRLF, `data:` without a space). A block is parsed only if it contains bytes that most blocks
+lack, because parsing every token would cost more than relaying it.
 """
 
 import re
@@ -14,10 +15,11 @@ from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.exchange import error_body
-from ollama_backend.surfaces.passthrough.event_stream import Event, is_comment, read_object, split_events
+from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_comment, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+# `"error": null` is no error. Blocks with other ends than these are checked for half an object.
 _MAYBE_ERROR = re.compile(rb'event:\s*error|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]')
 _SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
 _NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
@@ -35,12 +37,12 @@ def _is_object(line: bytes) -> bool:
     try:
         _line.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return read_object(line) is not None  # it takes more, such as half surrogate pairs
+        return read_object(line) is not None  # more lenient than msgspec, for example with lone surrogates
     return True
 
 
 def _is_done(line: bytes) -> bool | None:
-    """Return the `done` of a line or a whole answer, None where it has none."""
+    """Return the `done` of a line or of a complete answer, or None if it has none."""
     try:
         return _line.decode(line).done
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -50,10 +52,11 @@ def _is_done(line: bytes) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One route. `streams` is what a missing `stream` means; `limit` is where the number of tokens stands, None in
-    `options`; an event that is or has the name of one of `ends` ends a stream; a block ends with one of `boundaries`.
+    """One route.
 
-    `swallows` is where Ollama makes a chunk of no model of a failure in mid-stream (middleware/openai.go).
+    `ends`: the data, names or types of events that end a stream. `limit`: the field for the number of tokens; None if
+    it is in `options`. `streams`: the default of `stream`. `boundaries`: what separates lines or events. `swallows`:
+    Ollama hides an error in mid-stream as a chunk without a model (middleware/openai.go).
     """
 
     path: str
@@ -66,18 +69,18 @@ class Dialect:
     swallows: bool = False
 
     def heartbeat(self, model: str) -> bytes:
-        """Return what a silent stream carries: no client shows it.
+        """Return the bytes to send while a stream is silent: a comment, which clients ignore.
 
-        One newline ends a comment; a second one would end an event without data, on which some clients fail.
+        It ends with one line feed. A second one would end an event without data, on which some clients fail.
         """
         return b": still waiting\n"
 
     def fault(self, block: bytes) -> tuple[int, BackendError] | None:
-        """Return where in whole lines or events a failure of Ollama's begins, and which; None for a sound block."""
+        """Return the offset and the BackendError of an error in a block, or None."""
         if self.swallows and b'"model":""' in block:
             for event in split_events(block):
                 payload = event.payload or {}
-                # Other servers may name no model in any chunk.
+                # The fingerprint is Ollama's: other servers may leave the model out of every chunk.
                 if payload.get("model") == "" and payload.get("system_fingerprint") == _FINGERPRINT:
                     return event.at, OllamaFailed(BROKE_OFF)
         if b"error" in block and _MAYBE_ERROR.search(block):
@@ -92,20 +95,20 @@ class Dialect:
         return (0, OllamaFailed(NOT_ITS_PROTOCOL)) if last is None and not is_comment(block) else None
 
     def ended(self, block: bytes) -> bool:
-        """Tell whether the end of the answer is in a block."""
+        """Return whether a block contains the end of the answer."""
         for mark in self.ends:
             if mark in block:
                 return any(self._is_end(event) for event in split_events(block))
         return False
 
-    def _is_end(self, event: Event) -> bool:
+    def _is_end(self, event: ServerSentEvent) -> bool:
         if event.name in self.ends or event.data.strip() in self.ends:
             return True
         kind = (event.payload or {}).get("type")
         return isinstance(kind, str) and kind.encode() in self.ends
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
-        """Return the failure as the last event, after the block `last`."""
+        """Return an error as the last event of a stream, after the block `last`."""
         body = error_body(self.path, exc)
         if self.path == "/v1/responses":
             numbers = _SEQUENCE.findall(last)
@@ -115,33 +118,33 @@ class Dialect:
         return name + b"data: " + encode_line(body) + b"\n\n"
 
     def whole_fault(self, body: bytes) -> BackendError | None:
-        """Return the failure that a whole answer with the status 200 is, None for a sound one."""
+        """Return the error in a complete response with status 200, or None."""
         if b'"error"' not in body:
             return None
-        answer = read_object(body) or {}
+        answer = read_object(body) or {}  # OpenAI's responses have `"error": null`; generated text may contain "error"
         return failure(200, body) if answer.get("error") and "model" not in answer else None
 
     def whole_error(self, exc: BackendError) -> bytes:
-        """Return the failure as the rest of a whole answer whose status is fixed already."""
+        """Return an error as the rest of a response that is not streamed and whose status has been sent."""
         return encode_line(error_body(self.path, exc))
 
 
 @dataclass(frozen=True, slots=True)
 class Native(Dialect):
-    """A route of Ollama's own; `part` is where its text stands in a line."""
+    """A route of Ollama's own API; `part` is the field with the text of a line."""
 
     part: str = "message"
     media_type: bytes = b"application/x-ndjson"
     boundaries: tuple[bytes, ...] = (b"\n",)
 
     def heartbeat(self, model: str) -> bytes:
-        """Return an empty chunk."""
+        """Return a chunk without text: NDJSON has no comments."""
         empty: Any = {"role": "assistant", "content": ""} if self.part == "message" else ""
         chunk = {"model": model, "created_at": timestamp(), self.part: empty, "done": False}
         return encode_line(chunk) + b"\n"
 
     def fault(self, block: bytes) -> tuple[int, BackendError] | None:
-        """Find a line that is an error, or no object at all."""
+        """Return the offset and the BackendError of a line that is an error or not an object, or None."""
         if b'"error"' in block:
             at = 0
             for line in block.splitlines(keepends=True):
@@ -158,27 +161,27 @@ class Native(Dialect):
         return None
 
     def ended(self, block: bytes) -> bool:
-        """Tell whether the last line of a block ends the answer; arguments of a tool may look alike."""
+        """Return whether the last line of a block ends the answer. It is parsed: tool arguments may contain `done`."""
         if block.endswith(_NOT_DONE):
             return False
         return _is_done(block[block.rfind(b"\n", 0, -2) + 1 :]) is True
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
-        """Return the failure as the last line."""
+        """Return an error as the last line."""
         return self.whole_error(exc) + b"\n"
 
     def whole_fault(self, body: bytes) -> BackendError | None:
-        """Return the failure that a whole answer is: also one that says of itself that it is not done."""
+        """Return the error in a complete response with status 200; also if its `done` is false."""
         if fault := Dialect.whole_fault(self, body):
             return fault
         return OllamaFailed(CUT_OFF) if _is_done(body) is False else None
 
     def whole_error(self, exc: BackendError) -> bytes:
-        """Return the failure with its code."""
+        """Return an error with its code."""
         return encode_line({"error": exc.message, "code": exc.code})
 
 
-def _is_error(event: Event) -> bool:
+def _is_error(event: ServerSentEvent) -> bool:
     payload = event.payload or {}
     return event.name == b"error" or payload.get("type") == "error" or bool(payload.get("error"))
 
@@ -194,7 +197,7 @@ GENERATING: tuple[Dialect, ...] = (
     Dialect("/v1/responses", _RESPONSE_ENDS, "max_output_tokens"),
     Dialect("/v1/messages", (b"message_stop",), "max_tokens", limit_required=True),
 )
-# Embeddings never stream; of their dialect only the errors are spoken.
+# Embeddings never stream, so only the errors of these dialects are used.
 EMBEDDING: tuple[Dialect, ...] = (
     Native("/api/embed", ()),
     Native("/api/embeddings", ()),

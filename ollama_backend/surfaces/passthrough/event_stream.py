@@ -1,4 +1,4 @@
-"""Events of a server-sent event stream, read only where a few bytes hint at something."""
+"""Splits blocks of server-sent events (HTML, "Server-sent events")."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 _BETWEEN = re.compile(rb"\r?\n(?:\r?\n)+")
 
 
-class Event(NamedTuple):
-    """One event: where it begins in its block, its name and its data, both empty where it has none."""
+class ServerSentEvent(NamedTuple):
+    """One event: its offset in the block, its name and its data, either of which may be empty."""
 
     at: int
     name: bytes
@@ -17,17 +17,17 @@ class Event(NamedTuple):
 
     @property
     def payload(self) -> dict[str, Any] | None:
-        """The data as a JSON object; None where it is none."""
+        """The data as a JSON object, or None."""
         return read_object(self.data)
 
     @property
     def is_half(self) -> bool:
-        """Whether the data begins as a JSON object and does not end as one."""
+        """Whether the data starts like a JSON object but is not one."""
         return self.data.lstrip().startswith(b"{") and self.payload is None
 
 
 def read_object(text: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a text; None where there is none."""
+    """Return a text as a JSON object, or None."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -36,12 +36,12 @@ def read_object(text: bytes) -> dict[str, Any] | None:
 
 
 def is_comment(block: bytes) -> bool:
-    """Tell whether there is nothing in a block but comments, as servers send them to keep a connection open."""
+    """Return whether a block has only comments, which servers send to keep a connection open."""
     return all(not line.strip() or line.startswith(b":") for line in block.splitlines())
 
 
-def split_events(block: bytes) -> Iterator[Event]:
-    """Yield the events in whole events; lines end in LF or CRLF, and a blank after a colon may be missing."""
+def split_events(block: bytes) -> Iterator[ServerSentEvent]:
+    """Yield the events of a block. Lines may end in LF or CRLF, and the space after a colon is optional."""
     at = 0
     for between in (*_BETWEEN.finditer(block), None):
         end = between.start() if between else len(block)
@@ -50,12 +50,12 @@ def split_events(block: bytes) -> Iterator[Event]:
         at = between.end() if between else end
 
 
-def _event(at: int, text: bytes) -> Event | None:
-    name, data = b"", []
+def _event(at: int, text: bytes) -> ServerSentEvent | None:
+    name, data_lines = b"", []
     for line in text.splitlines():
         field, _, value = line.partition(b":")
         if field == b"event":
             name = value.strip()
         elif field == b"data":
-            data.append(value.removeprefix(b" "))
-    return Event(at, name, b"\n".join(data)) if name or data else None
+            data_lines.append(value.removeprefix(b" "))
+    return ServerSentEvent(at, name, b"\n".join(data_lines)) if name or data_lines else None

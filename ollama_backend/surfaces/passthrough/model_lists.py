@@ -1,4 +1,4 @@
-"""Lists and details of models: passed on without the models that may not be used, and without folders."""
+"""Lists and details of models, without the models that requests may not name and without folders of files."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ _OTHERS = re.compile(rf"^((?:ADAPTER|DRAFT|PROJECTOR)\s+){_PATH}$", re.MULTILINE
 
 
 class ModelLists:
-    """Answers what needs no slot, from one host or, for lists, from all of them; never waits in the line."""
+    """Answers the routes that need no slot, from one host or, for lists, from all. They never wait in the line."""
 
     def __init__(self, hosts: Hosts, *, in_cloud: bool) -> None:
         self._hosts = hosts
@@ -32,22 +32,22 @@ class ModelLists:
         await _send(exchange, *await self._hosts.up[0].client.get("/api/version"))
 
     async def tags(self, exchange: Exchange) -> None:
-        """List the models that may be used."""
+        """List the models that requests may name."""
         await self._listed(exchange, "/api/tags", "models", "name")
 
     async def models(self, exchange: Exchange) -> None:
-        """List them in OpenAI's shape."""
+        """List the models that requests may name, in OpenAI's shape."""
         await self._listed(exchange, "/v1/models", "data", "id")
 
     async def running(self, exchange: Exchange) -> None:
-        """List those that are loaded; the cloud does not report them."""
+        """List the loaded models. The list is empty for the cloud, which does not report them."""
         if self._in_cloud:
             await exchange.whole(200, {"models": []})
         else:
             await self._listed(exchange, "/api/ps", "models", "name", is_union=False)
 
     async def model(self, exchange: Exchange, name: str) -> None:
-        """Show one model in OpenAI's shape, from the list: Ollama's own route takes no name with a slash."""
+        """Show one model in OpenAI's shape, taken from the list: Ollama's own route rejects names with a slash."""
         resolved = self._hosts.resolve(named_model("/v1/models", {"model": name}))
         media_type, raw = await self._hosts.with_model(resolved).client.get("/v1/models")
         for row in _rows(raw, "data"):
@@ -57,7 +57,7 @@ class ModelLists:
         raise ModelNotFound(f"The model {name!r} is not installed.")
 
     async def show(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
-        """Show everything of one model but the folders of its files."""
+        """Show the details of one model, without the folders of its files."""
         name = named_model("/api/show", body)
         resolved = self._hosts.resolve(name)
         host = self._hosts.with_model(resolved)
@@ -70,16 +70,17 @@ class ModelLists:
         await _send(exchange, media_type, msgspec.json.encode(shown))
 
     async def count_tokens(self, exchange: Exchange, body: dict[str, Any]) -> None:
-        """Count the tokens of a request in Anthropic's dialect, where the engine does. Raises NotFound elsewhere."""
+        """Count the tokens of a request in Anthropic's dialect. Raises NotFound if the engine cannot."""
         host = self._hosts.with_model(str(body.get("model", "")))
         try:
             media_type, raw = await host.client.get(exchange.path, encode(body), "POST")
         except ModelNotFound as exc:
-            raise NotFound("The engine here does not count tokens. Estimate them: about four bytes are one.") from exc
+            raise NotFound("This engine does not count tokens. As an estimate, one token is about 4 bytes.") from exc
         await _send(exchange, media_type, raw)
 
     async def _listed(self, exchange: Exchange, path: str, rows: str, name: str, *, is_union: bool = True) -> None:
-        """Answer with the rows of all hosts for allowed models; in a union each model is listed once."""
+        """Send the rows of all hosts for allowed models; with `is_union` each model is listed once."""
+        # A host that fails must not hide the models of the others.
         answers = await asyncio.gather(*(host.client.get(path) for host in self._hosts.up), return_exceptions=True)
         lists = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not lists:
@@ -88,15 +89,15 @@ class ModelLists:
         allowed = {model_name(model.name) for model in self._hosts.models}
         listed = [row for _, content in lists for row in _rows(content, rows)]
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
-        if is_union:
+        if is_union:  # of equal rows the first one stays, in its place
             kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]
-        if len(lists) > 1 or len(kept) < len(listed):
+        if len(lists) > 1 or len(kept) < len(listed):  # else Ollama's own bytes are sent
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})
         await _send(exchange, media_type, raw)
 
 
 def without_folders(modelfile: str, model: str) -> str:
-    """Return a Modelfile whose files are named by the model, or by their own name without the folder."""
+    """Return a Modelfile with the model's name in place of its file, and other files without their folders."""
     named = _FROM.sub(lambda line: line[1] + model, modelfile)
     return _OTHERS.sub(lambda line: line[1] + re.split(r"[/\\]", line[0].strip().rstrip('"'))[-1], named)
 

@@ -1,11 +1,11 @@
-"""The relay: bytes from Ollama to a caller as they come, in whole lines or events, never decoded."""
+"""The relay: passes bytes from Ollama to a caller as they arrive, in whole lines or events, without decoding them."""
 
 from contextlib import aclosing
 
 from ollama_backend.chat.request import Place
 from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.upstream import ResponseStream, Room
+from ollama_backend.ollama.upstream import Drain, ResponseStream
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
 from ollama_backend.surfaces.passthrough.event_stream import read_object
@@ -18,10 +18,10 @@ _WHOLE = ("application/json", "text/html")
 
 
 class Blocks:
-    """Cuts a stream of bytes behind its last whole line or event; the rest waits for its end.
+    """Splits a byte stream after its last complete line or event, and holds the rest back.
 
-    So a heartbeat or an error never lands in the middle of a line, and half a line is never the last. Each of
-    `boundaries` ends one.
+    So a heartbeat or an error never lands in the middle of a line, and a stream never ends with half a line. Each of
+    `boundaries` ends a line or event.
     """
 
     def __init__(self, boundaries: tuple[bytes, ...]) -> None:
@@ -31,13 +31,15 @@ class Blocks:
 
     @property
     def rest(self) -> bytes:
-        """What has not ended yet."""
+        """The bytes held back."""
         return bytes(self._held)
 
     def feed(self, part: bytes) -> bytes:
-        """Return what is whole by now, maybe nothing. Raises OllamaFailed for an endless line."""
+        """Return the complete lines or events, possibly empty. Raises OllamaFailed for a line over MAX_LINE_BYTES."""
         if not self._held and part.endswith(self._boundaries):
             return part
+        # Bytes that were searched before are skipped, or a long line in small parts would take quadratic time. A
+        # boundary may span two parts, hence the overlap.
         searched = max(0, len(self._held) - self._overlap)
         self._held += part
         end = max(self._end(boundary, searched) for boundary in self._boundaries)
@@ -55,7 +57,7 @@ class Blocks:
 
 
 class Relay:
-    """Passes requests on. `silence` is the longest silence of Ollama in seconds, 0 for no limit."""
+    """Passes requests on. `silence` is the longest allowed silence of Ollama in seconds (0: no limit)."""
 
     def __init__(self, *, silence: float) -> None:
         self._silence = silence
@@ -63,11 +65,12 @@ class Relay:
     async def pass_on(
         self, dialect: Dialect, upstream_request: UpstreamRequest, response: Response, place: Place, accept: str
     ) -> None:
-        """Send the request to Ollama and its answer to the caller. Raises a BackendError for every failure."""
+        """Send the request to Ollama and its answer to the caller. Raises BackendError."""
         silence = self._longest_silence(upstream_request)
         body = encode(upstream_request.body_for(place.model, exact=place.host.client.exact_names))
         async with place.host.client.stream(dialect.path, body, accept=accept, silence=silence) as upstream:
             streams = upstream_request.streams
+            # Some servers label their streams `text/plain` or not at all.
             if upstream.media_type in _STREAMED or (streams and upstream.media_type not in _WHOLE):
                 await _stream(upstream, dialect, response, place.slot)
             elif streams and isinstance(dialect, Native):
@@ -76,7 +79,7 @@ class Relay:
                 await _whole(upstream, dialect, response, place.slot)
 
     def _longest_silence(self, upstream_request: UpstreamRequest) -> float | None:
-        # A whole answer is silent while it is written: a second for each token is slow for any machine.
+        # Without streaming, Ollama is silent until the answer is complete. One second per token allows for any machine.
         while_writing = 0 if upstream_request.streams else upstream_request.tokens
         return self._silence + while_writing if self._silence else None
 
@@ -84,35 +87,42 @@ class Relay:
 async def _stream(
     upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
 ) -> None:
-    """Pass on whole lines or events as they come; what has no end at the very end is given one."""
+    """Pass on complete lines or events as they arrive. A last line without a line feed gets one.
+
+    Raises OllamaFailed for a stream that ends before the answer is complete: Ollama may end one without an error.
+    """
     blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
 
-    def take(part: bytes) -> Room | None:
+    def take(part: bytes) -> Drain | None:
         block = blocks.feed(part)
         return pass_on(block) if block else None
 
-    def pass_on(block: bytes) -> Room | None:
+    def pass_on(block: bytes) -> Drain | None:
         slot.progress(finished=slot.finished)
         if fault := dialect.fault(block):
-            if fault[0]:
-                response.block(block[: fault[0]], content_type)
-            raise fault[1]
+            offset, error = fault
+            if offset:  # what came before the error belongs to the answer
+                response.block(block[:offset], content_type)
+            raise error
         if not slot.finished and dialect.ended(block):
             slot.finished = response.finished = True
             upstream.finish()
         return response.block(block, content_type)
 
-    if begun and (room := take(begun)):
-        await room()
+    if begun and (drain := take(begun)):
+        await drain()
     await upstream.feed(take)
-    if blocks.rest.strip() and (room := pass_on(blocks.rest + dialect.boundaries[0])):
-        await room()
+    if blocks.rest.strip() and (drain := pass_on(blocks.rest + dialect.boundaries[0])):
+        await drain()
     if not slot.finished:
         raise OllamaFailed(CUT_OFF)
 
 
 async def _lines_or_whole(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
-    """Pass on lines, which some servers call JSON too, or one object, as Ollama answers a load."""
+    """Pass on lines or a single object, depending on the first line.
+
+    `application/json` does not tell: Ollama uses it for the single object that answers a load, other servers for lines.
+    """
     begun = b""
     async with aclosing(upstream.parts()) as parts:
         async for part in parts:
@@ -136,6 +146,7 @@ async def _whole(
         raise OllamaFailed(NOT_ITS_PROTOCOL)
     if fault := dialect.whole_fault(body):
         raise fault
+    # Before sending: from here on a caller that leaves does not interrupt Ollama.
     slot.progress(finished=True)
     response.finished = True
     await response.whole(upstream.content_type, body)

@@ -1,4 +1,4 @@
-"""Requests of the pass-through: checked, and rewritten into the body that goes to Ollama."""
+"""Checks the requests of the pass-through, and rewrites them into the bodies that go to Ollama."""
 
 import re
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from ollama_backend.surfaces.passthrough.dialects import Dialect
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 Kind = tuple[type | tuple[type, ...], str]
-_TEXT: Kind = (str, "a text")
+_TEXT: Kind = (str, "a string")
 _FLAG: Kind = (bool, "true or false")
 _LIST: Kind = (list, "a list")
 _OBJECT: Kind = (dict, "an object")
 _NUMBER: Kind = ((int, float), "a number")
 _OF_EVERY_ROUTE: Mapping[str, Kind] = {"model": _TEXT, "stream": _FLAG}
-# The fields that decide a request's way, of each route's own dialect; the rest Ollama checks, or ignores.
+# The fields that this server reads, by route. Ollama checks or ignores the others, also those of other dialects.
 _KINDS: Mapping[str, Mapping[str, Kind]] = {
     "/api/chat": {"messages": _LIST, "tools": _LIST, "options": _OBJECT},
     "/api/generate": {
@@ -47,19 +47,20 @@ _KINDS: Mapping[str, Mapping[str, Kind]] = {
     "/v1/messages/count_tokens": {"messages": _LIST, "tools": _LIST},
 }
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-# `keep_alive` and `shift` change the model for everybody; the last shows prompts instead of answering.
+# `keep_alive` and `shift` affect the model for everyone: they unload or reload it (server/sched.go). The debug field
+# returns the rendered prompt instead of an answer.
 _DROPPED = frozenset(("keep_alive", "shift", "_debug_render_only"))
-# Where Ollama answers a request without a model with "model '' not found" (server/routes.go).
+# Routes on which Ollama answers a missing model with "model '' not found" (server/routes.go).
 _NAMELESS_NOT_FOUND = frozenset(("/api/generate", "/api/embed", "/v1/completions", "/v1/embeddings"))
 
-_PROMPTS = {"/api/chat": "messages", "/api/generate": "prompt"}  # without these a model is only loaded
+_PROMPTS = {"/api/chat": "messages", "/api/generate": "prompt"}  # a request without these only loads the model
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One checked request: `body` goes to Ollama, `model` is the installed name.
 
-    `work` is what it needs of Ollama, `num_ctx` the context length it wants, `tokens` how many may be generated.
+    `work` is what Ollama has to do, `num_ctx` the requested context length and `tokens` the limit, both in tokens.
     """
 
     model: str
@@ -70,26 +71,26 @@ class UpstreamRequest:
     tokens: int = 0
 
     def body_for(self, installed: str, *, exact: bool) -> dict[str, Any]:
-        """Return the body for a host on which the model has the name `installed`, used exactly so or as requested."""
+        """Return the body for a host where the model's name is `installed`; with `exact` that spelling is used."""
         return {**self.body, "model": installed if exact else sent_name(self.name, installed)}
 
     @property
     def name(self) -> str:
-        """The model as the answer will call it."""
+        """The model's name as the answer repeats it."""
         return str(self.body["model"])
 
     def refuse_to_cut(self) -> None:
-        """Have Ollama refuse a prompt that does not fit, instead of cutting it, unless the caller has chosen."""
+        """Make Ollama reject a prompt that does not fit instead of truncating it, unless the caller has chosen."""
         if self.body.get("truncate") is None:
             self.body["truncate"] = False
 
 
 def check_shape(path: str, body: Mapping[str, Any]) -> None:
-    """Raise BadRequest where a field that decides the way of a request on this route is of a wrong type."""
+    """Raise BadRequest if a field that this server reads on this route has the wrong type."""
     for name, (kind, words) in {**_OF_EVERY_ROUTE, **_KINDS.get(path, {})}.items():
         value = body.get(name)
         wrong = value is not None and not isinstance(value, kind)
-        if wrong or (isinstance(value, bool) and kind is not bool):
+        if wrong or (isinstance(value, bool) and kind is not bool):  # bool is a subclass of int
             raise BadRequest(f"{name!r} must be {words}.")
     schema = body.get("format") if path in _PROMPTS else None
     if schema and schema != "json" and not isinstance(schema, dict):
@@ -97,7 +98,7 @@ def check_shape(path: str, body: Mapping[str, Any]) -> None:
 
 
 def named_model(path: str, body: Mapping[str, Any]) -> str:
-    """Return the model that a body names. Raises what Ollama would say of a missing or impossible one."""
+    """Return the model named in a body. Raises ModelNotFound or BadRequest with Ollama's own messages."""
     name = body.get("model") or (body.get("name") if path == "/api/show" else None)
     if not name:
         raise (ModelNotFound("model '' not found") if path in _NAMELESS_NOT_FOUND else BadRequest("model is required"))
@@ -107,19 +108,19 @@ def named_model(path: str, body: Mapping[str, Any]) -> str:
 
 
 def sent_name(named: str, installed: str) -> str:
-    """Return the name that goes up: the caller's own, which the answer repeats, unless another form is needed."""
+    """Return the name to send: the caller's spelling, which the answer repeats, unless only the other one works."""
     return named if model_name(named) == model_name(installed) else installed
 
 
 def generation(
     dialect: Dialect, body: Mapping[str, Any], name: str, installed: str, max_tokens: int
 ) -> UpstreamRequest:
-    """Return a request to generate, within its limits. Raises BadRequest."""
+    """Return a checked request to generate, with at most `max_tokens`. Raises BadRequest."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     given = body.get("stream")
     options: Mapping[str, Any] = {}
     if dialect.limit:
-        sent.pop("options", None)
+        sent.pop("options", None)  # not a field of this API
         tokens = _limit_tokens(dialect, sent, max_tokens)
     else:
         options = body.get("options") or {}
@@ -143,7 +144,7 @@ def _work(dialect: Dialect, body: Mapping[str, Any]) -> Work:
 
 
 def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamRequest:
-    """Return a request for embeddings."""
+    """Return a checked request for embeddings."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     options = body.get("options") or {}
     if options:
@@ -152,7 +153,7 @@ def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamReq
 
 
 def _harmless(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that do not load the model anew for everybody."""
+    """Return the options without those that would reload the model for everyone."""
     return {name: value for name, value in options.items() if name.casefold() not in RELOADING}
 
 
@@ -162,19 +163,22 @@ def _context_wanted(options: Mapping[str, Any]) -> float | None:
 
 
 def _limit_tokens(dialect: Dialect, sent: dict[str, Any], max_tokens: int) -> int:
-    """Put the smallest of the limits given and the ceiling where Ollama reads it, and return it."""
+    """Set the field that Ollama reads to the smallest of the given limits and the ceiling, and return it.
+
+    Ollama ignores the other fields, such as `max_completion_tokens`, so they would not limit anything.
+    """
     own = dialect.limit or ""
     given = {name: sent.pop(name) for name in _LIMITS if name in sent}
     tokens = min(clamp_tokens(limit if _is_number(limit) else None, max_tokens) for limit in (None, *given.values()))
     if not dialect.limit_required or (given.get(own) or 0) > 0:
         sent[own] = tokens
     elif own in given:
-        sent[own] = given[own]  # Ollama refuses it in its own words
+        sent[own] = given[own]  # invalid; Ollama's own error explains it
     return tokens
 
 
 def _searches(tool: Any) -> bool:
-    """Tell whether a tool is a web search by Ollama itself, which runs on the owner's account (middleware)."""
+    """Return whether a tool is a web search that Ollama runs itself, on the owner's account (middleware)."""
     fields = tool.items() if isinstance(tool, dict) else ()
     return any(key.casefold() == "type" and str(value).startswith("web_search") for key, value in fields)
 

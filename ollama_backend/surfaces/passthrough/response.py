@@ -7,24 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from ollama_backend.errors import BackendError, ClientGone
-from ollama_backend.ollama.upstream import Room
+from ollama_backend.ollama.upstream import Drain
 from ollama_backend.surfaces.asgi.eager import Remainder, run_eagerly
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
 from ollama_backend.surfaces.passthrough.dialects import Dialect
 from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
 
-TAIL_BYTES = 8192
-AHEAD_BYTES = 16 * 2**20  # what a slow caller has not taken yet; more than an answer of the most tokens has
+TAIL_BYTES = 8192  # the counts are in the last events of an answer
+AHEAD_BYTES = 16 * 2**20  # buffered for a slow caller; more than the longest answer has
 _TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)"\s*:\s*(\d+)')
 _PROMPT_TOKENS = re.compile(rb'"(?:prompt_eval_count|prompt_tokens|input_tokens)"\s*:\s*(\d+)')
 
 
 class Response:
-    """The response to one caller. `finished` says that Ollama has ended the answer: it is not cut off any more.
+    """The response to one caller. `finished`: Ollama has completed the answer, so it is no longer interrupted.
 
-    Blocks wait here until the caller takes them: a slow caller holds neither Ollama nor a place in line, and leaving
-    a stream that is not read to its end is what wedges Ollama most surely.
+    Blocks are buffered here until the caller reads them. So a slow caller does not hold a slot, and Ollama's stream is
+    read to its end: disconnecting from one that is not is what wedges Ollama (wire/README.md).
     """
 
     def __init__(
@@ -47,32 +47,33 @@ class Response:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were generated; 0 where Ollama did not report it."""
+        """The number of generated tokens; 0 if Ollama did not report it."""
         return self._count(_TOKENS)
 
     @property
     def prompt_tokens(self) -> int:
-        """How many tokens the prompt had; 0 where Ollama did not report it."""
+        """The number of prompt tokens; 0 if Ollama did not report it."""
         return self._count(_PROMPT_TOKENS)
 
     def _count(self, pattern: re.Pattern[bytes]) -> int:
+        # The counts may be split over the last two blocks.
         counts = pattern.findall(self._before[-TAIL_BYTES:] + self._last[-TAIL_BYTES:])
         return int(counts[-1]) if counts else 0
 
     @property
     def first_token(self) -> float | None:
-        """The seconds from the request to Ollama until the first token of a stream."""
+        """Seconds from the request to Ollama until the first block of a stream, or None."""
         return None if self._first_at is None or self._requested_at is None else self._first_at - self._requested_at
 
     def requested(self) -> None:
-        """Note that Ollama gets the request now."""
+        """Record that the request is sent to Ollama now."""
         self._requested_at = self._loop.time()
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Send heartbeats meanwhile, and break off as soon as the caller has gone or `stop` is called.
+        """Send heartbeats during a block, and cancel it when the caller disconnects or `stop` is called.
 
-        Raises ClientGone, or the exception that `stop` was given.
+        Raises ClientGone, or the exception passed to `stop`.
         """
         beats = self._heartbeats
         first = beats.stream if self._request.streams else beats.whole
@@ -83,11 +84,11 @@ class Response:
         except asyncio.CancelledError:
             if self._stopped is None or self._task is None:
                 raise
-            self._task.uncancel()
+            self._task.uncancel()  # the cancel was this object's own, and ends here
             raise self._stopped from None
 
     def stop(self, why: Exception) -> None:
-        """Break the answer off."""
+        """Cancel the answer; `alive` raises `why`."""
         if self._stopped is None and self._task:
             self._stopped = why
             self._task.cancel()
@@ -96,19 +97,20 @@ class Response:
         if not self.finished:
             self.stop(ClientGone())
 
-    def block(self, block: bytes, media_type: bytes) -> Room | None:
-        """Take whole lines or events, to be passed on as fast as the caller reads.
+    def block(self, block: bytes, media_type: bytes) -> Drain | None:
+        """Send complete lines or events as fast as the caller reads, and buffer the rest.
 
-        Returns what to wait for where a slow caller has left too much.
+        Returns a `Drain` if the buffer holds more than AHEAD_BYTES.
         """
         if self._first_at is None:
             self._first_at = self._loop.time()
         self._before, self._last = self._last, block
         if self._is_writing:
             self._waiting += block
+        # Most sends complete without waiting. Creating a task for each would cost a task switch per token.
         elif remainder := run_eagerly(self._begun(block, media_type)):
             self._writer = asyncio.create_task(self._write(remainder))
-        return self._room if len(self._waiting) > AHEAD_BYTES else None
+        return self._drain if len(self._waiting) > AHEAD_BYTES else None
 
     def _begun(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None]:
         return self._exchange.send(block) if self._exchange.began else self._send_first(block, media_type)
@@ -117,18 +119,18 @@ class Response:
         await self._begin(media_type)
         await self._exchange.send(block)
 
-    async def _room(self) -> None:
+    async def _drain(self) -> None:
         while len(self._waiting) > AHEAD_BYTES and self._is_writing:
             self._taken.clear()
             await self._taken.wait()
 
     @property
     def _is_writing(self) -> bool:
-        """Whether the caller has not yet taken all of it."""
+        """Whether a block is still being sent."""
         return self._writer is not None and not self._writer.done()
 
     async def _write(self, sending: Remainder) -> None:
-        """Pass on what the caller was too slow for, until nothing waits."""
+        """Send the buffered blocks until none is left."""
         try:
             await sending
             while self._waiting:
@@ -141,24 +143,24 @@ class Response:
             self._taken.set()
 
     async def _flush(self) -> None:
-        """Return when the caller has taken what waits."""
+        """Wait until all buffered blocks have been sent."""
         while self._is_writing:
             self._taken.clear()
             await self._taken.wait()
 
     def close(self) -> None:
-        """Pass nothing on any more."""
+        """Stop sending."""
         if self._writer:
             self._writer.cancel()
 
     async def end(self) -> None:
-        """End a stream that has begun, once the caller has taken all of it."""
+        """End a stream that has begun, once the caller has received all of it."""
         if self._first_at is not None:
             await self._flush()
             await self._exchange.send(b"", more=False)
 
     async def whole(self, media_type: bytes, body: bytes) -> None:
-        """Send a whole answer, or what of it is still to be sent."""
+        """Send a complete answer, or what is left of it if heartbeats have begun the response."""
         self._last = body
         if self._exchange.began:
             newline = b"\n" if self._request.streams and not body.endswith(b"\n") else b""
@@ -168,9 +170,10 @@ class Response:
         await self._exchange.send(body, more=False)
 
     async def fail(self, exc: BackendError) -> None:
-        """Report a failure in an answer that has begun; raise it where none has.
+        """Send an error in a response that has begun; re-raise it if none has.
 
-        A stream ends with it. A whole answer has no place for it beside the answer, so its body is broken off.
+        A stream ends with the error. An answer that is not streamed is broken off after it, so that clients raise an
+        error of their own: its status 200 has been sent.
         """
         if not self._exchange.began:
             raise exc
@@ -186,10 +189,10 @@ class Response:
 
     async def _beat(self) -> None:
         if self.finished or self._is_writing:
-            return
+            return  # the answer is complete, or a block is on its way
         if self._request.streams:
             await self._begin(self._dialect.media_type)
             await self._exchange.send(self._dialect.heartbeat(self._request.name))
         else:
             await self._begin(b"application/json")
-            await self._exchange.send(b" ")
+            await self._exchange.send(b" ")  # JSON may begin with white space

@@ -1,4 +1,4 @@
-"""Request bodies, parsed so strictly that Ollama cannot read them differently."""
+"""Parses request bodies so strictly that Ollama cannot interpret them differently."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 from ollama_backend.errors import BadRequest
 from ollama_backend.json_text import mend_surrogates
 
-MAX_OBJECTS = 100_000
+MAX_OBJECTS = 100_000  # a Python dict takes far more memory than the two bytes of an empty object
 
 Struct = Mapping[str, "Struct"]
 _PLAIN: Struct = {}
 _PART: Struct = {"image_url": _PLAIN, "source": _PLAIN, "input_audio": _PLAIN, "content": {"source": _PLAIN}}
 _MESSAGE: Struct = {"content": _PART, "tool_calls": {"function": _PLAIN}, "function": _PLAIN}
-# What Ollama reads into structs, by the keys that lead there through objects and lists (api/types.go,
-# openai/openai.go, openai/responses.go, anthropic/anthropic.go). Everything else it reads as a map, or not at all.
+# The objects that Ollama decodes into Go structs, by their path of keys; lists on the way do not count (api/types.go,
+# openai/openai.go, openai/responses.go, anthropic/anthropic.go). It decodes all others into maps, or ignores them.
 _REQUEST: Struct = {
     "options": _PLAIN,
     "messages": _MESSAGE,
@@ -31,11 +31,10 @@ _REQUEST: Struct = {
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """Return the JSON object in a body; its own keys in lower case, as Ollama compares them.
+    """Return the JSON object in a body, with its top-level keys in lower case. Raises BadRequest.
 
-    Where Ollama reads a struct, its parser takes the last of several equal keys and folds their case (Go,
-    encoding/json), so neither may occur there. Maps, such as the properties of a tool, may have any keys. Raises
-    BadRequest.
+    When decoding a struct, Go ignores the case of keys and takes the last of several equal ones (encoding/json). A
+    check of the first would be bypassed, so such keys are rejected. Maps, such as a tool's properties, may have any.
     """
     if not raw.strip():
         raise BadRequest("missing request body")
@@ -48,9 +47,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as exc:
         raise BadRequest("The body is not UTF-8.") from exc
     except (ValueError, RecursionError) as exc:
-        raise BadRequest("The body is not JSON that can be read: it is too deep, or a number is too long.") from exc
+        raise BadRequest("The body cannot be parsed: it is nested too deeply, or a number is too long.") from exc
     if parsed is None:
-        return {}
+        return {}  # Go decodes `null` into an empty struct
     if not isinstance(parsed, dict):
         raise BadRequest("The body must be a JSON object.")
     if objects.ambiguous:
@@ -59,7 +58,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def encode(body: dict[str, Any]) -> bytes:
-    """Return a checked body as it goes up. Raises BadRequest for a number that JSON cannot write."""
+    """Return a checked body as JSON for Ollama. Raises BadRequest for a number that JSON cannot represent."""
     try:
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as exc:
@@ -67,13 +66,13 @@ def encode(body: dict[str, Any]) -> bytes:
 
 
 class _Ambiguous(dict[str, Any]):
-    """An object in which keys occur twice, upper and lower case counting as the same; `twice` is one of them."""
+    """An object with keys that are equal except for their case; `twice` is one of them."""
 
     twice = ""
 
 
 class _Objects:
-    """Makes the objects of one body and counts them: each costs memory. `ambiguous` says whether one was."""
+    """Builds and counts the objects of one body. `ambiguous`: at least one of them has equal keys."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -95,12 +94,12 @@ def _refuse_ambiguous(body: dict[str, Any]) -> None:
     for found in _structs(body, _REQUEST):
         if isinstance(found, _Ambiguous):
             raise BadRequest(
-                f"The key {found.twice[:100]!r} occurs twice in one object; upper and lower case count as the same."
+                f"The key {found.twice[:100]!r} occurs twice in one object. Upper and lower case count as equal."
             )
 
 
 def _structs(value: Any, struct: Struct) -> Iterator[dict[str, Any]]:
-    """Yield the objects that Ollama reads into structs, the outer ones first."""
+    """Yield the objects that Ollama decodes into structs, outer ones first."""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict):
             yield item

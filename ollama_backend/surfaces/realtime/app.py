@@ -9,17 +9,18 @@ from ollama_backend.errors import BadRequest, RateLimited, Unauthorized, Unavail
 from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
 from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, offered_keys
 
+# Close codes. Those from 4000 on are free for applications (RFC 6455, 7.4.2), and clients do not reconnect after them.
 BAD_SESSION = 4400
 NO_KEY = 4401
 TRY_LATER = 1013
-SEND_SECONDS = 20.0
+SEND_SECONDS = 20.0  # the same as the ping timeout in app.py
 _SESSION = re.compile(r"[\w.:@~-]{1,128}", re.ASCII)
 
 
 class Realtime:
-    """The ASGI app of the sockets; each belongs to one session of one key.
+    """The ASGI app of the WebSockets; each belongs to one session of one key.
 
-    A peer that takes nothing for `send_seconds` has left, whatever its connection looks like.
+    A peer that has not received a message within `send_seconds` counts as gone, even if its connection is still open.
     """
 
     def __init__(self, context: RealtimeContext, *, send_seconds: float = SEND_SECONDS) -> None:
@@ -27,9 +28,10 @@ class Realtime:
         self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one socket."""
+        """Handle one WebSocket."""
         socket = SessionSocket(scope, receive, send, self._send_seconds)
         try:
+            # Accepted before the key is checked: browsers show scripts a close code, but not the status of a rejection.
             await socket.accept()
             await self._serve(socket)
         except PeerGone:
@@ -39,7 +41,7 @@ class Realtime:
         try:
             caller = self._context.admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
             name = session_name(socket.parameter("session"))
-            session = self._context.sessions.open(caller.key, name)
+            session = await self._context.sessions.open(caller.key, name)
         except (Unauthorized, RateLimited) as exc:
             await socket.close(NO_KEY, exc.message)
         except BadRequest as exc:
@@ -51,9 +53,9 @@ class Realtime:
 
 
 def session_name(given: str | None) -> str:
-    """Return a session's name, a new one where none is given. Raises BadRequest."""
+    """Return a session's ID, a new one if none is given. Raises BadRequest."""
     if given is None:
         return uuid4().hex
     if not _SESSION.fullmatch(given):
-        raise BadRequest("A session is named by 1 to 128 letters, digits and . _ ~ : @ - only.")
+        raise BadRequest("A session ID has 1 to 128 characters: letters, digits and . _ ~ : @ -")
     return given

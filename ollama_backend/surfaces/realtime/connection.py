@@ -1,4 +1,4 @@
-"""One socket of a realtime session: messages of its client in, one answer at a time out."""
+"""One WebSocket of a realtime session: receives messages, and sends one answer at a time."""
 
 import asyncio
 import logging
@@ -11,7 +11,8 @@ from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import checked_request, system_message
 from ollama_backend.chat.request import Request
-from ollama_backend.chat.sessions import CloseReason, Session, Sessions
+from ollama_backend.chat.session import CloseReason, Session
+from ollama_backend.chat.sessions import Sessions
 from ollama_backend.errors import BackendError, BadRequest, Busy
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
@@ -22,15 +23,15 @@ log = logging.getLogger(__name__)
 
 CLOSE_CODES = {
     CloseReason.REPLACED: (4409, "This session is open in a newer connection."),
-    CloseReason.EVICTED: (4410, "The server had no room for this session any more."),
+    CloseReason.EVICTED: (4410, "The server needed the memory of this session for other sessions."),
 }
-INTERNAL_ERROR_CODE = 1011
-DELTAS_AT_ONCE = 64  # after so many the other connections get their turn
+INTERNAL_ERROR_CODE = 1011  # RFC 6455, 7.4.1
+DELTAS_AT_ONCE = 64  # then other connections get a turn: sends to a fast client never wait
 
 
 @dataclass(frozen=True)
 class RealtimeContext:
-    """What the sessions need of the rest of the app."""
+    """The parts of the app that sessions use."""
 
     settings: Settings
     admission: Admission
@@ -40,7 +41,7 @@ class RealtimeContext:
 
 
 class Connection:
-    """One socket of a session: receives its client's messages and sends it one answer at a time."""
+    """One WebSocket of a session: receives its client's messages and sends it one answer at a time."""
 
     def __init__(
         self, context: RealtimeContext, socket: SessionSocket, session: Session, name: str, caller: Caller
@@ -54,7 +55,7 @@ class Connection:
         self._over: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Serve until the client leaves or the session leaves this socket."""
+        """Serve until the client leaves or the session drops this connection."""
         self._session.hold(self._dismiss)
         listening = asyncio.create_task(self._listen())
         try:
@@ -86,7 +87,7 @@ class Connection:
         except PeerGone:
             return
         except Exception:
-            log.exception("a realtime session failed")
+            log.exception("A realtime session failed")
             self._end((INTERNAL_ERROR_CODE, INTERNAL_ERROR))
 
     def _welcome(self) -> messages.Welcome:
@@ -109,6 +110,7 @@ class Connection:
                 await self._stop()
             case messages.Clear():
                 self._session.clear()
+                await self._context.sessions.stored()
                 await self._sent()
                 await self._socket.send(messages.Cleared())
             case messages.Resume():
@@ -118,14 +120,15 @@ class Connection:
         session = self._session
         name = message.answer or uuid4().hex
         if session.answer is None or session.answer_name != name:
-            if session.running:
+            if not await session.is_free():
                 raise Busy("This session is still writing an answer. Wait for it, or send stop.")
-            await self._sent()
+            await self._sent()  # pieces are numbered per answer, so two answers must not mix
             answer = await self._start(message)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
+            await self._context.sessions.stored()
             following = False
-        else:  # a client that lost the first ack repeats its question
+        else:  # a client that lost its connection before the ack repeats the question
             answer = session.answer
             following = self._sender is not None
         position = answer.position
@@ -152,19 +155,20 @@ class Connection:
         is_sent = self._session.running and self._sender is not None
         self._session.stop()
         await self._sent()
-        if not is_sent:
+        if not is_sent:  # else the sender has just sent it, as the end of the answer
             await self._socket.send(messages.Stopped())
 
     async def _resume(self, message: messages.Resume) -> None:
         answer = self._session.find(message.answer)
-        if message.wanted > len(answer.deltas) + 1:
-            raise BadRequest(f"There are {len(answer.deltas)} pieces so far. Resume from the next one at most.")
+        if message.wanted > len(answer.deltas) + 1 and not answer.is_copy:
+            written = len(answer.deltas)
+            raise BadRequest(f"The answer has {written} pieces so far. Resume from piece {written + 1} or earlier.")
         if self._sender:
             self._sender.cancel()
         self._follow(answer, message.wanted - 1, 0)
 
     def _follow(self, answer: Answer, at: int, position: int) -> None:
-        """Begin to send an answer after its first `at` deltas; the client knows its position in the line."""
+        """Start sending an answer after its first `at` deltas; `position` is what the client knows of the line."""
         sender = self._sender = asyncio.create_task(self._send_answer(answer, at, position, self._session.answer_name))
         sender.add_done_callback(self._stopped_sending)
 
@@ -172,11 +176,11 @@ class Connection:
         if self._sender is sender:
             self._sender = None
         if not sender.cancelled() and sender.exception():
-            log.error("an answer could not be sent", exc_info=sender.exception())
+            log.error("An answer could not be sent", exc_info=sender.exception())
             self._end((INTERNAL_ERROR_CODE, INTERNAL_ERROR))
 
     async def _sent(self) -> None:
-        """Return when all of an ended answer is sent."""
+        """Wait until all of an ended answer has been sent."""
         if self._sender:
             await asyncio.wait((self._sender,))
 
@@ -186,7 +190,7 @@ class Connection:
                 reader.at, ended = at, False
                 while not ended:
                     await reader.changed()
-                    ended = answer.ended
+                    ended = answer.ended  # read before the deltas are taken, so that the last ones are not missed
                     if answer.position != position and not ended:
                         position = answer.position
                         await self._socket.send(messages.Ack(position=position, answer=name))

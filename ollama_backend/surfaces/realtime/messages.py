@@ -10,15 +10,15 @@ from ollama_backend.errors import BackendError, BadRequest, TooLarge
 from ollama_backend.json_text import decode_mended
 from ollama_backend.ollama.wire import COUNTS, Chunk
 
-MESSAGE_BYTES = 2**20
+MESSAGE_BYTES = 2**20  # below the 4 MiB at which uvicorn closes the connection, so that the client gets an error
 KINDS = "chat, clear, stop, resume"
-GIVEN_UP = "The answer was given up: nobody was reading it."
+GIVEN_UP = "The answer was cancelled because nobody was reading it."
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Chat(msgspec.Struct, tag="chat"):
-    """A question; `answer` is the client's own name for the answer: a repeated one starts no second answer."""
+    """A question. `answer` is a name that the client gives the answer; a repeated name starts no second answer."""
 
     content: str
     model: str | None = None
@@ -37,14 +37,14 @@ class Stop(msgspec.Struct, tag="stop"):
 
 
 class Resume(msgspec.Struct, tag="resume"):
-    """Go on with an answer, from the next piece that is wanted."""
+    """Continue an answer from piece `wanted`, counted from 1."""
 
     wanted: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(name="from")
     answer: Name | None = None
 
 
 class Welcome(msgspec.Struct, tag="welcome"):
-    """The first message; `history` counts finished messages, `seq` the pieces of the last answer."""
+    """The first message. `history` is the number of finished messages, `seq` that of the last answer's pieces."""
 
     message: str
     model: str
@@ -56,7 +56,7 @@ class Welcome(msgspec.Struct, tag="welcome"):
 
 
 class Ack(msgspec.Struct, tag="ack", kw_only=True):
-    """A question was taken, or its position in the line has changed; 0 is no waiting."""
+    """A question was accepted, or its position in the line has changed; 0 means that it is not waiting."""
 
     message: str = "Message received, generating response..."
     position: int
@@ -64,7 +64,7 @@ class Ack(msgspec.Struct, tag="ack", kw_only=True):
 
 
 class Thinking(msgspec.Struct, tag="thinking", kw_only=True):
-    """A piece of thinking; `complete`, and not `done`, marks the end."""
+    """A piece of thinking. `done` is always false; `complete` marks the end."""
 
     content: str
     done: bool = False
@@ -72,7 +72,7 @@ class Thinking(msgspec.Struct, tag="thinking", kw_only=True):
 
 
 class Stream(msgspec.Struct, tag="stream", kw_only=True):
-    """A piece of the answer itself."""
+    """A piece of the answer's content."""
 
     content: str
     done: bool = False
@@ -86,13 +86,13 @@ class Cleared(msgspec.Struct, tag="cleared"):
 
 
 class Stopped(msgspec.Struct, tag="stopped"):
-    """No answer is running any more."""
+    """No answer is running now."""
 
     message: str = "Stopped."
 
 
 class Failure(msgspec.Struct, tag="error", omit_defaults=True):
-    """What went wrong; `retry_after` in seconds where waiting helps."""
+    """An error; `retry_after` is in seconds, and present if waiting helps."""
 
     message: str
     code: str
@@ -103,19 +103,19 @@ _client_message: msgspec.json.Decoder[Chat | Clear | Stop | Resume] = msgspec.js
 
 
 def parse(message: bytes) -> Chat | Clear | Stop | Resume:
-    """Return the message of a client. Raises BadRequest and TooLarge."""
+    """Parse a client's message. Raises BadRequest or TooLarge."""
     if len(message) > MESSAGE_BYTES:
-        raise TooLarge(f"The message is larger than {MESSAGE_BYTES // 2**20} MiB. Send less.")
+        raise TooLarge(f"The message is larger than {MESSAGE_BYTES // 2**20} MiB. Send a shorter one.")
     try:
         return decode_mended(_client_message.decode, message)
     except msgspec.ValidationError as exc:
-        raise BadRequest(f"The message does not fit: {exc}. Its type is one of {KINDS}.") from exc
+        raise BadRequest(f"The message is invalid: {exc}. Its type must be one of {KINDS}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadRequest("The message is not valid JSON.") from exc
 
 
 def piece(delta: Delta, seq: int) -> Thinking | Stream:
-    """Return the message for one piece of an answer."""
+    """Return the message for a piece of an answer."""
     return (Thinking if delta.kind == "thinking" else Stream)(content=delta.text, seq=seq)
 
 
@@ -134,7 +134,7 @@ def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
 
 
 def complete(answer: Answer) -> dict[str, Any]:
-    """Return the message for an answer that has ended well, with Ollama's counts; durations are in nanoseconds."""
+    """Return the message for a completed answer, with Ollama's counts; durations are in nanoseconds."""
     last = answer.last or Chunk()
     counts = {name: getattr(last, name) for name in COUNTS if getattr(last, name) is not None}
     if last.eval_count and last.eval_duration:

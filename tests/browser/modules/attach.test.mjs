@@ -5,7 +5,6 @@ import {
   pageRanges,
   readPageRanges,
   safeName,
-  withFiles,
   wrapped,
 } from '../../../ollama_backend/surfaces/gradio_app/browser/files/attach.js';
 import { estimateTokens } from '../../../ollama_backend/surfaces/gradio_app/browser/files/budget.js';
@@ -14,18 +13,12 @@ const plain = (text, name = 'a.txt') => ({ name, kind: 'text', size: text.length
 const pdf = (...pages) => ({ name: 'r.pdf', kind: 'pdf', size: 9, text: pages.join('\n\n'), pages });
 const whole = { kind: 'whole' };
 
-test('files stand before the question, each in its own tags', () => {
-  const text = withFiles('What is it?', [
-    { file: plain('one\n'), selection: whole },
-    { file: pdf('first', '', 'third'), selection: whole },
-    { file: plain('apart'), selection: { kind: 'passages' } },
-  ]);
+test('a file stands in tags of its own, with the pages that have text', () => {
+  assert.equal(wrapped(plain('one\n'), whole), '<file name="a.txt">\none\n</file>');
   assert.equal(
-    text,
-    '<file name="a.txt">\none\n</file>\n\n' +
-      '<file name="r.pdf" pages="1-3">\n[p. 1]\nfirst\n\n[p. 3]\nthird\n</file>\n\nWhat is it?',
+    wrapped(pdf('first', '', 'third'), whole),
+    '<file name="r.pdf" pages="1-3">\n[p. 1]\nfirst\n\n[p. 3]\nthird\n</file>',
   );
-  assert.equal(withFiles('', [{ file: plain('x'), selection: whole }]), '<file name="a.txt">\nx\n</file>');
 });
 
 test('a text cannot end its file, nor begin another', () => {

@@ -60,6 +60,23 @@ test('every import leads to a module', () => {
   assert.deepEqual(missing, []);
 });
 
+test('every export is used by another module or by a test', () => {
+  const folder = new URL('../', import.meta.url);
+  const tests = readdirSync(folder, { recursive: true }).filter((name) => /\.(?:mjs|py)$/.test(name));
+  const others = tests.map((name) => readFileSync(new URL(name, folder), 'utf8'));
+  const isUsed = (path, name) =>
+    [...SOURCES].some(([other, source]) => other !== path && new RegExp(`\\b${name}\\b`).test(source)) ||
+    others.some((source) => new RegExp(`\\b${name}\\b`).test(source));
+  const unused = [...SOURCES].flatMap(([path, source]) =>
+    [...source.matchAll(/^export (?:async )?(?:function\*?|const|class) (\w+)/gm)]
+      .map(([, name]) => name)
+      .filter((name) => !isUsed(path, name))
+      .map((name) => `${path} ${name}`),
+  );
+  assert.deepEqual(unused, []);
+  assert.ok(!isUsed('ids.js', `${'no'}Such${'Name'}`));
+});
+
 test('HTML is inserted in one place, and nothing is made code of text', () => {
   const modulesWith = (pattern) => PATHS.filter((path) => pattern.test(SOURCES.get(path)));
   assert.deepEqual(modulesWith(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML/), ['view/html.js']);

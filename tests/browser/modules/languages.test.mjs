@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byDay, dayGroup, formatMoment } from '../../../ollama_backend/surfaces/gradio_app/browser/languages/days.js';
+import { byDay, dayGroup } from '../../../ollama_backend/surfaces/gradio_app/browser/languages/days.js';
 import {
   formatDuration,
   formatEstimate,
@@ -115,10 +115,4 @@ test('groups keep the order of the list', () => {
     byDay([], () => 0, now, 'en'),
     [],
   );
-});
-
-test('a moment of today is a time, another has its date', () => {
-  const now = new Date(2026, 5, 10, 12).getTime();
-  assert.equal(plain(formatMoment(new Date(2026, 5, 10, 9, 5).getTime(), now, 'en')), '9:05 AM');
-  assert.match(plain(formatMoment(new Date(2026, 5, 9, 9, 5).getTime(), now, 'en')), /^Jun 9, 2026, 9:05 AM$/);
 });

@@ -60,6 +60,7 @@ test('how an answer ended', () => {
   assert.equal(of({ state: 'stopped', stop_reason: 'left' }), 'interrupted');
   assert.equal(of({ state: 'unknown' }), 'interrupted');
   assert.equal(of({ state: 'failed', code: 'shutting_down' }), 'interrupted');
+  assert.equal(of({ state: 'failed', code: 'interrupted' }), 'interrupted');
   assert.deepEqual(ending(now, { state: 'failed', code: 'x', error: 'why' }), {
     text: 'text',
     end: 'failed',

@@ -26,15 +26,15 @@ FOLDER = Path(gradio_app.__file__).parent
 # Where it is used, and the names.
 PAGE = (
     "saved_conversations", "conversation_id", "saved_input", "null_component", "state_session_capacity", "_id",
-    "_queue", "fns",
+    "_queue", "fns", "process_api",
 )  # fmt: skip
 QUEUE = (
     "max_thread_count", "sleep_when_free", "progress_update_sleep_when_free", "ANAYLTICS_CACHE_FREQUENCY", "push",
     "process_events", "start_processing", "close", "event_ids_to_events", "pending_event_ids_session",
-    "pending_messages_per_session",
+    "pending_messages_per_session", "event_queue_per_concurrency_id", "ANALYTICS_MAX_EVENTS",
 )  # fmt: skip
 SESSION_STATE = ("_update_value_in_config",)
-SERVER = ("stop_event", "state_holder")
+SERVER = ("stop_event", "state_holder", "iterators_to_reset")
 PARAMETER = ("_api_info", "label", "example_payload")
 FUNCTION = ("inputs", "outputs", "fn", "queue")
 
@@ -64,7 +64,9 @@ def test_every_private_name_is_in_the_contract() -> None:
         node.attr
         for path in FOLDER.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr) and ast.unparse(node.value) != "self"
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_[a-z]", node.attr)
+        and ast.unparse(node.value) not in ("self", "super()")
     }
     assert used == {name for name in PAGE + QUEUE + SESSION_STATE + SERVER + PARAMETER if name.startswith("_")}
 

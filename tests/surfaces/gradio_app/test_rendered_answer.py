@@ -66,6 +66,7 @@ def test_a_page_has_what_was_rendered(pieces: list[str], sends: list[bool]) -> N
 
 @given(st.lists(st.sampled_from(["word", "a", "7", " ", ", ", "  ", "*b*", ".", "`c`", "\n"]), max_size=40))
 @example(["word", "\n", "7", "word"])
+@example(["word", "\n", "\n", "  ", "word"])
 def test_words_put_into_a_paragraph_are_what_rendering_makes_of_them(pieces: list[str]) -> None:
     """What is shown without rendering it again is, but for blanks, what a renderer shows that gets it at once."""
     text, source = RenderedText("c0"), ""

@@ -104,7 +104,7 @@ async def test_nobody_comes_back(fake_ollama: FakeOllama) -> None:
             assert (again.welcome["running"], again.welcome["history"]) == (False, 2)
             await again.send("resume", **{"from": 1})
             messages = await again.take_until("stopped")
-            assert "given up" in messages[-1]["message"]
+            assert "nobody was reading it" in messages[-1]["message"]
             assert len(seqs(messages)) == again.welcome["seq"]
 
 

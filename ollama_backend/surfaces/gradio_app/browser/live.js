@@ -21,6 +21,7 @@
  */
 
 export const ENDS = new Set(['done', 'stopped', 'failed', 'unknown']);
+const SERVER_ENDED = new Set(['shutting_down', 'interrupted']);
 
 /** @returns {LiveText} */
 const emptyText = (restarts = 0) => ({ text: '', blocks: [], tail: '', appended: '', restarts, tails: 0 });
@@ -115,7 +116,6 @@ export function ending(live, update) {
 }
 
 function outcome({ state, stop_reason: reason, code }) {
-  if (state === 'unknown' || code === 'shutting_down' || (state === 'stopped' && reason === 'left'))
-    return 'interrupted';
+  if (state === 'unknown' || SERVER_ENDED.has(code) || (state === 'stopped' && reason === 'left')) return 'interrupted';
   return state;
 }

@@ -1,1 +1,1 @@
-"""Markdown of a language model as safe HTML, whole or while it is being written. Knows neither Gradio nor the app."""
+"""Renders Markdown as safe HTML, whole or while it is being written. Imports neither Gradio nor the app."""

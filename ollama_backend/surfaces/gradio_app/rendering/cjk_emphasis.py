@@ -1,8 +1,9 @@
-"""Strong emphasis in texts without blanks between words.
+"""Strong emphasis in languages without spaces between words.
 
-CommonMark lets `**` close behind punctuation only where a blank or more punctuation follows, and open before
-punctuation only behind one ("left- and right-flanking delimiter runs"). Chinese, Japanese and Korean texts rarely have
-one there: in `**"단어"**는` the stars would stay. So the letter on the other side is taken for punctuation.
+In CommonMark, `**` after punctuation can close emphasis only if a space or more punctuation follows, and `**` before
+punctuation can open it only after one ("left- and right-flanking delimiter runs"). Chinese, Japanese and Korean texts
+rarely have one there, so the asterisks in `**"단어"**는` would stay visible. This module finds the letters on the
+other side, which the parser then gets as punctuation.
 """
 
 import re
@@ -10,7 +11,7 @@ from bisect import bisect_right
 
 from .formula_marks import TextPlace
 
-# Letters of three bytes in UTF-8: kana, Han, Hangul.
+# Kana, Han and Hangul. All take three bytes in UTF-8, like the comma that replaces them, so that offsets stay valid.
 _LETTER = r"[\u2e80-\u2fdf\u3041-\u3096\u30a1-\u30fa\u30fc-\u312f\u3131-\u318e\u31a0-\u9fff\uac00-\ud7a3\uf900-\ufaff]"
 _PUNCTUATION = r"[^\w\s*\\\x00-\x1f]"
 UNSPACED_EMPHASIS = re.compile(
@@ -20,7 +21,7 @@ _COMMA = "、".encode()
 
 
 def letters_beside_emphasis(source: bytes, places: list[TextPlace]) -> list[int]:
-    """Return the offsets of letters that are to be taken for punctuation, in order."""
+    """Return the offsets, in bytes, of the letters that the parser should see as punctuation, in order."""
     text = source.decode()
     starts = [place.start for place in places]
     letters = []
@@ -36,7 +37,7 @@ def letters_beside_emphasis(source: bytes, places: list[TextPlace]) -> list[int]
 
 
 def with_punctuation(source: bytes, letters: list[int]) -> bytes:
-    """Return the source with a comma in place of each letter, at the same offsets."""
+    """Return the source with each of the letters replaced by a comma. All offsets stay the same."""
     pieces, end = [], 0
     for offset in letters:
         pieces += [source[end:offset], _COMMA]

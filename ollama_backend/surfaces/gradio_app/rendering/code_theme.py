@@ -1,4 +1,4 @@
-"""Colours of code, light and dark, with a contrast of at least 4.5 on their backgrounds (WCAG 2.2, 1.4.3)."""
+"""Colours for code in the light and the dark theme, with a contrast of at least 4.5 (WCAG 2.2, 1.4.3)."""
 
 from pygments.token import (
     STANDARD_TYPES,
@@ -15,7 +15,7 @@ from pygments.token import (
 LIGHT_BACKGROUND = "#f6f8fa"
 DARK_BACKGROUND = "#161d27"
 
-# Each colour: its name, in the light and in the dark theme, and the kinds of words that have it.
+# For each name: the colour in the light and in the dark theme, and Pygments' kinds of tokens that have it.
 COLOURS: dict[str, tuple[str, str, tuple[_TokenType, ...]]] = {
     "comment": ("#57606a", "#9aa4b0", (Comment, Generic.Output)),
     "keyword": ("#b3202b", "#ff8f87", (Keyword, Operator.Word, Comment.Preproc, Name.Decorator, Generic.Prompt)),
@@ -30,7 +30,8 @@ COLOURED = frozenset(kind for _, _, kinds in COLOURS.values() for kind in kinds)
 
 
 def highlight_css(*, scope: str = ".code", dark: str = ".dark") -> str:
-    """Return the style sheet for code inside of `scope`; `dark` selects an ancestor in the dark theme."""
+    """Return the style sheet for code within `scope`; `dark` is the selector of an ancestor in the dark theme."""
+    # As variables, so that the dark theme replaces values only and needs no second set of rules.
     light_values = "".join(f"--code-{name}:{light};" for name, (light, _, _) in COLOURS.items())
     dark_values = "".join(f"--code-{name}:{shade};" for name, (_, shade, _) in COLOURS.items())
     rules = [

@@ -1,4 +1,4 @@
-"""Where in Markdown source the delimiters of formulas stand as ordinary text."""
+"""Finds the delimiters of formulas in the ordinary text of Markdown source, outside code."""
 
 import re
 from bisect import bisect_right
@@ -17,7 +17,11 @@ _DELIMITERS = (b"$$", b"\\(", b"\\)", b"\\[", b"\\]")
 
 
 class TextPlace(NamedTuple):
-    """Source that a first parse takes for text: its leaf block, the depth of its quotes, whether in a table."""
+    """A range of source that a first parse treats as text.
+
+    `leaf` is the number of its leaf block, `quotes` the depth of block quotes around it, `in_row` whether it is in a
+    table. Offsets are in bytes.
+    """
 
     start: int
     end: int
@@ -27,7 +31,7 @@ class TextPlace(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A delimiter in the source."""
+    """A delimiter in the source; offsets are in bytes."""
 
     start: int
     end: int
@@ -36,7 +40,10 @@ class Mark(NamedTuple):
 
 
 def text_places(events: Iterable[tuple[Event, Range]]) -> tuple[list[TextPlace], list[int]]:
-    """Return where text is, and where code spans begin. A row of a table counts as one place, cells and all."""
+    """Return the ranges of text, and the offsets at which code spans begin.
+
+    A row of a table counts as one range including its cells, because a formula may contain `|`.
+    """
     places: list[TextPlace] = []
     holes: list[int] = []
     leaf = quotes = 0
@@ -79,14 +86,14 @@ def text_places(events: Iterable[tuple[Event, Range]]) -> tuple[list[TextPlace],
 
 
 def formula_marks(source: bytes, places: list[TextPlace]) -> list[Mark]:
-    """Return the delimiters that lie in one of the places."""
+    """Return the delimiters within the ranges, in order."""
     starts = [place.start for place in places]
     marks = []
     for match in _MARK.finditer(source):
         kind = match[0]
         if len(kind) == 2 and kind not in _DELIMITERS:
             continue
-        # The parser leaves the backslash of an escape out of the text.
+        # Compared by the last byte: the parser leaves the backslash of an escape such as `\(` out of the text.
         index = bisect_right(starts, match.end() - 1) - 1
         if index >= 0 and match.end() <= places[index].end:
             marks.append(Mark(match.start(), match.end(), kind, places[index]))

@@ -1,4 +1,4 @@
-"""Code as HTML: the words of a language in spans with Pygments' short class names."""
+"""Writes code as HTML, highlighted with Pygments' short class names."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ from .cpu_deadline import DeadlineExpired, can_limit, cpu_deadline
 from .languages import language, new_lexer
 from .links import attribute, escaped
 
-# Characters. Longer code is shown without colours: they take about a millisecond per kilobyte.
+# Characters. Longer code is not highlighted, which would take about a millisecond per kilobyte.
 LONGEST = 20_000
-# Seconds of processor time for one block, and for all blocks of a text.
+# Seconds of CPU time for one block, and for all blocks of a text. The event loop is blocked for this long.
 BLOCK_SECONDS = 0.1
 TEXT_SECONDS = 0.5
 
@@ -21,27 +21,28 @@ _log = logging.getLogger(__name__)
 
 
 class Highlighter:
-    """Writes the blocks of code of one text: without colours outside of the main thread, and when time is used up."""
+    """Writes the code blocks of one text. Outside the main thread, or after TEXT_SECONDS, they have no colours."""
 
     def __init__(self) -> None:
         self._seconds = TEXT_SECONDS
 
     def block(self, code: str, info: str, is_open: bool = False) -> str:
-        """Return a block of code as HTML. Its text is exactly `code`; one that `is_open` is still being written."""
+        """Return a block of code as HTML, whose text is exactly `code`. `is_open`: it is still being written."""
         named = language(info)
         name = f' data-language="{attribute(named.name)}"' if named.name else ""
         slug = f' class="language-{named.slug}"' if named.slug else ""
         mark = ' data-open="1"' if is_open else ""
+        # An open block is extended by plain text with every delta, so it is highlighted only once it is closed.
         inner = escaped(code) if is_open or not named.lexer else self._highlighted(code, named.lexer)
         return f'<div class="code"{name} dir="ltr"><pre><code{slug}{mark}>{inner}</code></pre></div>'
 
     def _highlighted(self, code: str, lexer_name: str) -> str:
-        """Return code as HTML, without colours where they are not to be had."""
+        """Return code as HTML, highlighted if that is possible within the limits."""
         if len(code) > LONGEST or self._seconds <= 0 or not can_limit():
             return escaped(code)
         began = time.thread_time()
         try:
-            # This imports a module, for which the code is not to blame.
+            # Imports the lexer's module, which must not count against the code's time.
             lexer = new_lexer(lexer_name, code)
             began = time.thread_time()
             with cpu_deadline(min(BLOCK_SECONDS, self._seconds)):
@@ -54,16 +55,17 @@ class Highlighter:
             return escaped(code)
         finally:
             self._seconds -= time.thread_time() - began
+        # A lexer that loses characters must not change the text that people copy.
         return html if "".join(value for _, value in tokens) == code else escaped(code)
 
 
 def _spans(tokens: list[tuple[_TokenType, str]]) -> str:
-    """Return tokens as HTML; neighbours of one colour share a span."""
+    """Return tokens as HTML; adjacent tokens of the same colour share a span."""
     pieces: list[str] = []
     around = ""
     for kind, value in tokens:
         css_class = _css_class(kind)
-        if css_class != around and value.strip():
+        if css_class != around and value.strip():  # white space shows no colour and needs no span
             pieces.append("</span>" if around else "")
             pieces.append(f'<span class="{css_class}">' if css_class else "")
             around = css_class
@@ -73,7 +75,7 @@ def _spans(tokens: list[tuple[_TokenType, str]]) -> str:
 
 @cache
 def _css_class(kind: _TokenType) -> str:
-    """Return the class of the nearest kind that has a colour."""
+    """Return the class of the closest ancestor of a token kind that has a colour, or ""."""
     nearest: _TokenType | None = kind
     while nearest is not None and nearest not in COLOURED:
         nearest = nearest.parent

@@ -1,7 +1,7 @@
-"""Blocks of raw HTML: shown as text, but for `hr`, and `details` with its `summary`, around Markdown or text.
+"""Blocks of raw HTML, shown as text except for `hr`, and `details` with a `summary`.
 
-A parser gives the opening and the closing tag of `details` as two blocks with others in between. The opening tag is
-written as text, and replaced when the closing one is found.
+The parser yields the opening and the closing tag of `details` as two blocks with others in between. The opening tag is
+written as text first, and replaced when the closing tag is found.
 """
 
 import re
@@ -12,8 +12,8 @@ from itertools import accumulate
 from .inline_writer import DEEPEST, InlineWriter
 from .links import escaped
 
-# Bytes between `<details>` and the line of `</details>`. A stream keeps such an element unfinished, and writes it
-# again with every update, for this long.
+# The maximum distance in bytes between `<details>` and the line of `</details>`. A stream keeps the element open, and
+# writes it again with every update, for this long.
 FAR = 16384
 
 _BLOCK_TAG = re.compile(r"<(?P<slash>/?)(?P<name>details|hr)(?P<rest>\s[^<>]*|/?)>", re.IGNORECASE)
@@ -23,7 +23,7 @@ _IS_OPEN = re.compile(r"\sopen\b", re.IGNORECASE)
 
 @dataclass(slots=True)
 class _Details:
-    """An opening tag: its offset in the source, the block it stands in, and the output that replaces its text."""
+    """An opening tag: its offset in the source, its depth, its block, and the output that replaces its text."""
 
     start: int
     depth: int
@@ -39,10 +39,10 @@ class HtmlBlocks:
         self._open: list[_Details] = []
 
     def write(self, lines: list[tuple[str, int]], depth: int, block: int) -> int:
-        """Write the lines of a block, each with its offset, at a depth of containers.
+        """Write the lines of a block, given with their offsets; `depth` is the number of containers around it.
 
-        `block` is the number of the top-level block. Return the number of the first one that belongs to it: a smaller
-        one where `details` that began there end here.
+        `block` is the number of the top-level block. Returns the number of the first block that must be merged with it:
+        a smaller one if `details` that began there end here.
         """
         text = "".join(line for line, _ in lines)
         ends = list(accumulate(len(line) for line, _ in lines))
@@ -70,12 +70,12 @@ class HtmlBlocks:
         return first
 
     def leave(self, depth: int) -> None:
-        """End a container: what was opened at its depth remains text."""
+        """End a container. Tags opened in it and not closed remain text."""
         while self._open and self._open[-1].depth >= depth:
             self._open.pop()
 
     def close(self, last_line: int) -> int | None:
-        """Close for display what may still be closed after the last line; return the first block that it began in."""
+        """Close, for display, the elements that later text may still close. Returns the block of the outermost one."""
         first = None
         while self._open:
             details = self._open[-1]
@@ -86,13 +86,13 @@ class HtmlBlocks:
         return first
 
     def _begin(self, match: re.Match[str], start: int, depth: int, block: int) -> None:
-        """Write an opening tag as text, and remember its place."""
+        """Write an opening tag as text, and remember its position in the output."""
         opening = '<details open="">' if _IS_OPEN.search(match["rest"]) else "<details>"
         self._open.append(_Details(start, depth, block, [(len(self._out), opening)]))
         self._out.append(f'<p class="raw" dir="auto">{escaped(match[0])}</p>')
 
     def _summary(self, text: str, position: int) -> int:
-        """Write a summary that follows as text, and remember what replaces it; return the offset behind it."""
+        """Write a following summary as text, and remember what replaces it. Returns the offset after it."""
         match = _SUMMARY.match(text, position)
         if not match:
             return position
@@ -106,14 +106,14 @@ class HtmlBlocks:
         return match.end()
 
     def _closed_by(self, start: int, depth: int) -> _Details | None:
-        """Return the element that a closing tag at an offset ends."""
+        """Return the element that a closing tag at an offset ends, or None."""
         line = self._source.rfind(b"\n", 0, start) + 1
         if not self._open or self._open[-1].depth != depth or line > self._open[-1].start + FAR:
             return None
         return self._open[-1]
 
     def _honour(self, details: _Details) -> int:
-        """Make an element of what was text; return the block in which it begins."""
+        """Replace the text of an element's tags by the element. Returns the block in which it begins."""
         for place, html in details.parts:
             self._out[place] = html
         self._out.append("</details>")
@@ -121,7 +121,7 @@ class HtmlBlocks:
         return details.block
 
     def _text(self, source: str) -> None:
-        """Write text and the tags in it that are not honoured between blocks."""
+        """Write text, including tags that are not allowed between blocks."""
         if source.strip():
             self._out.append('<p class="raw" dir="auto">')
             self._inline.raw_text(source.strip("\n"))

@@ -1,4 +1,4 @@
-"""Writes the events of the Markdown parser as HTML, one piece for each top-level block."""
+"""Writes the events of the Markdown parser as HTML, one piece per top-level block."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ CodeWriter = Callable[[str, str, bool], str]
 
 @dataclass(slots=True)
 class Block:
-    """HTML of a top-level block, and its place in the source, in bytes."""
+    """The HTML of a top-level block, and its range in the source, in bytes."""
 
     html: str
     start: int
@@ -41,9 +41,9 @@ class _Piece:
 
 
 class HtmlWriter:
-    """Follows the events without recursion; containers nested deeper than `DEEPEST` are shown as their source.
+    """Processes the events without recursion. Containers nested deeper than `DEEPEST` are shown as their source.
 
-    The parser got filler in place of the formulas, and other letters at the offsets in `replaced`.
+    `source` is the original text. The parser got filler in place of `formulas`, and commas at the offsets `replaced`.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class HtmlWriter:
 
     @property
     def formulas_written(self) -> list[Formula]:
-        """The formulas that the events led to."""
+        """The formulas that have been written."""
         return self._inline.written
 
     def write(self, events: Iterable[tuple[Event, Range]]) -> list[Block]:
-        """Return the blocks."""
+        """Return the blocks that the events describe."""
         for event, span in events:
             if isinstance(event, str):
                 self._bare(event, span)
@@ -114,14 +114,14 @@ class HtmlWriter:
             self._out.append("<hr>")
 
     def _text(self, text: str, span: Range) -> None:
-        """Write text, or keep it for the end of a block of code or HTML."""
+        """Write text, or collect it until the end of a block of code or HTML."""
         if self._verbatim is None:
             self._inline.text(text, span["start"], span["end"])
         else:
             self._verbatim.append((text, span["start"]))
 
     def _begin_block(self, span: Range) -> None:
-        """End the text before a block; a block outside of all others begins a new piece."""
+        """End the text before a block. A top-level block begins a new piece."""
         self._inline.finish()
         if not self._depth:
             self._pieces.append(_Piece(len(self._out), span["start"], span["end"]))
@@ -152,7 +152,7 @@ class HtmlWriter:
             self._verbatim = []
 
     def _start_container(self, name: str, value: Any) -> None:
-        """Open a quote, a list, an item or a note, with the direction of its text."""
+        """Open a quote, a list, an item or a footnote, with the direction of its text."""
         place = len(self._out)
         self._containers.append(place)
         if name == "List":
@@ -160,6 +160,7 @@ class HtmlWriter:
             self._out.append("<ul" if value is None else f"<ol{start}")
         elif name == "FootnoteDefinition":
             number = self._references.number(value)
+            # Two definitions of one label must not get the same id.
             identity = "" if number in self._references.described else f' id="{self._references.prefix}-note-{number}"'
             self._references.described.add(number)
             self._out.append(f'<div class="footnote"{identity}')
@@ -172,13 +173,14 @@ class HtmlWriter:
             self._out.append(f"<sup>{self._back_link(number)}</sup>")
 
     def _back_link(self, number: int) -> str:
-        """Return the number of a note, with a link to where it is referred to."""
+        """Return the number of a footnote, as a link back to its reference if there is one."""
         if number not in self._references.referenced:
             return str(number)
         return f'<a href="#{self._references.prefix}-ref-{number}" rel="{REL}">{number}</a>'
 
     def _task(self, checked: bool) -> None:
-        """Write the box of a task. It has no words, so its name is a sign that screen readers can say."""
+        """Write the checkbox of a task. It has no text, so its accessible name is a symbol that screen readers read."""
+        # The parser reports the checkbox only after the list item's opening tag was written.
         self._out[self._containers[-1]] = '<li class="task"'
         state, sign = ("true", "☑") if checked else ("false", "☐")
         attributes = f'role="checkbox" aria-checked="{state}" aria-disabled="true" aria-label="{sign}"'
@@ -209,28 +211,28 @@ class HtmlWriter:
             self._out.append(f"</{self._heading}>")
 
     def _end_code(self, span: Range) -> None:
-        """Write a block of code. Unless the text is final, one that reaches to its end is still being written."""
+        """Write a block of code. If it reaches the end of a text that is not final, it is still being written."""
         code = "".join(text for text, _ in self._verbatim or [])
         self._verbatim = None
         is_open = not self._final and span["end"] == len(self._source)
         self._out.append(self._write_code(code, self._info, is_open))
 
     def _skip(self, span: Range) -> None:
-        """Show a container as its source, and leave out its events."""
+        """Write a container as its source, and skip its events."""
         source = self._source[span["start"] : span["end"]].decode()
         self._out.append(f'<p class="raw" dir="auto">{escaped(source)}</p>')
         self._inline.skip(span["end"])
         self._skipped = 1
 
     def _merge(self, first: int | None) -> None:
-        """Make one piece of the last ones."""
+        """Merge the pieces from `first` on, such as those of one `details`."""
         if first is not None and first < len(self._pieces) - 1:
             self._pieces[first].end = self._pieces[-1].end
             del self._pieces[first + 1 :]
 
     def _blocks(self) -> list[Block]:
         """Return the pieces as blocks."""
-        if not self._final:
+        if not self._final:  # in a final text, elements that are still open remain text
             self._merge(self._html.close(self._source.rfind(b"\n") + 1))
         firsts = [piece.first for piece in self._pieces] + [len(self._out)]
         return [

@@ -1,4 +1,4 @@
-"""Writes what stands inside of a paragraph, a heading or a cell: text, emphasis, code, links, images, formulas."""
+"""Writes inline content: text, emphasis, code, links, images, footnote references and formulas."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .raw_html import LISTS, PIECES, parse_tag
 from .references import References
 from .text_direction import Directions
 
-# Elements within each other; what is nested deeper is written without its mark-up.
+# The maximum nesting of elements; deeper ones are written without mark-up. Bounds hostile text, such as a thousand `>`.
 DEEPEST = 24
 
 _ELEMENTS = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "del"}
@@ -20,7 +20,7 @@ _ELEMENTS = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "del"}
 
 @dataclass(slots=True)
 class _Open:
-    """An element that has not been closed; `index` is the place of a raw tag in the output, which is text so far."""
+    """An open element. `index` is the position of a raw tag in the output, where it is text until it is closed."""
 
     closing: str
     raw: str = ""
@@ -29,7 +29,7 @@ class _Open:
 
 
 class InlineWriter:
-    """Appends HTML to the output. Every element that it opens is closed by the end of its block."""
+    """Appends HTML to the output. Every element it opens is closed by the end of its block."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class InlineWriter:
         self._image: Image | None = None
 
     def text(self, text: str, start: int, end: int) -> None:
-        """Write text that stands between two offsets of the source, and the formulas in it.
+        """Write the text between two offsets of the source, and the formulas in it.
 
-        Where the parser got another letter than the source has, the source counts.
+        Where the parser got a comma in place of a letter, the text is taken from the source.
         """
         index = bisect_left(self._replaced, start)
         masked = index < len(self._replaced) and self._replaced[index] < end
@@ -66,11 +66,11 @@ class InlineWriter:
         self._append(self._source[start:end].decode() if masked else text)
 
     def skip(self, end: int) -> None:
-        """Count the formulas before an offset as written, by someone else."""
+        """Count the formulas before an offset as written: their source has been written elsewhere."""
         self.written += self._formulas_before(end)
 
     def _formulas_before(self, end: int) -> list[Formula]:
-        """Take the formulas that begin before an offset."""
+        """Return the next formulas that begin before an offset, and advance past them."""
         first = self._next_formula
         while self._next_formula < len(self._formulas) and self._formulas[self._next_formula].start < end:
             self._next_formula += 1
@@ -85,11 +85,11 @@ class InlineWriter:
         self._out.append(f'<code dir="ltr">{escaped(text)}</code>')
 
     def soft_break(self) -> None:
-        """Write a line break of the source, which a browser shows as a blank."""
+        """Write a line break of the source as a line feed. CSS decides whether it is shown."""
         self._append("\n")
 
     def hard_break(self) -> None:
-        """Write a line break that is meant."""
+        """Write a hard line break."""
         if self._image:
             self._image.alt.append("\n")
             return
@@ -97,7 +97,7 @@ class InlineWriter:
         self._out.append("<br>")
 
     def footnote(self, label: str) -> None:
-        """Write the number of a footnote; the first one of a note can be linked to."""
+        """Write a reference to a footnote. The first reference gets the id to which the footnote links back."""
         if self._image:
             self._image.alt.append(f"[^{label}]")
             return
@@ -120,7 +120,7 @@ class InlineWriter:
         elif name == "Link":
             self._start_link(value)
         elif name == "Strikethrough" and self._source[start : start + 2] != b"~~":
-            # One tilde is more often "about" or "to" than a deletion.
+            # GitHub strikes through with one tilde too, but models write `~5` for "about" and `5~10` for "to".
             self._append("~")
             self._stack.append(_Open("~"))
         elif len(self._stack) >= DEEPEST:
@@ -139,13 +139,13 @@ class InlineWriter:
                 self._out.append(image.html(linked=not self._links))
             return
         self._flush()
-        while (element := self._stack.pop()).raw:
+        while (element := self._stack.pop()).raw:  # raw tags that are still open in here remain text
             pass
         self._out.append(element.closing)
         self._links -= element.closing == "</a>"
 
     def raw(self, source: str) -> None:
-        """Write a tag where it is honoured, else as text."""
+        """Write a tag if it is allowed here, else as text."""
         tag = None if self._image else parse_tag(source, lists=self.in_cell)
         if tag is None:
             self._append(source)
@@ -161,7 +161,7 @@ class InlineWriter:
             self._append(source)
 
     def raw_text(self, source: str, *, entities: bool = False) -> None:
-        """Write text with tags in it, as it is or with its entities replaced."""
+        """Write text that contains tags; with `entities`, character references are replaced."""
         for piece in PIECES.findall(source):
             if piece[0] == "<":
                 self.raw(piece)
@@ -169,7 +169,7 @@ class InlineWriter:
                 self._append(unescape(piece) if entities else piece)
 
     def finish(self) -> None:
-        """End the block: raw tags that were not closed in it remain text."""
+        """End the block. Raw tags that were not closed in it remain text."""
         self._flush()
         self._stack.clear()
 
@@ -177,7 +177,7 @@ class InlineWriter:
         (self._image.alt if self._image else self._text).append(text)
 
     def _flush(self) -> None:
-        """Write the text since the last element. The parser gives it in pieces, which may cut an address in two."""
+        """Write the text since the last element, as a whole: the parser yields pieces that may split a URL."""
         if self._text:
             text = "".join(self._text)
             self._text.clear()
@@ -185,14 +185,14 @@ class InlineWriter:
             self._out.append(escaped(text) if self._links else linked(text))
 
     def _fits(self, name: str) -> bool:
-        """Whether an element may begin here: a list's item only in a list, a list in a cell or an item."""
+        """Return whether an element may begin here: `li` only in a list, a list only in a cell or `li`."""
         around = self._stack[-1].raw if self._stack else None
         if name == "li":
             return around in ("ul", "ol")
         return name not in LISTS or around in (None, "li")
 
     def _close_raw(self, name: str, source: str) -> None:
-        """Honour a pair of raw tags, if no Markdown element was opened in between and is still open."""
+        """Replace the text of a pair of raw tags by the element, unless a Markdown element is open in between."""
         for depth in range(len(self._stack) - 1, -1, -1):
             element = self._stack[depth]
             if not element.raw:
@@ -206,7 +206,7 @@ class InlineWriter:
         self._append(source)
 
     def _formula(self, formula: Formula) -> None:
-        """Write TeX as it is; the page's script draws it."""
+        """Write TeX as text, which the page's script replaces by KaTeX's output."""
         if self._image:
             self._image.alt.append(self._source[formula.start : formula.end].decode())
             return
@@ -215,12 +215,12 @@ class InlineWriter:
         self._out.append(f'<span class="formula" {display} dir="ltr">{escaped(formula.tex)}</span>')
 
     def _target(self, value: Any) -> tuple[str, str]:
-        """Return the destination and title of a link; of two definitions of its label the first holds."""
+        """Return the destination and title of a link. A definition of its label in an earlier block comes first."""
         known = value["link_type"] not in ("Inline", "Autolink", "Email") and self._references.target(value["id"])
         return known or (value["dest_url"], value["title"])
 
     def _start_link(self, value: Any) -> None:
-        """Open a link, or write only its text where it leads nowhere."""
+        """Open a link, or write only its text if its destination is not allowed."""
         url, title = self._target(value)
         automatic = value["link_type"] in ("Autolink", "Email")
         href = safe_href(f"mailto:{url}" if value["link_type"] == "Email" else url)
@@ -229,6 +229,6 @@ class InlineWriter:
             self._links += 1
             self._stack.append(_Open("</a>"))
         else:
-            # `<xsl:template>` has the form of an address.
+            # An XML tag such as `<xsl:template>` has the form of an autolink.
             self._out.append("&lt;" if automatic else "")
             self._stack.append(_Open("&gt;" if automatic else ""))

@@ -1,4 +1,4 @@
-"""The language of a code block: what the info string of a fence names, and how it is called."""
+"""The language of a code block: the one that the info string of a fence names, and its display name."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pygments.lexer import Lexer
 from pygments.lexers import find_lexer_class, get_all_lexers
 
-# What models write, beside the names that Pygments knows itself.
+# Aliases that models write and Pygments does not know. Languages without a lexer of their own get a related one.
 _ALSO = {
     "asm": "gas",
     "assembly": "gas",
@@ -40,7 +40,7 @@ _ALSO = {
     "wasm": "wat",
     "x86asm": "nasm",
 }
-# By what was written, or by Pygments' name.
+# Display names, by alias or by Pygments' name, where Pygments' own is long, technical or wrong for the alias.
 _NAMES = {
     "ApacheConf": "Apache",
     "Bash Session": "Console",
@@ -72,7 +72,7 @@ _LONGEST_NAME = 40
 
 
 class Language(NamedTuple):
-    """The name to show, the class to write, and Pygments' name of its lexer; each may be empty."""
+    """The display name, the CSS class, and Pygments' name of the lexer; each may be empty."""
 
     name: str
     slug: str
@@ -81,18 +81,18 @@ class Language(NamedTuple):
 
 @cache
 def _lexers() -> dict[str, str]:
-    """Return the names of Pygments' own lexers by alias, in small letters."""
+    """Return the names of Pygments' own lexers by alias, in lower case."""
     return {alias.lower(): name for name, aliases, *_ in get_all_lexers(plugins=False) for alias in aliases}
 
 
 def language(info: str) -> Language:
-    """Return the language that an info string names: `cpp`, `python title="x"`, `{.r}`, `js:app.js`, `main.rs`."""
+    """Return the language of an info string, such as `cpp`, `python title="x"`, `{.r}`, `js:app.js` or `main.rs`."""
     match = _WORD.match(info)
     word = match[1][:_LONGEST_NAME] if match else ""
     alias = word.lower()
     if alias in _PLAIN:
         return Language("", "", "")
-    # A file's name, or a version: `main.rs`, `python3.12`, `c++20`.
+    # The word itself, the suffix of a file name (`main.rs`), or the word without a version (`python3.12`, `c++20`).
     for candidate in (alias, alias.rpartition(".")[2], alias.rstrip("0123456789.")):
         lexer = _lexers().get(_ALSO.get(candidate, candidate), "")
         if lexer:
@@ -104,9 +104,9 @@ def language(info: str) -> Language:
 
 
 def new_lexer(name: str, code: str) -> Lexer:
-    """Return a lexer that neither adds nor strips blank lines."""
+    """Return a lexer that neither adds nor strips line feeds. Raises LookupError for an unknown name."""
     options = {"stripnl": False, "ensurenl": False}
-    if name == "PHP" and "<?" not in code:
+    if name == "PHP" and "<?" not in code:  # else the lexer treats snippets without `<?php` as HTML
         options["startinline"] = True
     lexer_class = find_lexer_class(name)
     if lexer_class is None:

@@ -1,4 +1,4 @@
-"""Which links lead anywhere, and the addresses that stand in text without any mark-up."""
+"""Allowed link destinations, and links for bare URLs and e-mail addresses in text."""
 
 import re
 from html import escape
@@ -8,19 +8,19 @@ from nh3 import Cleaner
 
 REL = "noopener noreferrer nofollow"
 
-# What a browser does to an address before it reads the scheme (blanks around it, line breaks in it) makes no other
-# scheme of these.
+# Browsers strip spaces around a URL and line breaks in it before they read the scheme (WHATWG URL). Neither can turn a
+# URL that matches into another scheme.
 _ALLOWED = re.compile(r"https?://[^\s/?#\\]|mailto:[^\s]", re.IGNORECASE)
-# Others are checked by the sanitiser's parser, which knows what a host may be.
+# Plain URLs need no further check. Others go through the sanitiser, whose URL parser rejects invalid hosts.
 _PLAIN = re.compile(r"mailto:|https?://(?!xn--)(?:[a-z0-9-]+\.)*[a-z]{2,}(?:[/?#]|\Z)", re.IGNORECASE)
 _URL_CHECK = Cleaner(tags={"a"}, attributes={"a": {"href"}}, url_schemes={"http", "https"}, link_rel=None)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# As cmark does: what is encoded already stays.
+# The characters that cmark leaves unencoded, including `%`, so that nothing is encoded twice.
 _SAFE = "-_.!~*'();/?:@&=+$,%#"
 
 _ADDRESS = re.compile(
     r"(?<![A-Za-z0-9/])(?:https?://|www\.)"
-    # Neither quotation marks nor the punctuation that CJK texts set without a blank after an address.
+    # Stops at quotation marks, and at the CJK punctuation that follows a URL without a space.
     r"[^\s<>\"`\u0000-\u0020\u2018-\u201f\u00ab\u00bb\u3000-\u303f\uff00-\uff65]+"
     r"|(?<![A-Za-z0-9.+_-])[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
     r"(?![A-Za-z0-9_-])",
@@ -31,17 +31,17 @@ _TRAILING = "?!.,:;*_~'"
 
 
 def escaped(text: str) -> str:
-    """Return text for the inside of an element, as an HTML serialiser writes it."""
+    """Return text escaped for an element, exactly as nh3 serialises it, so that sanitising changes nothing."""
     return escape(text, quote=False).replace("\xa0", "&nbsp;")
 
 
 def attribute(text: str) -> str:
-    """Return text for the inside of a quoted attribute."""
+    """Return text escaped for a quoted attribute."""
     return escaped(text).replace('"', "&quot;")
 
 
 def safe_href(url: str) -> str | None:
-    """Return the attribute value for an address that a link may lead to, or None: http, https and mailto are."""
+    """Return the escaped `href` for an http, https or mailto URL, or None for any other URL."""
     if not _ALLOWED.match(url) or _CONTROL.search(url):
         return None
     href = attribute(quote(url, safe=_SAFE))
@@ -51,7 +51,7 @@ def safe_href(url: str) -> str | None:
 
 
 def anchor(href: str, *, title: str = "", kind: str = "") -> str:
-    """Return the opening tag of a link to another site. The sanitiser adds `rel`, and expects it last."""
+    """Return the opening tag of a link to another site. `rel` is last because the sanitiser writes it there."""
     attributes = f' class="{kind}"' if kind else ""
     attributes += f' href="{href}"'
     attributes += f' title="{attribute(title)}"' if title else ""
@@ -59,7 +59,8 @@ def anchor(href: str, *, title: str = "", kind: str = "") -> str:
 
 
 def linked(text: str) -> str:
-    """Return text as HTML, with links around the addresses in it (GitHub Flavored Markdown, "Autolinks")."""
+    """Return text as HTML, with links for the addresses in it (GitHub Flavored Markdown, "Autolinks")."""
+    # Most text has no address, and searching for one with the regular expression costs far more.
     if "://" not in text and "@" not in text and "www." not in text.lower():
         return escaped(text)
     pieces, end = [], 0
@@ -78,7 +79,7 @@ def linked(text: str) -> str:
 
 
 def _trimmed(address: str) -> str:
-    """Return an address without the punctuation of its sentence and brackets that it does not open."""
+    """Return an address without trailing punctuation, and without closing brackets that it does not open."""
     surplus = address.count(")") - address.count("(")
     end = len(address)
     while end:

@@ -1,9 +1,9 @@
-"""Markdown as safe HTML.
+"""Renders Markdown as safe HTML.
 
-CommonMark with tables, task lists, footnotes, strikethrough (`~~`), bare addresses and formulas. On purpose different:
-raw HTML is shown as text but for what `raw_html` and `html_blocks` name, images become links, links lead to http, https
-and mailto only, and cells that a table's header has no column for are kept. A single line break stays one, which CSS
-shows or not; nothing else is added to or taken from the text.
+Supports CommonMark with tables, task lists, footnotes, strikethrough (`~~`), bare URLs and formulas. Deliberate
+differences: raw HTML is shown as text except for the tags in `raw_html` and `html_blocks`, images become links, links
+may lead to http, https and mailto only, and surplus cells of a table row are kept. A single line break stays a line
+feed, and CSS decides whether it is shown. Nothing else is added to or removed from the text.
 """
 
 import re
@@ -28,9 +28,10 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 def render(source: str, prefix: str = "message") -> list[str]:
-    """Return the HTML of each top-level block. `prefix` begins the ids of footnotes, and is unique in the page.
+    """Return the HTML of each top-level block.
 
-    Raises ValueError for a prefix that is not made of letters, digits and hyphens.
+    `prefix` starts the ids of footnotes and must be unique in the page. Raises ValueError unless it begins with a
+    letter and has only letters, digits and hyphens.
     """
     return [
         block.html for block in render_part(normalized(source).encode(), new_references(prefix), Highlighter().block)
@@ -38,24 +39,24 @@ def render(source: str, prefix: str = "message") -> list[str]:
 
 
 def render_typed(source: str) -> str:
-    """Return text as HTML as it was typed: with its line breaks, and links around addresses."""
+    """Return typed text as HTML, unchanged except for links around addresses."""
     return sanitize(f'<p class="raw" dir="auto">{linked(normalized(source))}</p>')
 
 
 def normalized(source: str) -> str:
-    """Return text with line feeds for all line endings; what HTML cannot carry becomes U+FFFD."""
+    """Return text with line feeds for all line endings, and U+FFFD for characters that HTML cannot contain."""
     return _UNPRINTABLE.sub("\ufffd", _LINE_ENDING.sub("\n", source))
 
 
 def new_references(prefix: str) -> References:
-    """Return references for a text of which nothing is known."""
+    """Return empty references for a new text. Raises ValueError for an invalid prefix."""
     if not _PREFIX.fullmatch(prefix):
-        raise ValueError("A prefix begins with a letter and has only letters, digits and hyphens.")
+        raise ValueError("A prefix must begin with a letter and have only letters, digits and hyphens.")
     return References(prefix)
 
 
 def render_part(source: bytes, references: References, write_code: CodeWriter) -> list[Block]:
-    """Return the blocks of normalized text, and keep in the references what it defines."""
+    """Return the blocks of a finished part of normalized text, and add its definitions to the references."""
     blocks, parsed = _render(source, references, write_code, final=True)
     text = parsed.decode()
     if b"]:" in parsed:
@@ -65,14 +66,15 @@ def render_part(source: bytes, references: References, write_code: CodeWriter) -
 
 
 def render_tail(source: bytes, references: References, write_code: CodeWriter) -> list[Block]:
-    """Return the blocks of normalized text whose end has not been written yet: what is open is closed for display."""
+    """Return the blocks of normalized text that is still being written. Open elements are closed for display."""
     return _render(source, references.copy(), write_code, final=False)[0]
 
 
 def _render(source: bytes, references: References, write_code: CodeWriter, *, final: bool) -> tuple[list[Block], bytes]:
-    """Return the blocks, and the source as it was parsed."""
+    """Return the blocks, and the source with formulas masked as it was parsed."""
     formulas: list[Formula] = []
     letters: list[int] = []
+    # Most texts have neither, and need to be parsed only once.
     if OPENING.search(source) or UNSPACED_EMPHASIS.search(source.decode()):
         places, holes = text_places(_events(source, references))
         formulas = find_formulas(source, places, holes, final=final)
@@ -84,7 +86,8 @@ def _render(source: bytes, references: References, write_code: CodeWriter, *, fi
         blocks = writer.write(_events(parsed, references))
         if len(writer.formulas_written) == len(formulas):
             break
-        # Masked, one of them stood where no text is written, such as in code. It is better shown as text than lost.
+        # Masking a formula has moved another one into a place that is not written as text, such as code. That one is
+        # left unmasked, since it is better to show its source than to lose it.
         formulas = writer.formulas_written
         references.return_to(before.copy())
     for block in blocks:
@@ -93,7 +96,7 @@ def _render(source: bytes, references: References, write_code: CodeWriter, *, fi
 
 
 def _footnotes(source: bytes, references: References) -> list[str]:
-    """Return the labels of the footnotes that a part of a text defines."""
+    """Return the labels of the footnotes that a part of the text defines."""
     labels = []
     for event, _ in _events(source, references) if b"[^" in source else ():
         tag = event["Start"] if not isinstance(event, str) and "Start" in event else ""
@@ -103,10 +106,11 @@ def _footnotes(source: bytes, references: References) -> list[str]:
 
 
 def _events(source: bytes, references: References) -> Iterator[tuple[Event, Range]]:
-    """Parse a part of a text; footnotes that earlier parts define are known to it."""
+    """Parse a part of the text. References to footnotes of earlier parts are recognised."""
+    # The parser only recognises references to footnotes in the same source, so earlier ones are prepended as stubs.
     text = source.decode()
     stubs = "".join(f"[^{label}]:\n\n" for label in references.known_footnotes(text))
-    # The thematic break keeps an indented first block out of the last note.
+    # The thematic break keeps an indented first block from becoming part of the last footnote.
     stubs += "***\n\n" if stubs else ""
     events = events_with_range(
         stubs + text, options=_OPTIONS, merge_text=False, broken_link_callback=references.resolve
@@ -115,7 +119,7 @@ def _events(source: bytes, references: References) -> Iterator[tuple[Event, Rang
 
 
 def _shifted(events: Iterator[tuple[Event, Range]], offset: int) -> Iterator[tuple[Event, Range]]:
-    """Leave out the events before an offset, and count the others from there."""
+    """Drop the events before an offset, and make the offsets of the others relative to it."""
     for event, span in events:
         if span["start"] >= offset:
             yield event, {"start": span["start"] - offset, "end": span["end"] - offset}

@@ -1,7 +1,7 @@
-"""Raw HTML in Markdown: which tags are honoured, without attributes; all others stay visible as text.
+"""Raw HTML in Markdown: the tags that are allowed, without attributes. All others are shown as text.
 
-Honoured in a paragraph: `br` and the pairs in `PAIRS`; in the cell of a table also lists, which Markdown cannot write
-there; between blocks `hr`, and `details` with its `summary`. Tags that do not pair within their block are text.
+Allowed in a paragraph are `br` and the pairs in `PAIRS`; in a table cell also lists, because Markdown has no lists
+there; between blocks `hr`, and `details` with a `summary`. Tags that are not paired within their block are text.
 """
 
 import re
@@ -18,12 +18,12 @@ LISTS = frozenset({"ul", "ol", "li"})
 _TAG = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z]+)(?P<rest>\s[^<>]*|/?)>")
 _TITLE = re.compile(r"\stitle\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
 
-# Tags and what is between them.
+# Splits text into tags and what is between them.
 PIECES = re.compile(r"<[^<>]*>|[^<]+|<")
 
 
 class HtmlTag(NamedTuple):
-    """A tag that may be honoured."""
+    """An allowed tag and the HTML to write for it."""
 
     name: str
     closing: bool
@@ -31,7 +31,7 @@ class HtmlTag(NamedTuple):
 
 
 def parse_tag(source: str, *, lists: bool = False) -> HtmlTag | None:
-    """Return a tag that is honoured inside of a paragraph, or with `lists` in a cell; else None."""
+    """Return a tag that is allowed in a paragraph, or with `lists` in a table cell, or None."""
     match = _TAG.fullmatch(source)
     if not match:
         return None
@@ -43,7 +43,7 @@ def parse_tag(source: str, *, lists: bool = False) -> HtmlTag | None:
     if closing:
         return HtmlTag(name, True, f"</{name}>")
     if match["rest"].endswith("/"):
-        return None
+        return None  # HTML ignores the slash, so that `<b/>` would make the rest bold
     title = _TITLE.search(match["rest"]) if name == "abbr" else None
     if title:
         return HtmlTag(name, False, f'<abbr title="{attribute(unescape(title[1] or title[2] or ""))}">')

@@ -1,4 +1,4 @@
-"""The second wall: an allow list for the HTML that the writers produce, which it leaves as it is."""
+"""A second line of defence: an allow list for HTML, under which the writers' own HTML passes unchanged."""
 
 import re
 
@@ -54,19 +54,19 @@ _FOOTNOTE_ID = re.compile(r"[A-Za-z][A-Za-z0-9-]*-(?:note|ref)-\d+")
 
 
 def _own_id(_tag: str, name: str, value: str) -> str | None:
-    """Leave an attribute as it is, but for an id that is not one of ours."""
+    """Return an attribute's value unchanged, or None for an id that is not a footnote's."""
     return value if name != "id" or _FOOTNOTE_ID.fullmatch(value) else None
 
 
 def _own_fragment(url: str) -> str | None:
-    """Leave a link to one of our ids as it is, and drop other relative links."""
+    """Return a relative link unchanged if it leads to a footnote, else None."""
     return url if url.startswith("#") and _FOOTNOTE_ID.fullmatch(url[1:]) else None
 
 
 _SCHEMES = {"http", "https", "mailto"}
 _CLEANER = Cleaner(
     tags=_TAGS,
-    clean_content_tags=set(),
+    clean_content_tags=set(),  # the text of a removed element stays
     attributes=_ATTRIBUTES,
     tag_attribute_values=_VALUES,
     allowed_classes=_CLASSES,
@@ -75,7 +75,7 @@ _CLEANER = Cleaner(
     link_rel=REL,
     generic_attribute_prefixes=set(),
 )
-# Filters in Python are slow; only text with footnotes has ids.
+# Only text with footnotes has ids. Other text avoids the filters, which are slow because they are written in Python.
 _CLEANER_WITH_IDS = Cleaner(
     tags=_TAGS,
     clean_content_tags=set(),
@@ -91,5 +91,5 @@ _CLEANER_WITH_IDS = Cleaner(
 
 
 def sanitize(html: str) -> str:
-    """Return HTML with nothing but the elements and attributes that the writers know."""
+    """Return HTML with only the elements and attributes that the writers use."""
     return (_CLEANER_WITH_IDS if 'class="footnote' in html else _CLEANER).clean(html)

@@ -1,9 +1,8 @@
-"""Renders an answer while it is being written.
+"""Renders an answer while it is being written, at a cost linear in its length.
 
-Blocks of Markdown become final from the top: as soon as the next one has begun with a whole line, nothing that follows
-changes them, but for definitions of links and footnotes. So each is rendered once, and only the last one again with
-every delta. A long last block is rendered again when it has grown by a part of its length, and code in a fence is
-appended, so that the cost stays linear in the length of the answer.
+Once the next block of Markdown has begun with a complete line, later text cannot change a block, except by defining
+links and footnotes. So each block is finished once, and only the last one is rendered again with every delta. A long
+last block is rendered again only when it has grown by a fraction of its length, and code in a fence is appended.
 """
 
 import re
@@ -13,15 +12,16 @@ from .highlight import Highlighter
 from .html_writer import Block
 from .markdown import new_references, normalized, render, render_part, render_tail
 
-# Characters of an unfinished part that is rendered again with every delta. To a longer one new text is appended as it
-# is, until that is a sixteenth of it.
+# Up to this many characters, the unfinished part is rendered again with every delta. To a longer one, new text is
+# appended unrendered until it has grown by 1/GROWTH.
 SHORT = 4096
 GROWTH = 16
-# HTML is seldom longer than this many times its source; where it is, as in a table that lacks most of its cells, it
-# counts instead of the source.
+# HTML is rarely longer than this many times its source. If it is, as in a table whose rows lack most of their cells,
+# the length of the HTML decides, or short sources would send quadratic amounts of HTML.
 USUAL_RATIO = 8
 
-# A line that may turn out to be a list item, a rule, an underline, a fence, or the row below a table's header.
+# An incomplete last line that may become a list item, a rule, an underline, a fence, or the row below a table's header.
+# It is held back, because the text above it would change its appearance back and forth.
 _UNDECIDED_LINE = re.compile(r"[ \t>]*(?:[-=_*+#~`|:$\\ \t]+|\d{1,9}[.)]?[ \t]*)\Z")
 _UNDECIDED_CODE_LINE = re.compile(r"[ \t]*[`~]*[ \t]*\Z")
 _FENCE = re.compile(r"(?P<fence>`{3,}(?=[^`\n]*\n)|~{3,})[^\n]*\n")
@@ -30,11 +30,11 @@ _OPEN_TEXT = '<p class="raw" dir="auto" data-open="1"></p>'
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a delta changes in the page.
+    """The changes to the page after a delta, to be applied in this order.
 
-    `restart`: everything shown so far goes. `finished`: HTML of blocks that come before the tail and never change.
-    `tail`: HTML in place of the tail; None where it stays. `append`: text, not HTML, for the end of the last element
-    in the tail that has `data-open`.
+    `restart`: remove everything shown so far. `finished`: HTML of blocks to insert before the tail, which never change.
+    `tail`: HTML that replaces the tail, or None. `append`: text, not HTML, to append to the last element in the tail
+    that has `data-open`.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -44,9 +44,9 @@ class Update:
 
 
 class StreamRenderer:
-    """Takes the deltas of an answer. What is finished in the end is what `render` returns for the whole.
+    """Renders the deltas of an answer. In the end, the finished blocks are those that `render` returns for the whole.
 
-    Raises ValueError for a prefix as `render` does.
+    Raises ValueError for an invalid prefix, like `render`.
     """
 
     def __init__(self, prefix: str = "message") -> None:
@@ -54,26 +54,28 @@ class StreamRenderer:
         self._references = new_references(prefix)
         self._parts: list[str] = []
         self._ends_with_return = False
-        # The unfinished part, its length, that when it was last rendered, and what rendering it costs.
+        # The unfinished part, its length, its length when it was last rendered, and the cost of rendering it.
         self._tail: list[str] = []
         self._length = self._rendered_length = self._weight = 0
         self._shown: str | None = ""
-        # What `append` continues: a fence with this end, or raw text.
+        # What new text is appended to: a fence that ends with this pattern, or raw text.
         self._fence_end: re.Pattern[str] | None = None
         self._is_raw = False
-        # The end of the unfinished part that is not shown yet, and whether what is shown ends within a line.
+        # The end of the unfinished part that is held back, and whether the shown part ends within a line.
         self._held = ""
         self._within_line = False
         self._highlighter = Highlighter()
         self._code: dict[tuple[str, str], str] = {}
 
     @property
-    def is_holding(self) -> bool:
-        """Whether the end of the text is not shown yet, as it may turn out to be markup."""
-        return self._ends_with_return or self._held != ""
+    def is_within_line(self) -> bool:
+        """Whether all of the text so far is shown, and its last line has not ended."""
+        ends = not self._parts or self._parts[-1].endswith("\n")
+        return not (ends or self._held or self._ends_with_return)
 
     def feed(self, delta: str) -> Update:
-        """Return what a delta changes."""
+        """Return the changes after a delta."""
+        # A carriage return waits for the next delta, which may begin with the line feed that belongs to it.
         if self._ends_with_return:
             delta = "\r" + delta
         self._ends_with_return = delta.endswith("\r")
@@ -91,17 +93,17 @@ class StreamRenderer:
         return self._render()
 
     def finish(self) -> Update:
-        """Return the last change: all that is unfinished becomes finished."""
+        """Return the last changes, after which the tail is empty."""
         if self._ends_with_return:
             self._parts.append("\n")
             self._tail.append("\n")
         finished = self._finished("".join(self._tail))
-        if self._references.stale:
+        if self._references.stale:  # finished blocks refer to a link or footnote that was defined after them
             return Update(finished=render("".join(self._parts), self._prefix), tail="", restart=True)
         return Update(finished=finished, tail="")
 
     def _render(self) -> Update:
-        """Render the unfinished part, and finish the blocks in it that cannot change any more."""
+        """Render the unfinished part, and finish the blocks in it that can no longer change."""
         source = "".join(self._tail)
         visible, blocks = self._unfinished(source)
         finished = []
@@ -123,19 +125,19 @@ class StreamRenderer:
         return Update(finished=finished, tail=None if is_same else tail)
 
     def _unfinished(self, source: str) -> tuple[str, list[Block]]:
-        """Return the part of the source that is shown already, and its blocks."""
+        """Return the part of the source that can be shown, and its blocks."""
         line = source.rfind("\n") + 1
         visible = source[:line] if _UNDECIDED_LINE.match(source, line) else source
         return visible, render_tail(visible.encode(), self._references, self._write_code)
 
     def _finished(self, source: str) -> list[str]:
-        """Return the HTML of a part that is complete, and keep what it defines."""
+        """Return the HTML of a finished part, and add its definitions to the references."""
         blocks = render_part(source.encode(), self._references, self._write_code)
         self._code.clear()
         return [block.html for block in blocks]
 
     def _continue_code(self, text: str, fence_end: re.Pattern[str]) -> Update:
-        """Append to the code that is shown, or render the part when its fence ends."""
+        """Append to the code that is shown, or render the block again once its fence is closed."""
         text = self._held + text
         first_line = text.find("\n") + 1 if self._within_line else 0
         if (first_line or not self._within_line) and fence_end.search(text, first_line):
@@ -150,7 +152,7 @@ class StreamRenderer:
         return Update(append=text)
 
     def _write_code(self, code: str, info: str, is_open: bool) -> str:
-        """Return the HTML of a block of code, which is highlighted once while its part is unfinished."""
+        """Return the HTML of a block of code. Closed blocks in the unfinished part are highlighted only once."""
         if is_open:
             return self._highlighter.block(code, info, is_open)
         if (code, info) not in self._code:
@@ -159,7 +161,7 @@ class StreamRenderer:
 
 
 def _end_of_finished(source: bytes, blocks: list[Block]) -> int:
-    """Return the offset of the end of the last block that cannot change any more, or 0."""
+    """Return the end offset of the last block that can no longer change, or 0."""
     count = len(blocks) - 1
     while count > 0 and not _is_apart(source, blocks[count].start):
         count -= 1
@@ -167,10 +169,11 @@ def _end_of_finished(source: bytes, blocks: list[Block]) -> int:
 
 
 def _is_apart(source: bytes, start: int) -> bool:
-    """Whether a block stays apart from the one before it, whatever follows.
+    """Return whether a block stays separate from the one before it, whatever follows.
 
-    Behind a blank line the first letters decide. Otherwise its first line must be whole: with a backtick in its info
-    string a fence goes on with a paragraph. Whether HTML does, depends on what the line before it defines.
+    After a blank line its first character suffices, unless it may start HTML or a fence. Otherwise its first line must
+    be complete: a fence with a backtick in its info string continues a paragraph. HTML without a blank line before it
+    never counts, because the line before decides whether it continues the paragraph.
     """
     before = source[max(0, start - 200) : start].rstrip(b" \t")
     follows_blank_line = before[:-1].rstrip(b" \t")[-1:] == before[-1:] == b"\n"
@@ -181,7 +184,7 @@ def _is_apart(source: bytes, start: int) -> bool:
 
 
 def _end_of_open_fence(source: bytes, blocks: list[Block]) -> re.Pattern[str] | None:
-    """Return what closes the fence that the last block is, if it is one that is open and not indented."""
+    """Return the pattern that closes the last block, if that is an open fence without indentation; else None."""
     if not blocks:
         return None
     block = source[blocks[-1].start :].decode()

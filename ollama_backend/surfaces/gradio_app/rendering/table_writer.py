@@ -1,4 +1,4 @@
-"""Writes tables."""
+"""Writes tables as HTML."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from .inline_writer import InlineWriter
 from .links import escaped
 from .text_direction import Directions
 
-# The parser fills short rows up: a header of a thousand columns adds as many empty cells to every row.
+# The parser pads short rows, so a header of a thousand columns would add a thousand empty cells to every row.
 MOST_EMPTY_CELLS = 64
 
 
 class TableWriter:
-    """Appends tables to the output, each in an element that scrolls."""
+    """Appends tables to the output, each in an element that scrolls on its own."""
 
     def __init__(self, out: list[str], inline: InlineWriter, directions: Directions, source: bytes) -> None:
         self._out, self._inline, self._directions, self._source = out, inline, directions, source
@@ -41,7 +41,7 @@ class TableWriter:
             self._out.append(f"{group}<tr>")
 
     def _start_cell(self, span: Range) -> None:
-        """Open a cell, unless it is one of many that are missing in the source."""
+        """Open a cell. Cells that the parser has added beyond MOST_EMPTY_CELLS are left out."""
         alignment = self._alignments[self._cells].lower() if self._cells < len(self._alignments) else "none"
         self._cells += 1
         self._cell_end = span["end"]
@@ -67,7 +67,7 @@ class TableWriter:
             self._out.append(f"{'</tbody>' if self._in_body else ''}</table></div>")
 
     def _surplus(self, end: int) -> None:
-        """Write cells beyond the header's as one more: the parser leaves them out, and text would be lost."""
+        """Write the cells beyond the header's columns as one more cell. The parser drops them, which loses text."""
         rest = self._source[self._cell_end : end].decode().strip().strip("|").strip()
         if rest:
             self._out.append(f'<td dir="auto">{escaped(rest)}</td>')

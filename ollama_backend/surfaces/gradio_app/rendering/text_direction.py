@@ -1,8 +1,7 @@
 """Writing direction of blocks that contain other blocks.
 
-`dir="auto"` is right for a paragraph, but on a list or a quote it looks at text outside of elements that have a `dir`
-themselves (HTML, "The dir attribute"), and finds none. So their direction is decided here, by the same rule: the first
-strong letter.
+`dir="auto"` works for a paragraph. On a list or a quote it ignores text in elements with a `dir` of their own (HTML,
+"The dir attribute"), and so finds none. Their direction is decided here by the same rule, the first strong letter.
 """
 
 import re
@@ -16,23 +15,23 @@ class Directions:
 
     def __init__(self, out: list[str], source: str) -> None:
         self._out = out
-        # Without a right-to-left letter anywhere all containers stay as they are opened.
+        # Most texts have no right-to-left letter, and need no search in every piece of text.
         self._needed = bool(_RIGHT_TO_LEFT.search(source))
         self._undecided: list[int] = []
 
     def open(self) -> None:
-        """Write the direction of a container; the caller writes what stands around it."""
+        """Write the direction of a container, as the value of the attribute that the caller writes."""
         if self._needed:
             self._undecided.append(len(self._out))
         self._out.append("ltr")
 
     def close(self, start: int) -> None:
-        """Leave the containers that were opened at or after a place in the output as they are."""
+        """Stop deciding the direction of containers that were opened at or after a position in the output."""
         while self._undecided and self._undecided[-1] >= start:
             self._undecided.pop()
 
     def see(self, text: str) -> None:
-        """Take the first strong letter of a text as that of every container that had none so far."""
+        """Apply the first strong letter of a text to every container that had none so far."""
         if not self._undecided:
             return
         for letter in text:

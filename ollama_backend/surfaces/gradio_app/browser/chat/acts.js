@@ -1,7 +1,7 @@
 // What people do with the messages of a conversation.
 
 import { lastQuestion, alternatives, branch, byParent, endOf } from '../tree.js';
-import { messagesFor, titleFrom } from '../history.js';
+import { titleFrom } from '../history.js';
 import { newId } from '../ids.js';
 import { notice, setAttached, setEdit, setFollowing, state } from '../state.js';
 import { t } from '../words.js';
@@ -154,6 +154,3 @@ export function switchAlternative(message, step) {
   const other = all[all.findIndex((each) => each.id === message.id) + step];
   if (other) return changeConversation(message.conversation, { head: endOf(children, other.id) });
 }
-
-/** What the next question would be sent with. */
-export const historyHere = () => messagesFor(shownPath());

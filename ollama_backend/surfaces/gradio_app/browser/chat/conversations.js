@@ -16,7 +16,7 @@ import { t } from '../words.js';
 import { forgetDraft } from './drafts.js';
 import { tellTabs } from './tabs.js';
 
-export const UNDO_SECONDS = 10;
+const UNDO_SECONDS = 10;
 
 /**
  * Change a conversation here, in the records and in the other tabs.

@@ -46,18 +46,6 @@ export function choicesFor(file, { tokens, free }) {
 }
 
 /**
- * The text of a message with its files: files first, then what the visitor wrote.
- *
- * @param {string} text
- * @param {{file: ReadFile, selection: Selection}[]} attachments those of the kind `passages` go into each question
- * @param {number} [ratio] characters for each token
- */
-export function withFiles(text, attachments, ratio) {
-  const whole = attachments.filter(({ selection }) => selection.kind !== 'passages');
-  return [...whole.map(({ file, selection }) => wrapped(file, selection, ratio)), text].filter(Boolean).join('\n\n');
-}
-
-/**
  * One file as it goes to the model.
  *
  * @param {ReadFile} file

@@ -4,7 +4,7 @@
 export const FIRST_RATIO = 3.6;
 
 /** Tokens kept free for the reply, without and with thinking. */
-export const REPLY = { plain: 1024, thinking: 2048 };
+const REPLY = { plain: 1024, thinking: 2048 };
 
 const RATIOS = { least: 1.5, most: 6, share: 0.3, characters: 400 };
 const SPEEDS = { tokens: 100, kept: 5 };
@@ -14,7 +14,7 @@ const SPEEDS = { tokens: 100, kept: 5 };
  *
  * @param {string} text
  */
-export function countCharacters(text) {
+function countCharacters(text) {
   let cjk = 0;
   let low = 0; // second halves of surrogate pairs
   for (let i = 0; i < text.length; i++) {

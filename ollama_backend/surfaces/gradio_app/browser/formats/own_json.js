@@ -15,7 +15,7 @@ import {
   timeOf,
 } from './shape.js';
 
-export const FORMAT = 'ollamaspace-conversations';
+const FORMAT = 'ollamaspace-conversations';
 export const VERSION = 2;
 
 /**

@@ -36,7 +36,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
  */
 
 /** @param {string} text */
-export const escapeHtml = (text) => text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
+const escapeHtml = (text) => text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
 /**
  * The file.

@@ -51,17 +51,3 @@ function startOfDay(at) {
   const date = new Date(at);
   return Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
 }
-
-/**
- * A moment as people read it: the time today, else the date with its time.
- *
- * @param {number} at
- * @param {number} now
- * @param {string} locale
- */
-export function formatMoment(at, now, locale) {
-  const isToday = startOfDay(at) === startOfDay(now);
-  return new Intl.DateTimeFormat(locale, { timeStyle: 'short', ...(isToday ? {} : { dateStyle: 'medium' }) }).format(
-    at,
-  );
-}

@@ -2,9 +2,6 @@
 
 const UNITS = /** @type {const} */ (['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte']);
 
-/** @param {number} count @param {string} locale */
-export const formatNumber = (count, locale) => new Intl.NumberFormat(locale).format(count);
-
 /**
  * A size in bytes with two or three figures: 4.7 GB, 350 kB.
  *

@@ -92,7 +92,7 @@ export function redraw(host, shows, make) {
 export const focusIn = (host) => (host.contains(document.activeElement) ? document.activeElement : null);
 
 /**
- * Give the focus to what took the place of an element: what has its id or does the same, else what is around it.
+ * Give the focus to what took the place of an element: what has its id or does the same, else what is near.
  *
  * @param {Element} host
  * @param {HTMLElement} gone
@@ -100,7 +100,8 @@ export const focusIn = (host) => (host.contains(document.activeElement) ? docume
 export function keepFocus(host, gone) {
   const { id, dataset } = gone;
   const same = id ? document.getElementById(id) : dataset.act && host.querySelector(`[data-act="${dataset.act}"]`);
-  const next = same && !same.disabled ? same : (host.closest('[tabindex]') ?? document.getElementById('talk'));
+  const near = host.querySelector('button:enabled, input, select, textarea') ?? host.closest('[tabindex]');
+  const next = same && !same.disabled ? same : (near ?? document.getElementById('talk'));
   next?.focus({ preventScroll: true });
 }
 

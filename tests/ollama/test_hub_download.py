@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from ollama_backend.embedded.fetch import Failure, HubFile, parse
+from ollama_backend.ollama.engine.hub_download import HubAddress, HubFailure, parse
 from tests.support.embedded_engine import ROOT
 from tests.support.hub import COMMIT, Hub, serving
 from tests.support.ports import free_port
+
+pytestmark = pytest.mark.processes
 
 NOBODY = f"http://127.0.0.1:{free_port()}"
 CONTENT = b"GGUF" + bytes(range(256)) * 4096
@@ -23,7 +25,7 @@ CONTENT = b"GGUF" + bytes(range(256)) * 4096
 def fetch(address: str, home: Path, **environment: str) -> tuple[int, list[dict[str, Any]]]:
     """Run the program with a cache of its own; return its exit status and its lines."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    asked = [sys.executable, "-m", "ollama_backend.embedded.fetch", address]
+    asked = [sys.executable, "-m", "ollama_backend.ollama.engine.hub_download", address]
     told = kept | {"HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"} | environment
     ended = subprocess.run(asked, cwd=ROOT, env=told, capture_output=True, text=True, timeout=60)
     assert ended.stderr == ""
@@ -51,12 +53,12 @@ def hub() -> Iterator[tuple[type[Hub], str]]:
 @pytest.mark.parametrize(
     ("address", "file"),
     [
-        ("hf://owner/repo/model.gguf", HubFile("owner/repo", "model.gguf")),
-        ("hf://owner/repo/model.gguf@v1", HubFile("owner/repo", "model.gguf", "v1")),
-        ("hf://owner/repo@v1/in/a/folder/model.gguf", HubFile("owner/repo", "in/a/folder/model.gguf", "v1")),
+        ("hf://owner/repo/model.gguf", HubAddress("owner/repo", "model.gguf")),
+        ("hf://owner/repo/model.gguf@v1", HubAddress("owner/repo", "model.gguf", "v1")),
+        ("hf://owner/repo@v1/in/a/folder/model.gguf", HubAddress("owner/repo", "in/a/folder/model.gguf", "v1")),
     ],
 )
-def test_an_address_names_repository_file_and_revision(address: str, file: HubFile) -> None:
+def test_an_address_names_repository_file_and_revision(address: str, file: HubAddress) -> None:
     """The revision may follow the repository or the file, and is `main` when none is given."""
     assert parse(address) == file
 
@@ -66,7 +68,7 @@ def test_an_address_names_repository_file_and_revision(address: str, file: HubFi
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
     """Anything else is refused with the right form."""
-    with pytest.raises(Failure, match=r"write it as hf://owner/repository/file\.gguf"):
+    with pytest.raises(HubFailure, match=r"write it as hf://owner/repository/file\.gguf"):
         parse(address)
 
 

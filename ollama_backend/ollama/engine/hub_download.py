@@ -1,7 +1,7 @@
-"""Fetch a model's file from the Hugging Face Hub: `python -m ollama_backend.embedded.fetch hf://OWNER/REPO/FILE.gguf`.
+"""Fetch a model's file from the Hub: `python -m ollama_backend.ollama.engine.hub_download hf://OWNER/REPO/FILE.gguf`.
 
 A revision may follow the repository or the file (`@v1.0`); of a split file (`…-00001-of-00003.gguf`) all parts are
-fetched. Nothing is asked of the Hub when the cache has it. Progress is told on stdout as Ollama tells that of a pull,
+fetched. Nothing is asked of the Hub when the cache has it. Progress is written to stdout as Ollama reports a pull's,
 one JSON object a line; the last is {"status": "success", "path": …}, or {"error": …} with exit status 1. This is a
 program of its own because nothing else may see HF_TOKEN.
 """
@@ -22,20 +22,19 @@ from typing import Any
 from huggingface_hub import constants, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.utils.tqdm import tqdm
 
-from ollama_backend.embedded.llama.gguf import PART
-
 ADDRESS = re.compile(
     r"hf://(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<before>[^/@]+))?/(?P<file>[^@]+\.gguf)(?:@(?P<after>[^@]+))?"
 )
-TELL_SECONDS = 0.25
+PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+REPORT_SECONDS = 0.25
 
 
-class Failure(Exception):
+class HubFailure(Exception):
     """The file cannot be had; `str()` says why, and what to do."""
 
 
 @dataclass(frozen=True)
-class HubFile:
+class HubAddress:
     """One file of a repository on the Hub, at a branch, tag or commit."""
 
     repo: str
@@ -48,7 +47,7 @@ class HubFile:
         at = "" if self.revision == "main" else f" at revision {self.revision}"
         return f"{self.name} in {self.repo}{at}"
 
-    def parts(self) -> list["HubFile"]:
+    def parts(self) -> list["HubAddress"]:
         """List all parts of a split file, or the one file."""
         if not (match := PART.search(self.name)):
             return [self]
@@ -61,33 +60,35 @@ class HubFile:
         return found if isinstance(found, str) else None
 
 
-def parse(address: str) -> HubFile:
+def parse(address: str) -> HubAddress:
     """Read an `hf://` address."""
     if not (match := ADDRESS.fullmatch(address)):
-        raise Failure(f"{address} does not name a file: write it as hf://owner/repository/file.gguf")
-    return HubFile(match["repo"], match["file"], match["after"] or match["before"] or "main")
+        raise HubFailure(f"{address} does not name a file: write it as hf://owner/repository/file.gguf")
+    return HubAddress(match["repo"], match["file"], match["after"] or match["before"] or "main")
 
 
-def tell(**line: Any) -> None:
+def report(**line: Any) -> None:
     """Write one line of progress."""
     print(json.dumps(line), flush=True)
 
 
 class _Bar(tqdm):
-    """A progress bar that is told and not drawn; `label` and `digest` say of what."""
+    """A progress bar that is reported and not drawn; `label` and `digest` say of what."""
 
     label, digest = "", ""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{**named, "disable": False, "file": io.StringIO()})  # type: ignore[no-untyped-call]
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def update(self, n: float | None = 1) -> bool:
-        """Count bytes, and tell a few times a second how many there are."""
+        """Count bytes, and report a few times a second how many there are."""
         self.n += n or 0
-        if time.monotonic() - self._told > TELL_SECONDS or self.n == self.total:
-            self._told = time.monotonic()
-            tell(status=f"pulling {self.label}", digest=self.digest, total=int(self.total or 0), completed=int(self.n))
+        if time.monotonic() - self._reported_at > REPORT_SECONDS or self.n == self.total:
+            self._reported_at = time.monotonic()
+            report(
+                status=f"pulling {self.label}", digest=self.digest, total=int(self.total or 0), completed=int(self.n)
+            )
         return True
 
     def update_transfer(self, n: float) -> None:
@@ -98,7 +99,7 @@ class _Bar(tqdm):
         return True
 
 
-def _refused(file: HubFile, exc: errors.HfHubHTTPError) -> str:
+def _refused(file: HubAddress, exc: errors.HfHubHTTPError) -> str:
     status = exc.response.status_code
     if status == 401:
         return "the Hub refuses HF_TOKEN: set it to a valid token, or to none for a public repository"
@@ -117,7 +118,7 @@ def _disk(exc: OSError) -> str:
     return f"the file could not be written ({exc.strerror or exc})"
 
 
-def _words(file: HubFile, exc: Exception) -> str:
+def _words(file: HubAddress, exc: Exception) -> str:
     """Say in words why a file cannot be had; the order goes from the particular to the general."""
     if isinstance(exc, errors.GatedRepoError):
         page = f"https://huggingface.co/{file.repo}"
@@ -142,13 +143,13 @@ def _words(file: HubFile, exc: Exception) -> str:
 
 
 @contextmanager
-def _explained(file: HubFile) -> Iterator[None]:
+def _explained(file: HubAddress) -> Iterator[None]:
     try:
         yield
-    except Failure:
+    except HubFailure:
         raise
     except Exception as exc:  # whatever the library raises ends in words
-        raise Failure(_words(file, exc)) from exc
+        raise HubFailure(_words(file, exc)) from exc
 
 
 def _check_room(size: int) -> None:
@@ -157,13 +158,13 @@ def _check_room(size: int) -> None:
         folder = folder.parent
     if (free := shutil.disk_usage(folder).free) < size:
         needed = f"the file takes {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB left"
-        raise Failure(f"{needed}: free some space, or let HF_HOME name a folder on a larger disk")
+        raise HubFailure(f"{needed}: free some space, or let HF_HOME name a folder on a larger disk")
 
 
-def _download(file: HubFile) -> str:
-    asked = get_hf_file_metadata(hf_hub_url(file.repo, file.name, revision=file.revision))
-    size, digest = asked.size or 0, f"sha256:{asked.etag}"
-    tell(status=f"pulling {file.name}", digest=digest, total=size, completed=0)
+def _download(file: HubAddress) -> str:
+    head = get_hf_file_metadata(hf_hub_url(file.repo, file.name, revision=file.revision))
+    size, digest = head.size or 0, f"sha256:{head.etag}"
+    report(status=f"pulling {file.name}", digest=digest, total=size, completed=0)
     _check_room(size)
     _Bar.label, _Bar.digest = file.name, digest
     return hf_hub_download(file.repo, file.name, revision=file.revision, tqdm_class=_Bar)
@@ -172,7 +173,7 @@ def _download(file: HubFile) -> str:
 def fetch(address: str) -> str:
     """Return the path of a file, or of the first part of a split one, fetched unless the cache has it.
 
-    Raises Failure in words.
+    Raises HubFailure in words.
     """
     paths = []
     for file in parse(address).parts():
@@ -184,15 +185,15 @@ def fetch(address: str) -> str:
 def main(given: list[str]) -> int:
     """Run the program; return its exit status."""
     if len(given) != 1:
-        tell(error="give one address, as hf://owner/repository/file.gguf")
+        report(error="give one address, as hf://owner/repository/file.gguf")
         return 2
-    tell(status="pulling manifest")
+    report(status="pulling manifest")
     try:
         path = fetch(given[0])
-    except Failure as failure:
-        tell(error=str(failure))
+    except HubFailure as failure:
+        report(error=str(failure))
         return 1
-    tell(status="success", path=path)
+    report(status="success", path=path)
     return 0
 
 

@@ -1,0 +1,163 @@
+"""What is known of the slots of one model on one host, and the changes to it."""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from ollama_backend.changes import Changes
+
+
+class TurnLost(Exception):
+    """Another replica has the turn by now: what was decided is void."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """One moment's running answers, lost slots and suspect ones (for how many seconds they are suspect still).
+
+    `probed` says that a slot was found free since the last one became suspect, `drain_in` in how many seconds waiting
+    requests leave the other slots alone so that the lost ones can be recovered. `ended` counts the answers that have
+    ended.
+    """
+
+    running: int
+    lost: int
+    probed: bool
+    drain_in: float
+    ended: int
+    suspects: Sequence[float]
+
+    @property
+    def taken(self) -> int:
+        """Slots that cannot be counted on."""
+        return self.running + self.lost + len(self.suspects)
+
+    @property
+    def can_be_freed(self) -> bool:
+        """Whether a slot is lost and no answer would have to wait for its return."""
+        return self.lost > 0 and not self.running
+
+    @property
+    def must_be_probed(self) -> bool:
+        """Whether a cancel may have cost a slot and no probe has been sent since."""
+        return bool(self.suspects) and not self.probed
+
+    def has_room(self, per_model: int) -> bool:
+        """Whether one more answer can begin at once."""
+        return self.taken < per_model and not self.can_be_freed and not self.must_be_probed
+
+
+class ModelSlots(ABC):
+    """The slots of one model on one host, shared by everybody who uses them.
+
+    One request at a time has the turn to look after them. What may be done only then is `take`, `found_free`,
+    `count_lost` and `freed`, which raise TurnLost.
+    """
+
+    @abstractmethod
+    async def take_at_once(self, per_model: int) -> bool:
+        """Count a running answer and return True, where there is room and nobody has the turn."""
+
+    @abstractmethod
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn and have it until the end of the block."""
+
+    @abstractmethod
+    async def look(self) -> SlotState:
+        """Return what is known now."""
+
+    @abstractmethod
+    async def take(self) -> None:
+        """Count a running answer."""
+
+    @abstractmethod
+    async def found_free(self, *, is_suspect: bool) -> None:
+        """Note that a slot was found free; `is_suspect` says that it can only have been the last suspect one."""
+
+    @abstractmethod
+    async def count_lost(self, lost: int, drain: float) -> None:
+        """Note that so many slots are lost, and none is suspect any more; draining may begin in `drain` seconds."""
+
+    @abstractmethod
+    async def freed(self) -> None:
+        """Note that no slot is lost or suspect."""
+
+    @abstractmethod
+    def restarted(self) -> None:
+        """Note that the host was started again: no slot is lost or suspect."""
+
+    @abstractmethod
+    def end(self, suspect_for: float | None, then: Callable[[bool], None]) -> None:
+        """Count a running answer out; its slot is suspect for so many seconds, None for not at all.
+
+        `then` is called with whether lost slots can be freed now.
+        """
+
+    @abstractmethod
+    async def wait_ended(self, since: int) -> None:
+        """Return once another number of answers has ended than `since`."""
+
+
+@dataclass
+class MemoryModelSlots(ModelSlots):
+    """The slots of a model that only this process uses. `suspects` are in seconds of the monotonic clock."""
+
+    running: int = 0
+    lost: int = 0
+    probed: bool = False
+    drain_at: float = 0.0
+    suspects: list[float] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ended: Changes = field(default_factory=Changes)
+
+    async def take_at_once(self, per_model: int) -> bool:
+        if self.lock.locked() or not self._state().has_room(per_model):
+            return False
+        self.running += 1
+        return True
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self.lock
+
+    async def look(self) -> SlotState:
+        return self._state()
+
+    def _state(self) -> SlotState:
+        now = time.monotonic()
+        suspects = [until - now for until in self.suspects]
+        return SlotState(self.running, self.lost, self.probed, self.drain_at - now, self.ended.version, suspects)
+
+    async def take(self) -> None:
+        self.running += 1
+
+    async def found_free(self, *, is_suspect: bool) -> None:
+        self.probed = True
+        if is_suspect:
+            self.suspects.remove(max(self.suspects))
+
+    async def count_lost(self, lost: int, drain: float) -> None:
+        if not self.lost:
+            self.drain_at = time.monotonic() + drain
+        self.lost = lost
+        self.suspects.clear()
+
+    async def freed(self) -> None:
+        self.restarted()
+
+    def restarted(self) -> None:
+        self.lost = 0
+        self.suspects.clear()
+
+    def end(self, suspect_for: float | None, then: Callable[[bool], None]) -> None:
+        if suspect_for is not None:
+            self.suspects.append(time.monotonic() + suspect_for)
+            self.probed = False
+        self.running -= 1
+        self.ended.notify()
+        then(self._state().can_be_freed)
+
+    async def wait_ended(self, since: int) -> None:
+        await self.ended.wait(since=since)

@@ -1,0 +1,163 @@
+"""A realtime session: its history and its last answer."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from ollama_backend.chat.answer import Answer
+from ollama_backend.chat.conversation import Conversation
+from ollama_backend.errors import BadRequest, NotFound
+
+COPY_SECONDS = 0.5
+DELTA_BYTES = 200  # what a kept delta of an answer costs besides its text
+
+
+class CloseReason(StrEnum):
+    """Why a session leaves the socket that held it."""
+
+    REPLACED = "replaced"
+    EVICTED = "evicted"
+
+
+Holder = Callable[[CloseReason], None]
+
+
+class SavedSession(msgspec.Struct, omit_defaults=True):
+    """A session outside of a process; `question` is the one that the last answer belongs to, until that has ended."""
+
+    system: str | None = None
+    messages: list[dict[str, Any]] = []
+    question: str | None = None
+    answer: str | None = None
+    answer_name: str | None = None
+
+
+class Session:
+    """One conversation of one key: its history, its system message, and its last answer, named by its client.
+
+    `save` is called whenever a question was added, or all was forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.system: str | None = None
+        self.answer: Answer | None = None
+        self.answer_name: str | None = None
+        self.holder: Holder | None = None
+        self.save: Callable[[], None] = lambda: None
+        self.used_at = time.monotonic()
+        self._conversation = Conversation()
+        self._question: str | None = None
+        self._history_bytes = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is waiting or being written."""
+        return self.answer is not None and not self.answer.ended
+
+    @property
+    def seq(self) -> int:
+        """The number of the last delta of the last answer."""
+        return len(self.answer.deltas) if self.answer else 0
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Every finished turn, oldest first."""
+        self._settle()
+        return self._conversation.messages
+
+    @property
+    def size(self) -> int:
+        """The approximate memory of this session, in bytes."""
+        written = self.answer.size + DELTA_BYTES * len(self.answer.deltas) if self.answer else 0
+        return self._history_bytes + written + len(self._question or "") + len(self.system or "")
+
+    async def is_free(self) -> bool:
+        """Whether another answer may begin; the end of one that another process writes may be on its way here."""
+        answer = self.answer
+        if self.running and answer and answer.is_copy:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COPY_SECONDS):
+                    while not answer.ended:
+                        await answer.changes.wait()
+        return not self.running
+
+    def hold(self, holder: Holder) -> None:
+        """Belong to one socket from now on; the previous one is notified."""
+        before, self.holder = self.holder, holder
+        if before:
+            before(CloseReason.REPLACED)
+
+    def leave(self, holder: Holder) -> None:
+        """Belong to no socket, unless another has taken over."""
+        if self.holder == holder:
+            self.holder = None
+            self.used_at = time.monotonic()
+
+    def turns_with(self, question: str) -> list[dict[str, Any]]:
+        """Return the history and a question. Raises BadRequest for a blank one."""
+        if not question.strip():
+            raise BadRequest("The content is blank. Write a message.")
+        return [*self.history, {"role": "user", "content": question}]
+
+    def begin(self, name: str, question: str, answer: Answer) -> None:
+        """Keep a new answer in place of the one before."""
+        self._settle()
+        self.answer, self.answer_name, self._question = answer, name, question
+        self.used_at = time.monotonic()
+        self.save()
+
+    def find(self, name: str | None) -> Answer:
+        """Return the last answer, which must have that name if one is given. Raises NotFound."""
+        if self.answer is None or name not in (None, self.answer_name):
+            raise NotFound("There is no such answer any more. Ask again.")
+        return self.answer
+
+    def stop(self) -> None:
+        """Stop a running answer; what was written stays in the history."""
+        if self.answer:
+            self.answer.stop()
+
+    def clear(self) -> None:
+        """Forget every turn; a running answer is stopped and forgotten too."""
+        self.stop()
+        self.answer = self.answer_name = self._question = None
+        self._conversation.clear()
+        self._history_bytes = 0
+        self.save()
+
+    def saved(self) -> "SavedSession":
+        """Return all that another process needs to go on with this session."""
+        self._settle()
+        answer_id = self.answer.id if self.answer else None
+        return SavedSession(self.system, self._conversation.messages, self._question, answer_id, self.answer_name)
+
+    def restore(self, saved: "SavedSession", answer: Answer | None) -> None:
+        """Take over what another process has saved; `answer` is the last one, if it is still there."""
+        self.system, self._conversation.messages = saved.system, saved.messages
+        self.answer, self._question = answer, saved.question if answer else None
+        self.answer_name = saved.answer_name if answer else None
+        self._count_history()
+
+    def forget_answer(self) -> None:
+        """Keep an ended answer in the history only: it cannot be resumed any more."""
+        self._settle()
+        if not self.running:
+            self.answer = self.answer_name = None
+
+    def _settle(self) -> None:
+        """Put an ended answer into the history; one that failed before its first word leaves no turn."""
+        if self._question is None or self.answer is None or not self.answer.ended:
+            return
+        content = self.answer.text("content")
+        if content or not self.answer.error:
+            self._conversation.add(self._question, content)
+        self._question = None
+        self._count_history()
+
+    def _count_history(self) -> None:
+        self._history_bytes = sum(len(message["content"].encode()) for message in self._conversation.messages)

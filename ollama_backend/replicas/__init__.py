@@ -1,0 +1,1 @@
+"""Several replicas of this server as one: what they share through Redis or Valkey."""

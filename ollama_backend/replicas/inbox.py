@@ -1,0 +1,97 @@
+"""Reading streams: the inbox of this replica and the answers that are followed here, with one blocking command."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ollama_backend.replicas.redis_connection import RedisConnection
+from ollama_backend.replicas.script import PREFIX
+
+log = logging.getLogger(__name__)
+
+BLOCK_SECONDS = 2.0
+ENTRIES_AT_ONCE = 500
+RETRY_SECONDS = 0.5
+BEGINNING = b"0-0"
+
+Received = Callable[[dict[bytes, bytes]], None]
+
+
+class StreamReader:
+    """Reads streams from a position on and hands the fields of their entries over in order.
+
+    `wake` makes Redis answer a reader that blocks: it does not look at streams that were added since.
+    """
+
+    def __init__(self, url: str, wake: Callable[[], None]) -> None:
+        self._url = url
+        self._wake = wake
+        self._received: dict[bytes, Received] = {}
+        self.positions: dict[bytes, bytes] = {}
+
+    def add(self, key: str, received: Received, position: bytes = BEGINNING) -> None:
+        """Read a stream after a position from now on; the key is without the prefix."""
+        self._received[(PREFIX + key).encode()] = received
+        self.positions[(PREFIX + key).encode()] = position
+        self._wake()
+
+    def remove(self, key: str) -> None:
+        """Read a stream no more."""
+        self._received.pop((PREFIX + key).encode(), None)
+        self.positions.pop((PREFIX + key).encode(), None)
+
+    def has(self, key: str) -> bool:
+        """Whether a stream is read."""
+        return (PREFIX + key).encode() in self.positions
+
+    def position(self, key: str) -> bytes:
+        """Return the position of the last entry that was read of a stream."""
+        return self.positions.get((PREFIX + key).encode(), BEGINNING)
+
+    def rewind(self) -> None:
+        """Begin every stream anew: Redis was emptied, and an older clock may number its entries."""
+        for key in self.positions:
+            self.positions[key] = BEGINNING
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            connection = RedisConnection(self._url, 2 * BLOCK_SECONDS)
+            try:
+                await connection.open()
+                while True:
+                    await self._read(connection)
+            except (RedisError, OSError, TimeoutError):
+                await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                await connection.close()
+
+    async def _read(self, connection: RedisConnection) -> None:
+        keys = list(self.positions)
+        if not keys:
+            return await asyncio.sleep(RETRY_SECONDS)
+        milliseconds = round(BLOCK_SECONDS * 1000)
+        where = (*keys, *(self.positions[key] for key in keys))
+        replies = await connection.send("XREAD", "COUNT", ENTRIES_AT_ONCE, "BLOCK", milliseconds, "STREAMS", *where)
+        for key, entries in replies or ():
+            for entry in entries:
+                self._hand_over(key, entry)
+
+    def _hand_over(self, key: bytes, entry: Any) -> None:
+        received = self._received.get(key)
+        if received is None:
+            return
+        self.positions[key] = entry[0]
+        try:
+            received(fields_of(entry))
+        except Exception:
+            log.exception("What was read from Redis could not be handled")
+
+
+def fields_of(entry: Any) -> dict[bytes, bytes]:
+    """Return the fields of an entry of a stream, as Redis sends it."""
+    fields = entry[1]
+    return dict(zip(fields[::2], fields[1::2], strict=True))

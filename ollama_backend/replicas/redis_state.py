@@ -1,0 +1,69 @@
+"""What requests share, kept in Redis for all replicas."""
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.model_slots import ModelSlots
+from ollama_backend.chat.rate import Rate
+from ollama_backend.chat.sessions import Sessions
+from ollama_backend.chat.shared_state import SharedState
+from ollama_backend.chat.slots import SlotPolicy
+from ollama_backend.ollama.hosts import Host, Hosts
+from ollama_backend.replicas.replica import Replica, ReplicaTimings
+from ollama_backend.replicas.shared_answers import SharedAnswers
+from ollama_backend.replicas.shared_line import SharedLine
+from ollama_backend.replicas.shared_rate import SharedRate
+from ollama_backend.replicas.shared_sessions import SharedSessions
+from ollama_backend.replicas.shared_slots import SharedSlots
+from ollama_backend.settings import Settings
+
+
+class RedisState(SharedState):
+    """Everything in Redis, and a copy of what concerns this replica in its memory."""
+
+    def __init__(self, settings: Settings, slot_policy: SlotPolicy, timings: ReplicaTimings | None = None) -> None:
+        self._settings = settings
+        self.replica = Replica(settings.redis_url or "", timings)
+        self._slots = SharedSlots(self.replica, slot_policy)
+        self._lines: dict[str, SharedLine] = {}
+        self._answers: SharedAnswers | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        return self.replica.store.there
+
+    @property
+    def obstacle(self) -> str:
+        return self.replica.obstacle
+
+    def line(self, name: str, hosts: Hosts) -> SharedLine:
+        self.replica.sees(hosts.view)
+        line = self._lines[name] = SharedLine(name, self.replica, hosts, self._settings.max_waiting)
+        return line
+
+    def rate(self) -> Rate:
+        return SharedRate(self.replica.store, self._settings.rate_limit)
+
+    def slots_of(self, host: Host, model: str) -> ModelSlots:
+        return self._slots.of(host, model)
+
+    def answers(self, admission: Admission) -> SharedAnswers:
+        line, silence = self._lines["generations"], self._settings.silence_timeout
+        self._answers = SharedAnswers(self.replica, line, admission, silence=silence)
+        return self._answers
+
+    def sessions(self) -> Sessions:
+        if self._answers is None:
+            raise RuntimeError("answers() has not been called")
+        return SharedSessions(self.replica, self._answers)
+
+    def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self.replica.run(), *((self._answers.run(),) if self._answers else ()))
+
+    async def hand_over(self) -> None:
+        if self._answers:
+            await self._answers.hand_over()
+
+    async def close(self) -> None:
+        await self.replica.leave()

@@ -125,6 +125,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     loading = asyncio.create_task(serving.pool.load(serving.models[0]))
     try:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
+        # A default model that cannot be loaded ends the program.
         if loading.done():
             loading.result()
         await running

@@ -40,6 +40,7 @@ def _without_null(value: Body) -> Body:
 
 def convert(body: Body, shape: type[Shape]) -> Shape:
     """Return a body as a struct. Raises RequestError, which names the field with the wrong type."""
+    # Go's decoder ignores null for any field of a struct.
     for name in ("messages", "options"):
         if isinstance(inner := body.get(name), dict):
             body = body | {name: _without_null(inner)}

@@ -42,6 +42,7 @@ class Streamed(Response):
     """
 
     def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
+        # Not `super().__init__`, which would render a body.
         self._first, self._pieces, self._last_piece = first, pieces, last_piece
         self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
 

@@ -123,6 +123,7 @@ def _settings(model: ServedModel, plan: Plan, hostname: str, key: str) -> Body:
         "cpuparams.n_threads": plan.threads,
         "cpuparams_batch.n_threads": plan.prompt_threads,
         "n_threads_http": plan.slots + 4,
+        # llama.cpp's default is 8 GiB.
         "cache_ram_mib": 0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
         "embedding": model.embeds,
         "ctx_shift": not model.embeds,
@@ -158,7 +159,9 @@ def _session(address: str, key: str) -> aiohttp.ClientSession:
         "http://localhost" if local else address,
         connector=unix or aiohttp.TCPConnector(limit=0, force_close=True),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        # An answer may take any time, and so may the wait for its first token.
         timeout=aiohttp.ClientTimeout(total=None),
+        # aiohttp refuses lines that exceed its buffer; the last event of a long answer is one line.
         read_bufsize=MAX_EVENT_BYTES,
     )
 

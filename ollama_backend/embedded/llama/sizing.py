@@ -7,8 +7,8 @@ from pathlib import Path
 from ollama_backend.embedded.errors import Exit, StartupError
 from ollama_backend.embedded.llama.gguf import Gguf
 
-TINY_PARAMETERS = 20_000_000
-SMALL_PARAMETERS = 300_000_000
+TINY_PARAMETERS = 20_000_000  # the guide has 0.9 million
+SMALL_PARAMETERS = 300_000_000  # SmolLM2, measured in docs/embedded.md, has 135 million
 LARGEST_CONTEXT = 8192
 SMALLEST_CONTEXT = 1024
 CONTEXT_STEP = 256  # llama.cpp rounds the context up to a multiple of this

@@ -49,12 +49,12 @@ def convert(body: Body, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
-        words, _, place = str(exc).partition(" - at `$.")
-        words = re.sub("`(.+?)`", lambda match: _type_words(match[1]), words)
-        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {words.lower()}.") from exc
+        reason, _, place = str(exc).partition(" - at `$.")
+        reason = re.sub("`(.+?)`", lambda match: _type_names(match[1]), reason)
+        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {reason.lower()}.") from exc
 
 
-def _type_words(types: str) -> str:
+def _type_names(types: str) -> str:
     return " or ".join(TYPES.get(name, name) for name in types.split(" | ") if name != "null")
 
 

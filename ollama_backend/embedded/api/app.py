@@ -58,8 +58,8 @@ def _refused(request: Request, error: RequestError) -> Response:
 
 
 def _no_route(request: Request, error: HTTPException) -> Response:
-    words = f"{request.method} {request.url.path[:200]} is not a route of this server."
-    refusal = RequestError(error.status_code, words)
+    message = f"{request.method} {request.url.path[:200]} is not a route of this server."
+    refusal = RequestError(error.status_code, message)
     return json_reply(error_body(request.url.path, refusal), error.status_code, dict(error.headers or {}))
 
 

@@ -143,8 +143,10 @@ async def _load(process: Process, order: bytes, file: str) -> str:
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
     if not (line := await process.stdout.readline()):
-        words = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
-        raise StartupError(Exit.LLAMA_FAILED, words + "or too large for the memory. Fetch it again or choose another.")
+        message = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
+        raise StartupError(
+            Exit.LLAMA_FAILED, message + "or too large for the memory. Fetch it again or choose another."
+        )
     outcome = json.loads(line)
     if "error" in outcome:
         raise StartupError(outcome["exit"], outcome["error"])

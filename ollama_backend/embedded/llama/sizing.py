@@ -97,9 +97,9 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
     tiny = is_tiny(gguf)
     slots = wishes.slots or (4 if tiny else 1)
     if memory is not None and not tiny and gguf.size > memory:
-        words = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
+        message = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
         way_out = "choose a smaller model or a stronger quantisation, or a larger machine."
-        raise StartupError(Exit.NO_MEMORY, words + way_out)
+        raise StartupError(Exit.NO_MEMORY, message + way_out)
     context = wishes.context or min(gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
     if not wishes.context and memory is not None:
         while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:

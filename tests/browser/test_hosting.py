@@ -88,8 +88,9 @@ async def test_all_of_a_conversation_is_printed(chat: Chat, ollama: FakeOllama) 
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page/") + pdf.count(b"/Type /Page ") > 5
 
 
-async def test_a_model_that_is_pulled_later_is_offered(browser: Browser) -> None:
-    """Without a reload: it is in the list of models when that is opened."""
+async def test_models_come_and_go(browser: Browser) -> None:
+    """Without a reload: one that is pulled is in the list when that is opened; one that was removed is named as gone,
+    and the default answers instead."""
     async with FakeOllama(models=["guide"]) as ollama:
         space = Space(ollama.url)
         await space.start()
@@ -99,6 +100,13 @@ async def test_a_model_that_is_pulled_later_is_offered(browser: Browser) -> None
             assert await chat.page.locator("#model option").count() == 1
             ollama.install(Model("later:1b"))
             await until(lambda: _offers(chat, 2), 40)
+            await chat.page.select_option("#model", "later:1b")
+            ollama.remove("later:1b")
+            await until(lambda: _offers(chat, 1), 40)
+            assert "later:1b is no longer installed" in await chat.page.inner_text("header")
+            await chat.say("hello")
+            await chat.settled()
+            assert ollama.generations[-1].ask.model.startswith("guide")
         finally:
             await context.close()
             space.kill()

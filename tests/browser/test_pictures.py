@@ -38,6 +38,11 @@ async def test_a_picture_is_sent_to_a_model_that_sees(chat: Chat, ollama: FakeOl
     await chat.ready()
     shown = chat.page.locator("#messages .user img")
     await shown.wait_for()
+    await shown.click()
+    large = chat.page.locator("dialog.large-picture img")
+    assert await large.evaluate("image => image.naturalWidth") == 1280
+    await chat.page.keyboard.press("Escape")
+    await large.wait_for(state="detached")
     assert (await shown.get_attribute("src") or "").startswith("data:image/jpeg")
     await chat.say("And now?")
     await chat.settled()

@@ -21,6 +21,8 @@ import { fileChips, thumbnail } from './media.js';
  * @typedef {{isLast: boolean, isBusy: boolean, isRead: boolean, place: number, count: number}} Context
  */
 
+const isBad = ({ end }) => end === 'failed' || end === 'interrupted';
+
 export class MessageView {
   #heading = el('h2', { class: 'sr' });
   #body = el('div', { class: 'body' });
@@ -183,16 +185,16 @@ export class MessageView {
     const { message } = this;
     const words = outcomeOf(message);
     const figures = figuresOf(message);
-    const isBad = message.end === 'failed' || message.end === 'interrupted';
+    const isWrong = isBad(message);
     const isCut = message.stats?.reason === 'length' && message.end === 'done';
     const help =
       isLast &&
-      (isBad
-        ? button(t('message.retry'), retry, {}, 'again')
+      (isWrong
+        ? button(t('message.retry'), retry, { 'data-act': 'retry' }, 'again')
         : isCut && button(t('message.continue'), goOn, {}, 'down'));
     return [
       words &&
-        el('p', { class: isBad ? 'outcome bad' : 'outcome', role: isBad && isLast ? 'alert' : null }, words, help),
+        el('p', { class: isWrong ? 'outcome bad' : 'outcome', role: isWrong && isLast ? 'alert' : null }, words, help),
       figures && el('p', { class: 'quiet figures' }, figures),
     ];
   }
@@ -231,7 +233,7 @@ export class MessageView {
     return [
       message.text && copy,
       message.text && canRead() && this.#readButton(isRead),
-      free && button(t('message.retry'), retry, { 'data-act': 'retry' }, 'again'),
+      free && !isBad(message) && button(t('message.retry'), retry, { 'data-act': 'retry' }, 'again'),
       free && button(t('message.undo'), takeBack, { 'data-act': 'take-back' }, 'undo'),
     ];
   }

@@ -15,13 +15,17 @@ FROM ${PYTHON_IMAGE} AS dependencies
 ARG EMBEDDED=
 WORKDIR /build
 COPY requirements.lock .
-# packages.json says what is installed, each with its licence (packaging.python.org, pip inspect).
+# packages.json says what is installed, each with its licence as its own metadata has it.
 RUN set -eu; \
     python -m venv --without-pip /opt/venv; \
     if [ -z "$EMBEDDED" ]; then sed -i '/^xllamacpp==/,/[^\\]$/d' requirements.lock; fi; \
     python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --root-user-action=ignore \
         --disable-pip-version-check --require-hashes --requirement requirements.lock; \
-    python -m pip --python /opt/venv/bin/python inspect --local >/opt/venv/packages.json; \
+    /opt/venv/bin/python -c 'import json; from importlib.metadata import distributions; \
+kinds = lambda m: [c for c in m.get_all("Classifier", []) if c.startswith("License ::")]; \
+print(json.dumps([{"name": d.name, "version": d.version, "licence": d.metadata["License-Expression"] or kinds(d.metadata) \
+or d.metadata["License"], "files": d.metadata.get_all("License-File")} for d in distributions()], indent=1))' \
+        >/opt/venv/packages.json; \
     find /opt/venv/lib -type d -name tests -path '*/site-packages/*/tests' -prune -exec rm -r {} +; \
     python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 

@@ -167,9 +167,11 @@ class Space:
 
     async def _close(self) -> None:
         self.admission.close()
-        await self._state.hand_over()
-        await self.admission.wait_idle(self.settings.shutdown_timeout)
-        await self._stack.aclose()
+        try:
+            await self._state.hand_over()
+        finally:  # whatever happens to what waits, what runs may end
+            await self.admission.wait_idle(self.settings.shutdown_timeout)
+            await self._stack.aclose()
 
     async def _stop_watching(self) -> None:
         for task in self._watching:

@@ -1,6 +1,7 @@
 """How the tests are run: rooms, groups, what a test needs of the machine; and the fixtures that rooms share."""
 
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
     config.add_cleanup(hypothesis_home.cleanup)
     set_hypothesis_home_dir(hypothesis_home.name)
+    platform.processor()  # runs `uname` the first time; official clients ask for it
     settings.register_profile("shared", deadline=None)  # a busy machine is no fault of an example
     settings.load_profile("shared")
 

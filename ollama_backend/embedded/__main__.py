@@ -1,7 +1,7 @@
 """Serve GGUF files as a small Ollama: `python -m ollama_backend.embedded --model guide=guide.gguf --port N`.
 
-The port answers at once; the first model, the default, is loaded at the start, others at first use. What ends the
-program is written to stderr in one last plain line that says what to do; `Exit` lists the statuses.
+The port answers at once. The first model is the default and is loaded at startup; others are loaded at first use. When
+the program fails, the last line on stderr says why and what to do; `Exit` lists the statuses.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from ollama_backend.embedded.api.app import create_app
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import Exit, RequestError, StartupError
 from ollama_backend.embedded.llama import gguf
-from ollama_backend.embedded.llama.loaded_models import LoadedModels
+from ollama_backend.embedded.llama.model_pool import ModelPool
 from ollama_backend.embedded.llama.sizing import Wishes
 from ollama_backend.embedded.model_card import NAME, ServedModel, plain_name
 from ollama_backend.embedded.request_json import keep_alive_seconds
@@ -40,22 +40,23 @@ def _duration(text: str) -> float:
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m ollama_backend.embedded", description="A small Ollama.")
-    model_help = "a model's file, or the first of its parts; may be repeated, the first is the default"
+    model_help = "a model file, or its first part; may be repeated, the first is the default"
     parser.add_argument("--model", metavar="[NAME=]FILE", action="append", required=True, help=model_help)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11434)
-    parser.add_argument("--parallel", type=int, help="answers of a model at the same time (default: 1, 4 if tiny)")
-    parser.add_argument("--context", type=int, help="tokens of context of each answer (default: what memory allows)")
+    parser.add_argument("--parallel", type=int, help="simultaneous answers per model (default: 1, tiny models 4)")
+    parser.add_argument("--context", type=int, help="context length in tokens (default: what memory allows)")
     parser.add_argument(
         "--threads", type=int, help="CPUs to use; a small model generates with one (default: all allowed)"
     )
-    parser.add_argument("--memory", type=int, help="bytes that models may take together (default: what is free)")
+    parser.add_argument("--memory", type=int, help="bytes of memory for all models together (default: what is free)")
     keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
-    keep_help = "how long an unused model stays: 90, 5m, or -1 for ever (default: OLLAMA_KEEP_ALIVE, or 5m)"
+    keep_help = "how long an unused model stays loaded: 90, 5m, or -1 for no limit (default: OLLAMA_KEEP_ALIVE, or 5m)"
     parser.add_argument("--keep-alive", type=_duration, default=keep_alive, help=keep_help)
-    parser.add_argument("--tokens-per-second", type=float, default=0, help="slow a tiny model's answers down")
-    parser.add_argument("--think-default", choices=("on", "off"), help="when a request does not say; off if tiny")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin, a pipe, is closed")
+    parser.add_argument("--tokens-per-second", type=float, default=0, help="limit the speed of a tiny model's answers")
+    think_help = "whether to think when a request does not say (default: on, tiny models off)"
+    parser.add_argument("--think-default", choices=("on", "off"), help=think_help)
+    parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin, a pipe, is closed")
     parser.add_argument("--cpuinfo", default="/proc/cpuinfo", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -76,9 +77,9 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
 
 def _serving(chosen: argparse.Namespace) -> Serving:
     wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
-    loaded = LoadedModels(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
+    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
     think = {"on": True, "off": False}.get(chosen.think_default)
-    return Serving(_models(chosen.model), loaded, think, chosen.tokens_per_second)
+    return Serving(_models(chosen.model), pool, think, chosen.tokens_per_second)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -86,12 +87,12 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as exc:
-        words = f"Port {port} of {host} cannot be used ({exc.strerror}): stop what listens there or choose another."
+        words = f"Cannot listen on port {port} of {host} ({exc.strerror}): stop what uses it or choose another port."
         raise StartupError(Exit.PORT_TAKEN, words) from exc
 
 
 def _watch_parent(stop: Callable[[], object]) -> None:
-    """Stop when stdin reaches its end: the parent has been killed and could not say so."""
+    """Stop at the end of stdin, which also comes when the parent was killed and could not send a signal."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
@@ -103,11 +104,11 @@ def _watch_parent(stop: Callable[[], object]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends at once: an answer that is cut off is what callers of Ollama see as well."""
+    """uvicorn without a graceful shutdown: Ollama also cuts answers off when it is stopped."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self.force_exit = True
-        # It would log the answers that are cut off now as errors.
+        # uvicorn would log every answer that is cut off now as an error.
         logging.getLogger("uvicorn.error").disabled = True
 
 
@@ -121,7 +122,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     if chosen.exit_with_parent:
         _watch_parent(lambda: loop.call_soon_threadsafe(server.handle_exit, signal.SIGTERM, None))
-    loading = asyncio.create_task(serving.loaded.load(serving.models[0]))
+    loading = asyncio.create_task(serving.pool.load(serving.models[0]))
     try:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
@@ -129,7 +130,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
         await running
     finally:
         loading.cancel()
-        await serving.loaded.close()
+        await serving.pool.close()
 
 
 def main() -> int:

@@ -1,17 +1,17 @@
-"""Errors: of a request, of llama.cpp, and of the program's start."""
+"""Errors of requests, of llama.cpp and of the startup."""
 
 import json
 import re
 from enum import IntEnum
 
-# llama.cpp wraps what a chat template raised in its source and a marker of the place.
+# llama.cpp surrounds the message of a chat template's exception with the template's source.
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 
-TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # of an input to be embedded
+TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
 
 
 class RequestError(Exception):
-    """A request that cannot be served: an HTTP status, and words that say what to do."""
+    """A request that cannot be served: an HTTP status, and a message that says what to do."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -19,7 +19,10 @@ class RequestError(Exception):
 
 
 class LlamaError(RequestError):
-    """An error that llama.cpp answered with; `size` and `room` are in tokens where the prompt exceeds the context."""
+    """An error response of llama.cpp.
+
+    `size` and `room` are the lengths of the prompt and of the context in tokens if the prompt is too long, else 0.
+    """
 
     def __init__(self, status: int, answer: str | bytes) -> None:
         try:
@@ -41,12 +44,12 @@ def _explained(status: int, size: int, room: int, message: str) -> tuple[int, st
         reason = (found[-1][1] or "it cannot be applied to them").strip()
         return 400, f"The model's chat template refuses these messages: {reason.removesuffix('.')}."
     if "image input is not supported" in message:
-        return 400, "This model cannot see images: choose one with vision."
+        return 400, "This model does not support images: choose a vision model."
     return status, " ".join(message.split())[:500]
 
 
 class Exit(IntEnum):
-    """Exit statuses; the last line on stderr says the reason in words."""
+    """Exit statuses; the last line on stderr gives the reason."""
 
     STOPPED = 0
     USAGE = 2
@@ -61,7 +64,7 @@ class Exit(IntEnum):
 
 
 class StartupError(Exception):
-    """The program or a model cannot start; `str()` is one plain line that says what to do."""
+    """The program or a model cannot start. The message is a single line that says what to do."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(" ".join(words.split()))

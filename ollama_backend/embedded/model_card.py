@@ -1,4 +1,4 @@
-"""A served model as Ollama's lists show it, and what is known of it beyond its file."""
+"""A served model as Ollama's routes describe it, and settings for models that need their own."""
 
 import re
 import time
@@ -14,23 +14,23 @@ from ollama_backend.embedded.llama.sizing import LARGEST_CONTEXT
 FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S"}
 FILE_TYPES |= {12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K"}
 FILE_TYPES |= {19: "IQ2_XXS", 20: "IQ2_XS", 23: "IQ3_XXS", 25: "IQ4_NL", 26: "IQ3_S", 30: "IQ4_XS", 32: "BF16"}
-# Words of a chat template by which a model that thinks is known.
+# A model is known to think if its chat template contains one of these.
 THINKING_MARKS = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>analysis", "[THINK]")
-LONGEST_ANSWER_IN_CONTEXTS = 10  # as Ollama limits what has no limit
+LONGEST_ANSWER_IN_CONTEXTS = 10  # Ollama's limit for answers without num_predict
 REGISTRY = "registry.ollama.ai/"
 NAME = re.compile(r"(?:[\w][\w.:-]*/)?(?:\w[\w.-]*/)?\w[\w.-]*(?::\w[\w.-]*)?", re.ASCII)
 # Ollama's own defaults (api/types.go), in llama.cpp's names, which are the same.
 SAMPLING = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_last_n": 64, "repeat_penalty": 1.0}
-# What a GGUF file may recommend for itself.
+# Sampling that a GGUF file may recommend for itself.
 RECOMMENDED = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
 RECOMMENDED |= {"penalty_repeat": "repeat_penalty", "penalty_last_n": "repeat_last_n"}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of a model: a note for people, a system prompt and sampling for requests that set none.
+    """Settings for one model: a note for its users, and the system prompt and sampling of requests that set none.
 
-    `longest_answer` is in tokens; None leaves the limit to the context.
+    `longest_answer` is in tokens; None means that only the context limits it.
     """
 
     note: str = ""
@@ -39,8 +39,8 @@ class Profile:
     longest_answer: int | None = None
 
 
-# By basename and size label of the file. SmolLM2's values were found by trying (docs/embedded.md): at Ollama's
-# defaults it answers in broken French and repeats itself, and without DRY it repeats whole lines.
+# By the basename and size label of the file. SmolLM2's values were found by experiment (docs/embedded.md): with
+# Ollama's defaults it answers in broken French and repeats itself, and without DRY it repeats whole lines.
 PROFILES = {
     ("guide", "0.9M"): Profile("Knows only this app.", sampling={"temperature": 0.0}),
     ("smollm2", "135M"): Profile(
@@ -59,14 +59,14 @@ PROFILES = {
 
 
 def stamp(seconds: float | None = None) -> str:
-    """Write a moment (seconds since 1970; now, when none is given) as Ollama does, to the nanosecond."""
+    """Format a time (seconds since 1970, by default now) as Ollama does, in nanoseconds."""
     nanoseconds = time.time_ns() if seconds is None else int(seconds * 1e9)
     moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09}Z"
 
 
 def human_number(count: int) -> str:
-    """Write a count of parameters as Ollama's lists do (format/format.go, HumanNumber)."""
+    """Format a number of parameters as Ollama does (format/format.go, HumanNumber)."""
     if count >= 10**9:
         billions = count / 10**9
         return f"{billions:.0f}B" if billions == int(billions) else f"{billions:.1f}B"
@@ -77,9 +77,9 @@ def human_number(count: int) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as it is compared: in lower case, with its tag, without the registry's prefix.
+    """Return a name in the form used for comparison: in lower case, with its tag, without the registry's prefix.
 
-    Raises RequestError for what cannot be a name.
+    Raises RequestError for an invalid name.
     """
     if not NAME.fullmatch(name):
         raise RequestError(400, "invalid model name")
@@ -89,7 +89,7 @@ def plain_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model under the name that it is served as."""
+    """A model file and the name under which it is served."""
 
     name: str
     gguf: Gguf
@@ -101,18 +101,18 @@ class ServedModel:
 
     @property
     def context_limit(self) -> int:
-        """The most tokens of context that it gets."""
+        """The longest context that the model gets, in tokens."""
         return min(self.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
 
     @cached_property
     def profile(self) -> Profile:
-        """What is known of the model beyond its file."""
+        """The model's own settings; empty for most models."""
         basename, size = (str(self.gguf.metadata.get(f"general.{key}", "")) for key in ("basename", "size_label"))
         return PROFILES.get((basename.lower(), size), Profile())
 
     @cached_property
     def sampling(self) -> dict[str, Any]:
-        """The sampling of a request that names none, in llama.cpp's names."""
+        """The default sampling, with llama.cpp's names."""
         metadata = self.gguf.metadata
         own = {name: metadata.get(f"general.sampling.{key}") for key, name in RECOMMENDED.items()}
         own = {name: value for name, value in own.items() if isinstance(value, int | float)}
@@ -120,21 +120,21 @@ class ServedModel:
 
     @property
     def thinks(self) -> bool:
-        """Whether the chat template knows thinking."""
+        """Whether the chat template supports thinking."""
         return any(mark in self.gguf.template for mark in THINKING_MARKS)
 
     @property
     def uses_tools(self) -> bool:
-        """Whether the chat template knows tools."""
+        """Whether the chat template supports tools."""
         return bool(re.search(r"\btools\b", self.gguf.template))
 
     def longest_answer(self, wanted: int | None) -> int:
-        """Return the limit of an answer in tokens: as wanted, within what the model and its context allow."""
+        """Return the limit of an answer in tokens: `wanted`, within what the model and its context allow."""
         ceiling = self.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * self.context_limit
         return ceiling if wanted is None or wanted < 0 else min(wanted, ceiling)
 
     def with_system(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return a conversation with the model's own system prompt where it has none."""
+        """Return the messages, with the model's own system prompt if they have none."""
         own = self.profile.system
         if not own or any(message.get("role") in ("system", "developer") for message in messages):
             return messages
@@ -142,12 +142,12 @@ class ServedModel:
 
     @property
     def embeds(self) -> bool:
-        """Whether it makes embeddings and cannot chat; Ollama tells by the same key (server/images.go)."""
+        """Whether this is an embedding model; Ollama checks the same key (server/images.go)."""
         return f"{self.gguf.architecture}.pooling_type" in self.gguf.metadata
 
     @property
     def capabilities(self) -> list[str]:
-        """What the model can do, in Ollama's words."""
+        """The model's capabilities, with Ollama's names."""
         if self.embeds:
             return ["embedding"]
         return ["completion"] + ["tools"] * self.uses_tools + ["thinking"] * self.thinks
@@ -184,7 +184,7 @@ class ServedModel:
         return self._head() | {"details": self.details} | memory
 
     def show(self) -> dict[str, Any]:
-        """Answer `/api/show`; the template is the file's own (Jinja), long lists are left out."""
+        """Return the response of `/api/show`. The template is the file's own (Jinja); long lists are left out."""
         gguf = self.gguf
         parameters = "\n".join(f"{name:30} {value}" for name, value in self.sampling.items())
         hidden = ("general.name", "tokenizer.chat_template")

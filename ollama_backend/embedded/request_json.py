@@ -1,4 +1,4 @@
-"""Request bodies: JSON in, typed structs out, and JSON that every client of Ollama can read."""
+"""Decoding request bodies into typed structs, and encoding JSON that every client of Ollama can read."""
 
 import re
 from typing import Any, TypeVar
@@ -19,9 +19,9 @@ TYPES |= {"array": "a list", "object": "an object"}
 
 
 def read(raw: bytes) -> Body:
-    """Return a body's fields, but for those that are null. Raises RequestError for what is no JSON object.
+    """Return the fields of a body that are not null. Raises RequestError if it is not a JSON object.
 
-    Half a surrogate pair and bytes that are not UTF-8 become U+FFFD, as in Go's decoder.
+    Lone surrogates and bytes that are not UTF-8 become U+FFFD, as in Go's decoder.
     """
     if HALF_PAIR.search(raw):
         raw = ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], raw)
@@ -39,7 +39,7 @@ def _without_null(value: Body) -> Body:
 
 
 def convert(body: Body, shape: type[Shape]) -> Shape:
-    """Return a body as a struct. Raises RequestError that names the field of the wrong type."""
+    """Return a body as a struct. Raises RequestError, which names the field with the wrong type."""
     for name in ("messages", "options"):
         if isinstance(inner := body.get(name), dict):
             body = body | {name: _without_null(inner)}
@@ -58,15 +58,15 @@ def _type_words(types: str) -> str:
 
 
 def dumps(value: Any) -> bytes:
-    """Encode without line breaks of any kind: some clients split at U+2028 and U+2029 too."""
+    """Encode without line breaks; U+2028 and U+2029 are escaped, because some clients split lines there too."""
     return msgspec.json.encode(value).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
 
 
 def keep_alive_seconds(value: str | float | None) -> float | None:
-    """Return how long a model shall stay loaded, in seconds; negative means for ever, None means not given."""
+    """Return how long a model stays loaded, in seconds; negative means without limit, None means not given."""
     if not isinstance(value, str):
         return value
     try:
         return float(durationpy.from_str(value).total_seconds())
     except durationpy.DurationError as exc:
-        raise RequestError(400, f'invalid keep_alive {value!r}: give seconds, or a duration such as "5m"') from exc
+        raise RequestError(400, f'invalid keep_alive {value!r}: use seconds, or a duration such as "5m"') from exc

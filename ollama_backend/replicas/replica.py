@@ -49,11 +49,11 @@ class WaitingTickets(Protocol):
     def position_pause(self) -> float:
         """For how many seconds a position is good."""
 
-    def waiting_tickets(self) -> list[str]:
-        """Return their ids."""
+    def waiting_members(self) -> list[str]:
+        """Return how Redis names them in the order of the line."""
 
-    def found(self, tickets: Sequence[str], places: Sequence[str], waiting: int) -> None:
-        """Take where each ticket is: a position, "HOST CALLS" for a place, or "" for unknown; `waiting` is of all."""
+    def found(self, members: Sequence[str], places: Sequence[str], waiting: int) -> None:
+        """Take where each of them is: a position, "HOST CALLS" for a place, or "" for unknown; `waiting` is of all."""
 
     def called(self, ticket: str, host: str, calls: int) -> None:
         """Take note that a ticket was given a place."""
@@ -162,17 +162,17 @@ class Replica:
 
     async def renew(self) -> None:
         """Renew the lease and learn where the waiting tickets are. Raises RedisUnavailable."""
-        tickets = [self.lines[line].waiting_tickets() if line in self.lines else [] for line in LINES]
-        reply = await self.store.call("tick", *self._limits(), *(" ".join(ids) for ids in tickets))
+        members = [self.lines[line].waiting_members() if line in self.lines else [] for line in LINES]
+        reply = await self.store.call("tick", *self._limits(), *(" ".join(each) for each in members))
         epoch, now, alive, waiting, *places = reply
         self._offset = now / 1000 - time.monotonic()
         self.alive = frozenset(alive.decode().split())
         if epoch != self._epoch:
             await self.store.synchronise_again()
-        for line, ids, count in zip(LINES, tickets, waiting, strict=True):
-            if ids:
-                found, places = places[: len(ids)], places[len(ids) :]
-                self.lines[line].found(ids, [place.decode() for place in found], count)
+        for line, each, count in zip(LINES, members, waiting, strict=True):
+            if each:
+                found, places = places[: len(each)], places[len(each) :]
+                self.lines[line].found(each, [place.decode() for place in found], count)
                 self.hurry(self.lines[line].position_pause)
         self._trim_inbox()
         self.renewals.notify()

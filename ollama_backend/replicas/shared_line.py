@@ -55,7 +55,7 @@ class SharedLine(Line):
 
     @property
     def waiting(self) -> int:
-        return len(self.waiting_tickets())
+        return sum(ticket.host is None for ticket in self._tickets.values())
 
     @property
     def running(self) -> int:
@@ -119,15 +119,15 @@ class SharedLine(Line):
     def serve(self) -> None:
         self._replica.publish_view()
 
-    def waiting_tickets(self) -> list[str]:
-        """Return the ids of the tickets that wait."""
-        return [ticket.id for ticket in self._tickets.values() if ticket.host is None]
+    def waiting_members(self) -> list[str]:
+        """Return how Redis names the tickets that wait."""
+        return [f"{ticket.order[1]:016d}:{ticket.id}" for ticket in self._tickets.values() if ticket.host is None]
 
-    def found(self, tickets: Sequence[str], places: Sequence[str], waiting: int) -> None:
+    def found(self, members: Sequence[str], places: Sequence[str], waiting: int) -> None:
         """Take where each ticket is."""
         self._all_waiting = waiting
-        for ticket_id, place in zip(tickets, places, strict=True):
-            ticket = self._tickets.get(ticket_id)
+        for member, place in zip(members, places, strict=True):
+            ticket = self._tickets.get(member[17:])
             if ticket is None:
                 continue
             host, _, calls = place.rpartition(" ")

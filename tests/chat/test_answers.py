@@ -178,7 +178,9 @@ async def test_a_full_line_refuses(fake_ollama: FakeOllama, shared: dict[str, st
     """One more than may wait is refused, and a named answer tells it as its own failure."""
     fake_ollama.script(first_delay=math.inf)
     async with parts(fake_ollama, waiting=1, **shared) as p:
-        running, _ = await p.start(ASK, ANNE), await p.start(ASK, ANNE)
+        running = await p.start(ASK, ANNE)
+        await fake_ollama.until(lambda: fake_ollama.generations)
+        await p.start(ASK, ANNE)
         with pytest.raises(LineFull):
             await p.start(ASK, ANNE)
         named = await p.start_named("cd" * 16, ASK, ANNE, grace=5)

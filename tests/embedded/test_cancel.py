@@ -49,10 +49,10 @@ def real(smol: Path) -> Iterator[Engine]:
 
 def leave_after(running: Engine, path: str, body: dict[str, Any], lines: int) -> None:
     """Ask, read some lines, and close the socket."""
-    asked = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(asked)}\r\n\r\n".encode()
+    encoded = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(encoded)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", running.port)) as caller:
-        caller.sendall(head + asked)
+        caller.sendall(head + encoded)
         if lines:
             with http.client.HTTPResponse(caller) as response:
                 response.begin()

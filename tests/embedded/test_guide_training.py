@@ -74,23 +74,23 @@ def test_files_hold_no_held_out_question_to_be_trained(known: Corpus) -> None:
 def test_no_lesson_asks_a_held_out_question(known: Corpus) -> None:
     """In whole epochs, rewritten questions and earlier turns included, no held-out question is ever asked."""
     held, teacher = known.held_out(), Teacher(known, seed=7)
-    asked = {
+    questions = {
         normalise(content)
         for _ in range(3)
         for lesson in teacher.epoch()
         for role, content in lesson.messages
         if role == "user"
     }
-    assert len(asked) > 5000
-    assert not asked & held
+    assert len(questions) > 5000
+    assert not questions & held
 
 
 def test_rewrites_would_reach_held_out_questions(known: Corpus) -> None:
     """The filter of the lessons is needed: without it some rewrites are held-out questions."""
     unfiltered = Teacher(known, seed=7)
     unfiltered.held = frozenset()
-    asked = {normalise(lesson.messages[-1][1]) for _ in range(3) for lesson in unfiltered.epoch()}
-    assert asked & known.held_out()
+    questions = {normalise(lesson.messages[-1][1]) for _ in range(3) for lesson in unfiltered.epoch()}
+    assert questions & known.held_out()
 
 
 def test_template_is_what_was_trained() -> None:
@@ -133,8 +133,8 @@ def test_long_conversations_are_survived(guide: evaluate.Guide, known: Corpus) -
         {"role": "assistant", "content": "Rome is old. " * 500},
     )
     topics = list(known.topics.values())
-    asked = ((*turns * 10, *evaluate.user(topic.questions[0])) for topic in topics)
-    answers = [guide.ask((system, *messages), think=False)[0] for messages in asked]
+    conversations = ((*turns * 10, *evaluate.user(topic.questions[0])) for topic in topics)
+    answers = [guide.ask((system, *messages), think=False)[0] for messages in conversations]
     assert all(answers)
     assert sum(answer == topic.answer for answer, topic in zip(answers, topics, strict=True)) >= len(topics) * 0.3
 

@@ -46,9 +46,9 @@ def test_a_real_model_answers_in_words(smol: Path) -> None:
     """SmolLM2 knows the capital of France without an option, on three of the APIs, and ends its answers."""
     with engine(models={"smollm2:135m": smol}) as running:
         assert "Paris" in running.chat("smollm2:135m", "What is the capital of France?")["message"]["content"]
-        asked = {"model": "smollm2:135m", "messages": user("What is the capital of France?")}
-        assert "Paris" in running.ask("/v1/chat/completions", asked)["choices"][0]["message"]["content"]
-        assert "Paris" in running.ask("/v1/messages", asked | {"max_tokens": 50})["content"][0]["text"]
+        body = {"model": "smollm2:135m", "messages": user("What is the capital of France?")}
+        assert "Paris" in running.ask("/v1/chat/completions", body)["choices"][0]["message"]["content"]
+        assert "Paris" in running.ask("/v1/messages", body | {"max_tokens": 50})["content"][0]["text"]
         endless = running.chat("smollm2:135m", "Write a very long story.", options=ENDLESS)
         assert endless["eval_count"] <= 512
         assert running.chat("smollm2:135m", "Count.", options={"num_predict": 3})["eval_count"] == 3
@@ -160,8 +160,8 @@ def test_a_file_without_a_name_is_served_by_its_stem(tmp_path: Path) -> None:
     folder = tmp_path / "a=b"
     folder.mkdir()
     path = second_guide(folder)
-    asked = command("--model", str(path), "--port", "0")
-    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    arguments = command("--model", str(path), "--port", "0")
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             connections = psutil.Process(process.pid).net_connections
             (listener,) = wait_until(lambda: connections("inet"), "it listens", DEADLINE_SECONDS)

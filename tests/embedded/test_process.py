@@ -37,7 +37,7 @@ def gone(process: psutil.Process) -> bool:
 @pytest.mark.parametrize(
     ("path", "more", "words"),
     [
-        ("/api/chat", {}, b'{"error":"The model\'s process ended unexpectedly (signal SIGSEGV). Ask again'),
+        ("/api/chat", {}, b'{"error":"The model\'s process ended unexpectedly (signal SIGSEGV). Try again'),
         ("/v1/chat/completions", {"stream": True}, b'data: {"error":{"message":"The model\'s process ended unexp'),
         (
             "/v1/messages",
@@ -69,7 +69,7 @@ def test_a_crash_before_the_end_has_a_status(smol: Path) -> None:
         child.kill()
         with connection.getresponse() as response:
             assert response.status == 500
-            assert "it is loaded again" in json.loads(response.read())["error"]
+            assert "it will be reloaded" in json.loads(response.read())["error"]
 
 
 def test_loading_silences_nothing(smol: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_signal_ends_it_with_open_streams(tmp_path: Path, sign: signal.Signals
 def test_it_does_not_outlive_its_parent() -> None:
     """When the parent is killed and can say nothing, the engine sees the end of its stdin and ends with its models."""
     port = free_port()
-    asked = command("--model", str(GUIDE), "--port", str(port), "--exit-with-parent")
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, *asked], cwd=ROOT, stdout=subprocess.PIPE)
+    arguments = command("--model", str(GUIDE), "--port", str(port), "--exit-with-parent")
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], cwd=ROOT, stdout=subprocess.PIPE)
     assert parent.stdout is not None
     with parent.stdout:
         front = psutil.Process(int(parent.stdout.readline()))

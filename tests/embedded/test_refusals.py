@@ -32,9 +32,9 @@ def test_a_missing_file_is_named() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "its head is cut off"),
-        (b"<html>not found</html>" * 9, "it does not begin as a GGUF file does"),
-        (struct.pack("<4sIQQ", b"GGUF", 3, 9, 9), "its head is cut off"),
+        (b"", "its header is incomplete"),
+        (b"<html>not found</html>" * 9, "it does not begin like a GGUF file"),
+        (struct.pack("<4sIQQ", b"GGUF", 3, 9, 9), "its header is incomplete"),
     ],
 )
 def test_a_damaged_file_says_why(tmp_path: Path, content: bytes, why: str) -> None:

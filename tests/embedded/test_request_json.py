@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ollama_backend.embedded.api.ollama_bodies import ChatBody
+from ollama_backend.embedded.api.ollama_bodies import OllamaChatBody
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.request_json import convert, dumps, keep_alive_seconds, read
 
@@ -48,7 +48,7 @@ def test_what_is_no_object_is_refused(raw: bytes) -> None:
 def test_a_wrong_type_is_named(body: dict[str, Any], words: str) -> None:
     """The error says where, what was expected and what came."""
     with pytest.raises(RequestError) as caught:
-        convert(body, ChatBody)
+        convert(body, OllamaChatBody)
     assert caught.value.words == words
 
 
@@ -56,8 +56,8 @@ def test_null_is_as_good_as_absent() -> None:
     """Clients send null for what they do not set: at the top, in messages and in options."""
     message = {"role": "user", "content": "x", "tool_calls": None}
     body = {"model": "m", "stream": None, "messages": [message], "options": {"seed": None, "temperature": None}}
-    assert convert(read(json.dumps(body).encode()), ChatBody) == convert(
-        {"model": "m", "messages": [{"role": "user", "content": "x"}]}, ChatBody
+    assert convert(read(json.dumps(body).encode()), OllamaChatBody) == convert(
+        {"model": "m", "messages": [{"role": "user", "content": "x"}]}, OllamaChatBody
     )
 
 

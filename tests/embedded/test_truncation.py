@@ -29,9 +29,9 @@ def roles(messages: list[dict[str, Any]]) -> list[str]:
 def test_turns_go_with_their_answers() -> None:
     """Of five turns the oldest go until the rest fits by its length; what remains alternates and ends as before."""
     messages = turns(5)
-    asked = {"messages": [{"role": "system", "content": "Be kind."}, *messages]}
-    assert shorten(asked, 1000, 500)
-    kept = asked["messages"]
+    body = {"messages": [{"role": "system", "content": "Be kind."}, *messages]}
+    assert shorten(body, 1000, 500)
+    kept = body["messages"]
     assert kept[0]["role"] == "system" and kept[1:] == messages[-len(kept) + 1 :]
     assert roles(kept[1:]) == ["user", "assistant"] * ((len(kept) - 2) // 2) + ["user"]
     assert 3 < len(kept) < 9
@@ -45,23 +45,23 @@ def test_a_tools_result_goes_with_its_question() -> None:
         {"type": "function_call_output", "output": "x"},
     ):
         last = [*user("b"), {"role": "assistant", "content": "c"}, result]
-        asked = {"messages": [*user("a" * 999), {"role": "assistant", "content": "y"}, result, *last]}
-        assert shorten(asked, 1000, 10)
-        assert asked["messages"] == last
+        body = {"messages": [*user("a" * 999), {"role": "assistant", "content": "y"}, result, *last]}
+        assert shorten(body, 1000, 10)
+        assert body["messages"] == last
 
 
 def test_an_answer_without_a_question_goes_first() -> None:
     """A greeting that opens a conversation is no turn, and is left out before the first question is."""
-    asked = {"messages": [{"role": "assistant", "content": "Hello! " * 50}, *user("a"), *user("b")]}
-    assert shorten(asked, 110, 100)
-    assert roles(asked["messages"]) == ["user", "user"]
+    body = {"messages": [{"role": "assistant", "content": "Hello! " * 50}, *user("a"), *user("b")]}
+    assert shorten(body, 110, 100)
+    assert roles(body["messages"]) == ["user", "user"]
 
 
 def test_the_last_question_loses_its_middle() -> None:
     """One question that is too long keeps its two ends; nothing is left to cut from a single letter."""
-    asked: dict[str, Any] = {"messages": user("begin" + "x" * 1000 + "end")}
-    assert shorten(asked, 1000, 100)
-    content = asked["messages"][0]["content"]
+    body: dict[str, Any] = {"messages": user("begin" + "x" * 1000 + "end")}
+    assert shorten(body, 1000, 100)
+    content = body["messages"][0]["content"]
     assert content.startswith("begin") and content.endswith("end") and len(content) < 100
     assert not shorten({"messages": user("x")}, 1000, 10)
     assert not shorten({"prompt": [1, 2, 3]}, 1000, 10)
@@ -85,8 +85,8 @@ def test_a_real_model_reads_what_is_left(cramped: Engine) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5, 20])
 def test_a_long_conversation_is_answered(cramped: Engine, count: int) -> None:
     """Whatever its length, a conversation is answered by a template that insists on alternation, on both APIs."""
-    asked = {"model": "strict", "messages": turns(count), "stream": False, "options": GREEDY | {"num_predict": 3}}
-    answer = cramped.ask("/api/chat", asked)
+    body = {"model": "strict", "messages": turns(count), "stream": False, "options": GREEDY | {"num_predict": 3}}
+    answer = cramped.ask("/api/chat", body)
     assert answer["eval_count"] == 3
     assert answer["prompt_eval_count"] < CONTEXT
     relayed = cramped.ask("/v1/chat/completions", {"model": "strict", "messages": turns(count), "max_tokens": 3})
@@ -95,14 +95,14 @@ def test_a_long_conversation_is_answered(cramped: Engine, count: int) -> None:
 
 def test_no_more_is_dropped_than_needed(cramped: Engine) -> None:
     """Of a conversation that is a little too long, more than half of the context is kept."""
-    asked = {"model": "strict", "messages": turns(4), "stream": False, "options": {"num_predict": 1}}
-    assert cramped.ask("/api/chat", asked)["prompt_eval_count"] > CONTEXT / 2
+    body = {"model": "strict", "messages": turns(4), "stream": False, "options": {"num_predict": 1}}
+    assert cramped.ask("/api/chat", body)["prompt_eval_count"] > CONTEXT / 2
 
 
 def test_an_answer_longer_than_the_context_goes_on(cramped: Engine) -> None:
     """When the context is full its oldest half is forgotten and the answer goes on, as in Ollama."""
-    asked = {"model": "strict", "messages": user("hello"), "max_tokens": CONTEXT + 100, "logit_bias": {END_TOKEN: -100}}
-    answer = cramped.ask("/v1/chat/completions", asked)
+    body = {"model": "strict", "messages": user("hello"), "max_tokens": CONTEXT + 100, "logit_bias": {END_TOKEN: -100}}
+    answer = cramped.ask("/v1/chat/completions", body)
     assert answer["usage"]["completion_tokens"] == CONTEXT + 100
     assert answer["choices"][0]["finish_reason"] == "length"
 
@@ -120,9 +120,9 @@ def test_a_caller_may_forbid_to_shorten(cramped: Engine, switch: str, words: str
 
 def test_responses_are_shortened_where_they_ask_for_it(cramped: Engine) -> None:
     """`/v1/responses` refuses what is too long, and drops turns with `truncation: auto`."""
-    asked = {"model": "strict", "input": turns(9), "max_output_tokens": 3}
-    assert cramped.refused("/v1/responses", asked)[0] == 400
-    assert cramped.ask("/v1/responses", asked | {"truncation": "auto"})["usage"]["output_tokens"] == 3
+    body = {"model": "strict", "input": turns(9), "max_output_tokens": 3}
+    assert cramped.refused("/v1/responses", body)[0] == 400
+    assert cramped.ask("/v1/responses", body | {"truncation": "auto"})["usage"]["output_tokens"] == 3
 
 
 def test_a_template_that_refuses_is_a_sentence(cramped: Engine) -> None:

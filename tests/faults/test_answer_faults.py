@@ -1,12 +1,13 @@
 """Every surface says the same of a failing answer, keeps what came before, and serves the next request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from tests.faults.answer_faults import BEFORE, FAULTS, SILENCE_SECONDS, Fault
-from tests.support.doors import DOORS, WHOLE, Outcome, ask_at_every_door
+from tests.support.doors import DOORS, WHOLE, Outcome, ask_at_every_door, page
 from tests.support.fake_ollama import Delta, FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
 from tests.support.waiting import until
@@ -31,7 +32,7 @@ def expected(fault: Fault, door: str) -> Outcome:
     if words is None:
         return Outcome(200, BEFORE, done=True)
     begins = bool(fault.before) and door not in WHOLE
-    status = begun if begins or door in ("realtime", "Gradio") else fault.status
+    status = begun if begins or door in ("realtime", "Gradio", "page") else fault.status
     return Outcome(status, fault.before if begins else "", error=words, code=fault.code)
 
 
@@ -41,16 +42,18 @@ async def test_a_fault_is_reported_and_leaves_nothing_behind(app: FaultyApp, fau
     """At every door: the status, the words, the code and the text before it; then an answer is an answer again."""
     app.fake.scripts.clear()
     app.fake.script(**fault.script)
-    outcomes = await ask_at_every_door(app.web)
+    asking = asyncio.create_task(page(app.web))
+    outcomes = {**await ask_at_every_door(app.web), "page": await asking}
     for door, outcome in outcomes.items():
         wanted = expected(fault, door)
         outcome.retry_after = None
         # Errors before the first byte have a code on /v1 alone, and Gradio has none at all.
-        wanted.code = wanted.code if outcome.code is not None or door == "realtime" else None
+        wanted.code = wanted.code if outcome.code is not None or door in ("realtime", "page") else None
         assert outcome == wanted, door
     app.fake.scripts.clear()
     app.fake.script(deltas=SOUND)
     after = await ask_at_every_door(app.web)
     assert {door: outcome.text for door, outcome in after.items()} == dict.fromkeys(DOORS, BEFORE)
+    assert (await page(app.web)).text == BEFORE
     await until(lambda: app.space.line.running == 0, "no place in line is held")
     assert app.fake.lost_slots("guide") == 0

@@ -138,7 +138,7 @@ def test_it_runs_as_any_user_on_a_read_only_file_system(root: Path, config: dict
     ports = {"port": free_port(), "ollama_port": free_port()}
     log = tmp_path / "log"
     with running(root, config, **ports, log=log, user="1234567:0", volume=volume, **SECRETS) as container:
-        wait_until(lambda: container.health().get("status") == "ok" or container.process.poll() is not None, "health")
+        wait_until(lambda: container.health().get("status") == "ok" or container.process.poll() is not None, f"{log}")
         assert container.process.poll() is None, log.read_text()
         status, _ = container.ask("/chat_api", "POST", {"prompt": "Hi", "stream": False}, Authorization=f"Bearer {KEY}")
         assert status == 200

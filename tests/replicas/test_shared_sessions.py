@@ -10,17 +10,10 @@ import pytest
 from tests.support.fake_ollama import FakeOllama
 from tests.support.realtime_space import KEY, OTHER_KEY, RealtimeSpace, seqs, text
 from tests.support.redis_server import RedisServer
+from tests.support.shared_answers import LONG
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.needs("redis-server")
-
-LONG = [f"word {number}, " for number in range(200)]
-
-
-@pytest.fixture
-def name() -> str:
-    """A session that no other test uses."""
-    return uuid4().hex
 
 
 @asynccontextmanager

@@ -1,18 +1,25 @@
 """Three replicas of the program, two stand-ins for Ollama, Redis, and nginx in front of all."""
 
 import asyncio
+import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import aiohttp
 
 from tests.support.fake_ollama import FakeOllama
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.replicas import KEY, ROOT, ReplicaProcess, accepts
+from tests.support.replicas import BEARER, KEY, ROOT, ReplicaProcess, accepts
+from tests.support.session_client import SessionClient
 from tests.support.waiting import wait_until
 
 PLACES = 2
+LONG = [f"word {number}, " for number in range(200)]
+SHORT = ["a ", "short ", "answer"]
 SKEWS = (0.0, 5.0, -5.0)  # seconds by which the clocks of the replicas are wrong
 
 NGINX = """\
@@ -68,6 +75,14 @@ class Cluster:
                 replica.start()
         asyncio.run(self._ready())
 
+    def begin(self) -> None:
+        """Be well for the next test; the Ollamas answer to "long" in five seconds, and to "short" at once."""
+        self.start()
+        for fake in self.fakes:
+            fake.generations.clear()
+            fake.script(match="short", content=SHORT, thinking="", token_delay=0.01)
+            fake.script(match="long", content=LONG, thinking="", token_delay=0.025)
+
     async def _ready(self) -> None:
         await asyncio.gather(*(replica.ready(hosts=len(self.fakes)) for replica in self.replicas))
         self.redis.client.delete("{ollamaspace}:rests")  # of an Ollama that a test has ended
@@ -111,3 +126,50 @@ def cluster(folder: Path, **settings: str) -> Iterator[Cluster]:
         finally:
             for replica in everything.replicas:
                 replica.end()
+
+
+def record(what: str, figure: float) -> None:
+    """Print a figure for docs/scale.md."""
+    print(f"{what}: {figure:.1f}")
+
+
+def client(at: Cluster, *order: int) -> SessionClient:
+    """A client that connects to these replicas in turn; to all of them if none is given."""
+    return SessionClient([at.urls[number] for number in order] or at.urls)
+
+
+def begun(one: SessionClient, pieces: int = 20) -> Callable[[], bool]:
+    """Whether so much has come."""
+    return lambda: len(one.pieces) >= pieces
+
+
+def generating(at: Cluster) -> int:
+    """How many answers the Ollamas write."""
+    return sum(generation.outcome == "running" for fake in at.fakes for generation in list(fake.generations))
+
+
+def asked(at: Cluster, question: str) -> int:
+    """How often the Ollamas got a question."""
+    return sum(generation.ask.text == question for fake in at.fakes for generation in fake.generations)
+
+
+async def post(url: str, prompt: str = "short", seconds: float = 30.0) -> tuple[int, str, Any]:
+    """Ask /chat_api; return the status, the text, and the headers."""
+    timeout = aiohttp.ClientTimeout(seconds)
+    async with aiohttp.request(
+        "POST", f"{url}/chat_api", json={"prompt": prompt}, headers=BEARER, timeout=timeout
+    ) as answer:
+        return answer.status, await answer.text(), answer.headers
+
+
+async def healed(url: str, seconds: float = 20.0) -> None:
+    """Return once a question is answered."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                status, text, _ = await post(url)
+                if status == 200 and json.loads(text.splitlines()[-1]).get("done"):
+                    return
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
@@ -144,6 +145,33 @@ async def _gradio(session: aiohttp.ClientSession) -> Outcome:
                 outcome.text = (json.loads(data) or [outcome.text])[0] or outcome.text
                 outcome.done = name == "complete"
     return outcome
+
+
+async def page(session: aiohttp.ClientSession) -> Outcome:
+    """The chat page, by the event that its script posts; a page waits where Ollama is away, so it is no usual door."""
+    async with session.get("/config") as answer:
+        rows = (await answer.json())["dependencies"]
+    number = next(row["id"] for row in rows if row["api_name"] == "follow")
+    turn = {"id": uuid4().hex, "start": True, "messages": [{"role": "user", "content": "Hello"}]}
+    body = {"data": [turn], "fn_index": number, "session_hash": turn["id"]}
+    async with session.post("/gradio_api/queue/join", json=body) as answer:
+        answer.raise_for_status()
+    outcome = Outcome(200)
+    async with session.get("/gradio_api/queue/data", params={"session_hash": turn["id"]}) as answer:
+        async for _, event in _events(answer):
+            for update in _updates(json.loads(event)):
+                outcome.text += update.get("content", {}).get("text", "")
+                outcome.error, outcome.code = update.get("error") or "", update.get("code")
+                outcome.done = update.get("state") == "done"
+    return outcome
+
+
+def _updates(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The update in one of Gradio's messages: a value, or how it differs from the one before."""
+    for value in (message.get("output") or {}).get("data", []) if message["msg"] == "process_generating" else []:
+        text = value if isinstance(value, str) else value[0][2] if isinstance(value, list) and value else ""
+        if isinstance(text, str) and text.startswith("{"):
+            yield json.loads(text)
 
 
 async def _realtime(session: aiohttp.ClientSession) -> Outcome:

@@ -60,7 +60,7 @@ async def test_the_sdks_show_what_is_wrong_with_a_base_url(fake_ollama: FakeOlla
             ("", "Add /v1 to"),
             ("/v1/v1", "Leave /v1 out"),
             ("/api/v1", "Leave /api out"),
-            ("/api", "put it in"),
+            ("/api", "use /v1 instead of /api"),
         ):
             client = openai.AsyncOpenAI(base_url=gateway.url + base, api_key=KEY, max_retries=0)
             async with client:

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
-from ollama_backend.embedded.api.guard import ORIGINS, Guard
+from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
 from ollama_backend.embedded.api.messages import MessagesDialect
 from ollama_backend.embedded.api.model_routes import REFUSED, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
@@ -28,7 +28,7 @@ from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-DIALECTS: tuple[type[Dialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
+DIALECTS: tuple[type[RelayedDialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
 
 
 def create_app(serving: Serving) -> ASGIApp:
@@ -48,7 +48,7 @@ def create_app(serving: Serving) -> ASGIApp:
     routes += [Route(f"/api/{path}", models.refuse, methods=["POST", "DELETE"]) for path in REFUSED]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
     handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
-    app = Starlette(routes=routes, middleware=[Middleware(Guard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, middleware=[Middleware(EngineGuard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
     return EndsWithCaller(app)
 
 
@@ -63,12 +63,12 @@ def _no_route(request: Request, error: HTTPException) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """Answer for a fault of this program; Starlette raises it again, and uvicorn logs it."""
+    """Answer an internal error; Starlette raises it again afterwards, and uvicorn logs it."""
     return json_reply(error_body(request.url.path, RequestError(500, "The embedded engine failed.")), 500)
 
 
 class EndsWithCaller:
-    """Folds double and trailing slashes, reads the body, and stops the work when its caller has gone."""
+    """Normalizes slashes in the path, reads the body, and cancels the handler when the client disconnects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,6 +81,7 @@ class EndsWithCaller:
         messages = [{"type": "http.request", "body": body}]
 
         async def received() -> Message:
+            # Disconnects are watched below: after the body there is nothing more to receive.
             return messages.pop() if messages else await asyncio.get_running_loop().create_future()
 
         work, gone = (
@@ -97,7 +98,7 @@ class EndsWithCaller:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Read the whole body; None when the caller left in the middle."""
+    """Read the whole body; return None if the client disconnects before its end."""
     body = bytearray()
     while True:
         message = await receive()

@@ -1,4 +1,4 @@
-"""How a request and its events differ from what llama.cpp takes and gives; here of OpenAI's chat and completions."""
+"""Translation of requests and events between clients and llama.cpp; here for OpenAI's chat and completions."""
 
 import time
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ SAMPLING |= {"stop", "frequency_penalty", "presence_penalty", "logit_bias", "log
 
 
 def named_items(body: Body, name: str) -> list[Body]:
-    """Return a list of objects. Raises RequestError for anything else, and for an empty one."""
+    """Return a field that must be a non-empty list of objects. Raises RequestError."""
     given = body.get(name)
     if not isinstance(given, list) or not given or not all(isinstance(item, dict) for item in given):
-        raise RequestError(400, f"{name} must be a list of objects, at least one.")
+        raise RequestError(400, f"{name} must be a list of at least one object.")
     return given
 
 
@@ -29,11 +29,11 @@ def _function(tool: Body) -> Body:
     return function if isinstance(function, dict) else tool
 
 
-class Dialect:
+class RelayedDialect:
     """One request to one of the APIs, and its events. `name` is the model as the client named it.
 
-    A prompt beyond the context is shortened with `truncate`, unless `shift` is off. `keep_alive` is in seconds,
-    `began` and `ready` (holding a slot) are in nanoseconds, `timings` are llama.cpp's.
+    With `truncate` and `shift`, a prompt that exceeds the context is shortened. `keep_alive` is in seconds. `began` and
+    `ready` (when the slot was taken) are in nanoseconds. `timings` are llama.cpp's.
     """
 
     path: str
@@ -50,30 +50,31 @@ class Dialect:
         self._begun: set[str] = set()
 
     def think(self) -> Think:
-        """Return whether the request asks for thinking; None when it does not say."""
+        """Return whether, or how much, to think; None if the request does not say."""
         nested = self.body.get("reasoning")
         effort = (nested.get("effort") if isinstance(nested, dict) else None) or self.body.get("reasoning_effort")
         if effort is not None and effort not in EFFORTS:
-            raise RequestError(400, f"reasoning effort {effort!r} is unknown: use one of {', '.join(EFFORTS)}.")
+            raise RequestError(400, f"Unknown reasoning effort {effort!r}: use one of {', '.join(EFFORTS)}.")
         return None if effort is None else EFFORTS[effort]
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked: the fields that this server knows, others do nothing."""
+        """Return the request for llama.cpp. Fields that this server does not know are ignored."""
         return self.model.sampling | {key: value for key, value in self.body.items() if key in self.fields}
 
     def limit(self, *names: str) -> int:
-        """Return the smallest limit of an answer that the request names, within the model's."""
+        """Return the maximum number of tokens: the smallest of these fields, within the model's own limit."""
         given = [self.body[name] for name in names if name in self.body]
         if not all(isinstance(limit, int) for limit in given):
             raise RequestError(400, f"{names[0]} must be an integer.")
         return self.model.longest_answer(min(given, default=None))
 
     def tools(self, own: list[Body]) -> Body:
-        """Return tools and their choice as llama.cpp knows them: `auto`, `none` or `required`."""
+        """Return `tools` and `tool_choice` for llama.cpp, whose choices are `auto`, `none` and `required`."""
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict):
             named = _function(choice).get("name")
             own = [tool for tool in own if not named or named == _function(tool).get("name")]
+            # llama.cpp cannot force one function by name: only that one is offered, and a call is required.
             choice = {"auto": "auto", "none": "none"}.get(str(choice.get("type")), "required")
         if not own or choice == "none":
             return {}
@@ -82,13 +83,13 @@ class Dialect:
         return {"tools": own, "tool_choice": choice}
 
     def lead(self, kind: str, text: str) -> str:
-        """Return a piece of text without the newlines between a template's tags and the model's words."""
+        """Strip the newlines at the start of the text: chat templates put them between their tags and the text."""
         if kind not in self._begun and (text := text.lstrip("\n")):
             self._begun.add(kind)
         return text
 
     def events(self, event: Body) -> Iterator[Body]:
-        """Yield what the client sees of an event; a chunk with the usage only where it is asked for."""
+        """Yield the client's version of an event; the chunk with the usage only if the client asked for it."""
         self.timings = event.pop("timings", self.timings)
         options = self.body.get("stream_options")
         wants_usage = isinstance(options, dict) and options.get("include_usage")
@@ -96,23 +97,23 @@ class Dialect:
             yield event | {"model": self.name}
 
     def last_events(self) -> Iterator[Body]:
-        """Yield what the client sees after llama.cpp's last event."""
+        """Yield events to add after llama.cpp's last one."""
         yield from ()
 
     def encode(self, event: Body) -> bytes:
-        """Write an event, or an error in the API's shape, as the client reads it."""
+        """Encode an event, or an error in the API's shape."""
         return sse(event, event.setdefault("type", "error") if self.names_events else "")
 
     def whole(self, events: list[Body]) -> Body:
-        """Sum up the events of an answer that is not streamed."""
+        """Merge the events of an answer that is not streamed into one object."""
         raise NotImplementedError
 
 
 class ToolCalls(dict[int, Body]):
-    """An answer's tool calls in OpenAI's shape, summed up from deltas."""
+    """The tool calls of an answer in OpenAI's shape, assembled from deltas."""
 
     def add(self, deltas: list[Body]) -> None:
-        """Add what one chunk has of them."""
+        """Add the deltas of one chunk."""
         for delta in deltas:
             index, function = delta.get("index", 0), delta.get("function") or {}
             empty = {"index": index, "id": "", "type": "function", "function": {"name": "", "arguments": ""}}
@@ -122,18 +123,18 @@ class ToolCalls(dict[int, Body]):
                 call["function"][key] += function.get(key) or ""
 
 
-class ChatDialect(Dialect):
-    """`/v1/chat/completions`: thinking is `reasoning`, as in Ollama."""
+class ChatDialect(RelayedDialect):
+    """`/v1/chat/completions`. Thinking is in the field `reasoning`, as in Ollama."""
 
     path = "/v1/chat/completions"
     fields = SAMPLING | {"response_format", "parallel_tool_calls"}
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         super().__init__(body, model)
-        self.truncate = True  # as Ollama does
+        self.truncate = True  # Ollama shortens long prompts on this route
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked."""
+        """Return the request for llama.cpp."""
         messages = [self._message(message) for message in named_items(self.body, "messages")]
         query: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
         query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
@@ -151,7 +152,7 @@ class ChatDialect(Dialect):
                 delta["reasoning"] = self.lead("reasoning", reasoning)
             if "content" in delta:
                 delta["content"] = self.lead("content", delta["content"] or "")
-            if "role" in self._begun:  # llama.cpp names it again when the prompt has been read
+            if "role" in self._begun:  # llama.cpp repeats the role after it has read the prompt
                 delta.pop("role", None)
             self._begun.add("role")
         yield from super().events(event)
@@ -174,22 +175,22 @@ class ChatDialect(Dialect):
         return events[-1] | {"object": "chat.completion", "choices": [choice]}
 
 
-class CompletionsDialect(Dialect):
-    """`/v1/completions`: the prompt is continued as it stands."""
+class CompletionsDialect(RelayedDialect):
+    """`/v1/completions`: continues the prompt without a chat template."""
 
     path = "/v1/completions"
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked."""
+        """Return the request for llama.cpp."""
         if self.body.get("suffix"):
             raise RequestError(400, f"{self.model.tagged} does not support insert")
         if not self.body.get("prompt"):
-            raise RequestError(400, "prompt is required: a text.")
+            raise RequestError(400, "prompt is required and must be a string.")
         query = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
         return super().request() | query | {"stream_options": {"include_usage": True}}
 
     def whole(self, events: list[Body]) -> Body:
-        """Return the completion, a choice for each prompt."""
+        """Return the completion, with one choice for each prompt."""
         choices: dict[int, Body] = {}
         for choice in (choice for event in events for choice in event["choices"]):
             text = choices.get(choice["index"], {"text": ""})["text"] + choice["text"]

@@ -58,14 +58,15 @@ class EmbeddingRoutes:
     async def _vectors(
         self, model: ServedModel, texts: list[str], body: EmbedBody
     ) -> tuple[list[list[float]], int, int]:
-        """Return the vectors of texts, the tokens read, and when the model was ready in nanoseconds."""
-        async with self._serving.loaded.slot(model, keep_alive_seconds(body.keep_alive)) as process:
+        """Return the vectors, the number of tokens read, and when the model was ready (nanoseconds)."""
+        async with self._serving.pool.slot(model, keep_alive_seconds(body.keep_alive)) as process:
             ready = time.perf_counter_ns()
             try:
                 answer = await process.ask(PATH, {"input": texts})
             except LlamaError as error:
                 if not body.truncate or not error.room:
                     raise
+                # llama.cpp does not say which of the texts is too long, so all are cut.
                 cut = [await _cut(process, text, error.room) for text in texts]
                 answer = await process.ask(PATH, {"input": cut})
         vectors = [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
@@ -76,21 +77,21 @@ class EmbeddingRoutes:
         body = read(await request.body())
         model = self._serving.find(body.get("model"), embeds=True)
         if not body.get("input"):
-            raise RequestError(400, "input is required: a text, or a list of texts")
+            raise RequestError(400, "input is required: a string, or a list of strings")
         query: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
-        async with self._serving.loaded.slot(model) as process:
+        async with self._serving.pool.slot(model) as process:
             answer = await process.ask(PATH, query)
         return json_reply(answer | {"model": body["model"]})
 
 
 def _shortened(vector: list[float], dimensions: int) -> list[float]:
-    """Keep the first numbers of a vector, at length 1."""
+    """Return the first `dimensions` numbers of a vector, normalized to length 1."""
     kept = vector[:dimensions]
     length = math.sqrt(sum(number * number for number in kept)) or 1.0
     return [number / length for number in kept]
 
 
 async def _cut(process: ModelProcess, text: str, room: int) -> list[int]:
-    """Return the tokens of a text that fit."""
+    """Return the first `room` tokens of a text."""
     tokens = await process.ask("/tokenize", {"content": text, "add_special": True})
     return list(tokens["tokens"])[:room]

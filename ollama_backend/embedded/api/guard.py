@@ -1,4 +1,4 @@
-"""Who may ask: Ollama's rules for the `Origin` and `Host` of a request to a server on loopback."""
+"""Ollama's rules for the `Origin` and `Host` headers of requests to a server on loopback."""
 
 import ipaddress
 import re
@@ -15,12 +15,12 @@ LOCAL_ENDINGS = (".localhost", ".local", ".internal")
 
 
 def origin_allowed(origin: str, host: str) -> bool:
-    """Tell whether a page of this origin may ask."""
+    """Return whether pages of this origin may send requests."""
     return origin in (f"http://{host}", f"https://{host}") or bool(re.fullmatch(ORIGINS, origin))
 
 
 def host_allowed(host: str) -> bool:
-    """Tell whether a name in `Host` is this machine's: a foreign one is a DNS rebinding attack."""
+    """Return whether a `Host` header names this machine; any other name is a sign of DNS rebinding."""
     name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
     try:
         address = ipaddress.ip_address(name)
@@ -29,14 +29,14 @@ def host_allowed(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_unspecified
 
 
-class Guard:
-    """Answers 403 to whoever may not ask."""
+class EngineGuard:
+    """Answers 403 to requests with a foreign `Origin` or `Host`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request on, or refuse it."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         allowed = host_allowed(host) and (origin is None or origin_allowed(origin, host))

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import Dialect, Think, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, named_items
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
 
-class MessagesDialect(Dialect):
+class MessagesDialect(RelayedDialect):
     """One request to `/v1/messages`."""
 
     path = "/v1/messages"
@@ -27,18 +27,18 @@ class MessagesDialect(Dialect):
         return {"enabled": True, "adaptive": True, "disabled": False}.get(str(kind))
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked."""
+        """Return the request for llama.cpp."""
         named_items(self.body, "messages")
         query = super().request() | {"max_tokens": self.limit("max_tokens")}
         query |= {"system": self.model.profile.system} if not self.body.get("system") else {}
-        # A tool without a schema runs at Anthropic, and nowhere else.
+        # Tools without a schema, such as web search, run on Anthropic's servers; a local model cannot call them.
         tools = self.tools([tool for tool in self.body.get("tools") or [] if "input_schema" in tool])
         if tools:
             tools["tool_choice"] = {"type": "auto" if tools["tool_choice"] == "auto" else "any"}
         return {key: value for key, value in (query | tools).items() if value != ""}
 
     def events(self, event: Body) -> Iterator[Body]:
-        """Yield an event; llama.cpp closes all blocks at the end, clients expect each closed before the next."""
+        """Yield an event. llama.cpp closes all blocks at the end; clients expect each to be closed before the next."""
         if "message" in event:
             event["message"] |= {"id": event["message"]["id"].replace("chatcmpl-", "msg_"), "model": self.name}
         if event["type"] in ("content_block_start", "message_delta") and self._open is not None:
@@ -47,7 +47,7 @@ class MessagesDialect(Dialect):
         if event["type"] == "content_block_start":
             self._open = event["index"]
             if event["content_block"]["type"] == "thinking":
-                event["content_block"]["signature"] = ""  # llama.cpp gives it when all blocks have ended
+                event["content_block"]["signature"] = ""  # llama.cpp sends it only after all blocks
         for kind in ("text", "thinking"):
             if kind in (delta := event.get("delta") or {}):
                 delta[kind] = self.lead(kind, delta[kind])

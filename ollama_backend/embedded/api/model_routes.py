@@ -1,4 +1,4 @@
-"""The routes about models: lists and details, in Ollama's and OpenAI's shapes, and what is refused."""
+"""Routes that list and describe models, in Ollama's and OpenAI's shapes, and routes that are refused."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ VERSION = "0.0.0-embedded"
 FOREVER = "2318-01-01T00:00:00Z"
 REFUSED = ("push", "create", "copy", "delete", "me")
 WAY_OUT = (
-    "the embedded engine serves the models that it was started with and cannot fetch, make or remove others: "
+    "the embedded engine only serves the models that it was started with and cannot pull, create or delete any: "
     "install Ollama (https://ollama.com/download), or add a model file to CHAT_GGUF"
 )
 
@@ -27,7 +27,7 @@ class ModelRoutes:
         self._serving = serving
 
     async def root(self, request: Request) -> Response:
-        """Say that this is there, as Ollama does."""
+        """Answer `/` as Ollama does; clients check their connection with it."""
         return Response("Ollama is running", media_type="text/plain")
 
     async def version(self, request: Request) -> Response:
@@ -35,13 +35,13 @@ class ModelRoutes:
         return json_reply({"version": VERSION})
 
     async def tags(self, request: Request) -> Response:
-        """Answer `/api/tags`, the default model first."""
+        """Answer `/api/tags`, with the default model first."""
         return json_reply({"models": [model.listed() for model in self._serving.models]})
 
     async def ps(self, request: Request) -> Response:
-        """Answer `/api/ps`, the model that stays longest first."""
+        """Answer `/api/ps`, with the model that stays loaded longest first."""
         entries = []
-        for loaded in self._serving.loaded.running():
+        for loaded in self._serving.pool.running():
             stays = loaded.expires_in
             until = FOREVER if stays > 10**9 else stamp((datetime.now(UTC) + timedelta(seconds=stays)).timestamp())
             entries.append(loaded.model.running(loaded.plan.context, until))
@@ -52,7 +52,10 @@ class ModelRoutes:
         return json_reply(self._named(read(await request.body())).show())
 
     async def pull(self, request: Request) -> Response:
-        """Answer a program that pulls a model which is there already; refuse to fetch another."""
+        """Answer `/api/pull`: succeed at once for a served model, refuse any other.
+
+        Some programs pull a model before they use it, whether or not it is there.
+        """
         body = read(await request.body())
         try:
             self._named(body)
@@ -64,7 +67,7 @@ class ModelRoutes:
         return Response(b"".join(dumps(line) + b"\n" for line in lines), media_type=NDJSON)
 
     async def refuse(self, request: Request) -> Response:
-        """Refuse to change the models."""
+        """Refuse a request that would change the models."""
         raise RequestError(400, WAY_OUT)
 
     async def openai_models(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Ollama's own generating routes, `/api/chat` and `/api/generate`, by way of OpenAI's."""
+"""Ollama's `/api/chat` and `/api/generate`, translated to llama.cpp's OpenAI routes."""
 
 import json
 import time
@@ -9,11 +9,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, Dialect, Think, ToolCalls
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, ToolCalls
 from ollama_backend.embedded.api.ollama_bodies import (
-    ChatBody,
     GenerateBody,
     GenerationBody,
+    OllamaChatBody,
     context_of,
     earlier,
     llama_message,
@@ -59,13 +59,13 @@ def _generate_words(part: Part) -> Body:
     return {"response": part.content} | part.filled("thinking", "tool_calls")
 
 
-class OllamaDialect(Dialect):
-    """One request to `/api/chat` or `/api/generate`, and the one to OpenAI's API that stands for it."""
+class OllamaDialect(RelayedDialect):
+    """One request to `/api/chat` or `/api/generate`, sent to llama.cpp as the OpenAI request `openai`."""
 
     media_type = NDJSON
     end = b""
 
-    def __init__(self, body: GenerationBody, openai: Dialect, words: Words) -> None:
+    def __init__(self, body: GenerationBody, openai: RelayedDialect, words: Words) -> None:
         super().__init__(openai.body, openai.model)
         self.path, self._openai, self._words, self._think = openai.path, openai, words, body.think
         self.keep_alive, self.truncate, self.shift = keep_alive_seconds(body.keep_alive), body.truncate, body.shift
@@ -76,11 +76,11 @@ class OllamaDialect(Dialect):
         return self._think
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked."""
+        """Return the request for llama.cpp."""
         return self._openai.request()
 
     def events(self, event: Body) -> Iterator[Body]:
-        """Yield Ollama's lines, none without anything in it."""
+        """Yield Ollama's lines; events without text or tool calls have none."""
         for choice in (choice for chunk in self._openai.events(event) for choice in chunk["choices"]):
             if choice.get("finish_reason") == "length":
                 self._reason = "length"
@@ -89,7 +89,7 @@ class OllamaDialect(Dialect):
                 yield self._line(part)
 
     def last_events(self) -> Iterator[Body]:
-        """Yield tool calls, which Ollama has whole, and how the answer ended."""
+        """Yield the tool calls, which Ollama never splits, and the last line with the counts."""
         if self._calls:
             part = Part(tool_calls=[_ollama_call(index, call) for index, call in self._calls.items()])
             self._whole.add(part)
@@ -104,7 +104,7 @@ class OllamaDialect(Dialect):
         return head | self._words(part) | {"done": False} | part.filled("logprobs")
 
     def _counts(self) -> dict[str, int]:
-        """Return durations (nanoseconds) and counts (tokens) in Ollama's order, those that are 0 left out."""
+        """Return durations (nanoseconds) and counts (tokens) in Ollama's order; like Ollama, leave zeros out."""
         timings = self._openai.timings
         counts = {
             "total_duration": time.perf_counter_ns() - self.began,
@@ -117,7 +117,7 @@ class OllamaDialect(Dialect):
         return {name: count for name, count in counts.items() if count}
 
     def encode(self, event: Body) -> bytes:
-        """Write a line."""
+        """Encode a line."""
         return dumps(event) + b"\n"
 
     def whole(self, events: list[Body]) -> Body:
@@ -126,7 +126,7 @@ class OllamaDialect(Dialect):
 
 
 def _part(choice: Body, calls: ToolCalls) -> Part:
-    """Return what a choice of a chunk holds; its tool calls are collected."""
+    """Return the text of a chunk's choice, and add its tool calls to `calls`."""
     delta = choice.get("delta") or {"content": choice.get("text")}
     calls.add(delta.get("tool_calls") or [])
     part = Part(delta.get("reasoning") or "", delta.get("content") or "")
@@ -142,7 +142,7 @@ def _ollama_call(index: int, call: Body) -> Body:
     function = call["function"]
     try:
         arguments: Any = json.loads(function["arguments"] or "{}")
-    except ValueError:  # an answer that was cut off in the middle
+    except ValueError:  # the answer was cut off within the arguments
         arguments = {}
     return {"id": call["id"], "function": {"index": index, "name": function["name"], "arguments": arguments}}
 
@@ -154,8 +154,8 @@ class GenerationRoutes:
         self._serving = serving
 
     async def chat(self, request: Request) -> Response:
-        """Answer `/api/chat`; without messages the model is loaded, or unloaded."""
-        body = convert(read(await request.body()), ChatBody)
+        """Answer `/api/chat`; without messages, load or unload the model."""
+        body = convert(read(await request.body()), OllamaChatBody)
         model, openai = self._checked(body)
         if not body.messages:
             return await self._load(model, body, _chat_words)
@@ -164,7 +164,7 @@ class GenerationRoutes:
         return await self._serving.respond(request, dialect, stream=body.stream)
 
     async def generate(self, request: Request) -> Response:
-        """Answer `/api/generate`; without a prompt the model is loaded, or unloaded."""
+        """Answer `/api/generate`; without a prompt, load or unload the model."""
         body = convert(read(await request.body()), GenerateBody)
         model, openai = self._checked(body)
         refuse_images(body.images)
@@ -180,7 +180,7 @@ class GenerationRoutes:
         return await self._serving.respond(request, dialect, stream=body.stream)
 
     def _checked(self, body: GenerationBody) -> tuple[ServedModel, Body]:
-        """Check what all generations have in common; return the model, and the request in OpenAI's words."""
+        """Check the fields that both routes share; return the model, and the body of the OpenAI request."""
         model = self._serving.find(body.model, embeds=False)
         if isinstance(body.think, str) and body.think not in LEVELS:
             raise RequestError(400, f'invalid think value: "{body.think}" (must be {", ".join(LEVELS)}, true or false)')
@@ -193,9 +193,9 @@ class GenerationRoutes:
     async def _load(self, model: ServedModel, body: GenerationBody, words: Words) -> Response:
         keep_alive = keep_alive_seconds(body.keep_alive)
         if keep_alive == 0:
-            self._serving.loaded.unload(model)
+            self._serving.pool.unload(model)
         else:
-            async with self._serving.loaded.slot(model, keep_alive):
+            async with self._serving.pool.slot(model, keep_alive):
                 pass
         reason = {"done": True, "done_reason": "unload" if keep_alive == 0 else "load"}
         return json_reply({"model": body.model, "created_at": stamp()} | words(Part()) | reason)

@@ -1,4 +1,4 @@
-"""The bodies of `/api/chat` and `/api/generate`, and what they become in OpenAI's words."""
+"""The bodies of `/api/chat` and `/api/generate`, and their translation to OpenAI's fields."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class ChatMessage(msgspec.Struct):
 
 
 class SamplingOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ollama's options that apply here; those of the loading of a model do nothing."""
+    """The options of Ollama that apply here. Those for loading a model, such as `num_ctx`, are ignored."""
 
     num_predict: float = -1
     seed: float = -1
@@ -40,7 +40,7 @@ class SamplingOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GenerationBody(msgspec.Struct, kw_only=True):
-    """What `/api/chat` and `/api/generate` have in common."""
+    """The fields that `/api/chat` and `/api/generate` share."""
 
     model: str = ""
     stream: bool = True
@@ -54,7 +54,7 @@ class GenerationBody(msgspec.Struct, kw_only=True):
     top_logprobs: int = 0
 
 
-class ChatBody(GenerationBody, kw_only=True):
+class OllamaChatBody(GenerationBody, kw_only=True):
     """The body of `/api/chat`."""
 
     messages: list[ChatMessage] = []
@@ -73,9 +73,9 @@ class GenerateBody(GenerationBody, kw_only=True):
 
 
 def refuse_images(images: list[str]) -> None:
-    """Refuse images: no model here can see."""
+    """Raise RequestError if there are images: this engine runs no vision models."""
     if images:
-        raise RequestError(400, "This model cannot see images: choose one with vision.")
+        raise RequestError(400, "This model does not support images: choose a vision model.")
 
 
 def llama_message(message: ChatMessage) -> Body:
@@ -99,9 +99,9 @@ def _call(number: int, call: Body) -> Body:
 
 
 def sampling(body: GenerationBody) -> Body:
-    """Return options, format and probabilities in OpenAI's words; what is not said is absent."""
+    """Return options, format and log probabilities as OpenAI's fields; fields that are not set are left out."""
     query: Body = msgspec.to_builtins(body.options)
-    query |= {name: int(query[name]) for name in WHOLE_NUMBERS if name in query}  # Ollama takes 4.5 as 4
+    query |= {name: int(query[name]) for name in WHOLE_NUMBERS if name in query}  # Ollama truncates 4.5 to 4
     if (limit := query.pop("num_predict", -1)) >= 0:
         query["max_tokens"] = limit
     if query.get("seed", 0) < 0:
@@ -124,12 +124,15 @@ def _response_format(wanted: Any) -> Body:
 
 
 def context_of(messages: list[Body], answer: str) -> list[int]:
-    """Return what a caller may send back to go on from there: the conversation as bytes, which nobody else reads."""
+    """Return the `context` that a later request may send to continue: the conversation as JSON, one byte per number.
+
+    Ollama's own context holds tokens; clients only send it back.
+    """
     return list(dumps([*messages, {"role": "assistant", "content": answer}]))
 
 
 def earlier(context: list[int]) -> list[Body]:
-    """Return the conversation that a context holds."""
+    """Return the conversation in a context of `context_of`. Raises RequestError for any other."""
     try:
         return msgspec.json.decode(bytes(context), type=list[Body]) if context else []
     except (ValueError, msgspec.MsgspecError) as exc:

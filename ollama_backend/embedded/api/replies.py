@@ -1,4 +1,4 @@
-"""Replies: one JSON object, a stream that ends with an error where it broke off, and each API's error shape."""
+"""Responses: JSON objects, streams, and errors in the shape of each API."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -31,14 +31,14 @@ def error_body(path: str, error: RequestError) -> Body:
 
 
 def sse(event: Body, name: str = "") -> bytes:
-    """Write one event of a stream of events."""
+    """Encode a server-sent event."""
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + dumps(event) + b"\n\n"
 
 
 class Streamed(Response):
-    """Pieces as they come; an error among them becomes the last piece.
+    """A stream of pieces; an error after the first one becomes the last piece.
 
-    The first is there before the status is sent: an error before it keeps its own status.
+    The first piece is passed in, so that an error before it has its own HTTP status.
     """
 
     def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
@@ -46,7 +46,7 @@ class Streamed(Response):
         self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything, and close the source whatever happens."""
+        """Send all pieces, and close their source in any case."""
         async with aclosing(self._pieces) as pieces:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self._first, "more_body": True})

@@ -4,21 +4,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import Dialect, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, named_items
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
-# Of a conversation's items those that a model can read; others, such as a web search, ran elsewhere.
+# The items of a conversation that a model can read. Others, such as web searches, belong to OpenAI's own tools.
 READABLE = ("message", "function_call", "function_call_output")
-# What a response repeats of its request, with this API's defaults; clients read it, and llama.cpp leaves it out.
+# Request settings that a response repeats, with the API's defaults. Clients read them; llama.cpp leaves them out.
 SETTINGS: Body = dict.fromkeys(("error", "incomplete_details", "previous_response_id", "usage", "instructions"))
 SETTINGS |= {"metadata": {}, "store": False, "output": [], "truncation": "disabled", "parallel_tool_calls": True}
 SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "text": {"format": {"type": "text"}}}
 
 
-class ResponsesDialect(Dialect):
-    """One request to `/v1/responses`; llama.cpp leaves out numbers and settings that clients read."""
+class ResponsesDialect(RelayedDialect):
+    """One request to `/v1/responses`. Adds the numbers and settings that clients read and llama.cpp leaves out."""
 
     path = "/v1/responses"
     end = b""
@@ -30,7 +30,7 @@ class ResponsesDialect(Dialect):
         self._indexes: dict[str, int] = {}
 
     def request(self) -> Body:
-        """Return what llama.cpp is asked."""
+        """Return the request for llama.cpp."""
         body, given = self.body, self.body.get("input")
         if body.get("previous_response_id"):
             raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
@@ -55,7 +55,7 @@ class ResponsesDialect(Dialect):
         return {"response_format": {"type": "json_object"}} if wanted.get("type") == "json_object" else {}
 
     def events(self, event: Body) -> Iterator[Body]:
-        """Yield an event with its numbers."""
+        """Yield an event with its sequence number and indexes."""
         event.pop("timings", None)
         if item := event.get("item_id") or (event.get("item") or {}).get("id"):
             event["output_index"] = self._indexes.setdefault(item, len(self._indexes))
@@ -76,7 +76,7 @@ class ResponsesDialect(Dialect):
 
 
 def _without_lead(value: Any) -> Any:
-    """Return an event without the newlines that lead its texts."""
+    """Strip the leading newlines of all texts in an event."""
     if isinstance(value, list):
         return [_without_lead(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What every route shares: finding a model, and the events of its answer to a request."""
+"""Code that every route shares: finding a model, and running a request on it."""
 
 import asyncio
 import time
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialect import Dialect
+from ollama_backend.embedded.api.dialect import RelayedDialect
 from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
-from ollama_backend.embedded.llama.loaded_models import LoadedModels
+from ollama_backend.embedded.llama.model_pool import ModelPool
 from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
 from ollama_backend.embedded.request_json import Body, read
@@ -21,20 +21,21 @@ from ollama_backend.embedded.request_json import Body, read
 
 @dataclass(frozen=True)
 class Serving:
-    """The models and how they answer; `pace` slows a tiny model down to so many tokens a second, 0 does not.
+    """The served models and their settings.
 
-    `think_default` is for requests that do not say whether to think; None means yes but for a tiny model.
+    `pace` limits a tiny model to so many tokens per second; 0 means no limit. `think_default` applies to requests that
+    do not say whether to think; None means yes, except for a tiny model.
     """
 
     models: tuple[ServedModel, ...]
-    loaded: LoadedModels
+    pool: ModelPool
     think_default: bool | None = None
     pace: float = 0.0
 
     def find(self, name: object, *, embeds: bool | None = None) -> ServedModel:
-        """Return the model of that name, which makes embeddings or does not where that is said. Raises RequestError."""
+        """Return the model with this name. Raises RequestError if there is none, or not of the kind in `embeds`."""
         if not name or not isinstance(name, str):
-            raise RequestError(400, "model is required: a name")
+            raise RequestError(400, "model is required")
         wanted = plain_name(name)
         model = next((model for model in self.models if plain_name(model.name) == wanted), None)
         if model is None:
@@ -46,8 +47,8 @@ class Serving:
             raise RequestError(400, f'"{model.name}" does not support chat: it makes embeddings')
         return model
 
-    def llama_body(self, dialect: Dialect) -> Body:
-        """Return the body for llama.cpp, and whether the chat template thinks where it can."""
+    def llama_body(self, dialect: RelayedDialect) -> Body:
+        """Return the body for llama.cpp, with the template's thinking switch if the model has one."""
         think, model = dialect.think(), dialect.model
         if not model.thinks:
             return dialect.request()
@@ -56,21 +57,21 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
-    async def relay(self, dialect: type[Dialect], request: Request) -> Response:
-        """Answer a route that llama.cpp serves: names, limits and errors are ours, the rest is relayed."""
+    async def relay(self, dialect: type[RelayedDialect], request: Request) -> Response:
+        """Answer a route that llama.cpp serves itself: only names, limits and errors are changed."""
         body = read(await request.body())
         model = self.find(body.get("model"), embeds=False)
         return await self.respond(request, dialect(body, model), stream=bool(body.get("stream")))
 
-    async def count_tokens(self, dialect: type[Dialect], request: Request) -> Response:
+    async def count_tokens(self, dialect: type[RelayedDialect], request: Request) -> Response:
         """Answer Anthropic's route that counts the tokens of a prompt."""
         body = read(await request.body())
         query = dialect(body, self.find(body.get("model"), embeds=False))
-        async with self.loaded.slot(query.model) as process:
+        async with self.pool.slot(query.model) as process:
             return json_reply(await process.ask(f"{query.path}/count_tokens", self.llama_body(query)))
 
-    async def respond(self, request: Request, dialect: Dialect, *, stream: bool) -> Response:
-        """Answer a generating route, with a stream once its first piece is there."""
+    async def respond(self, request: Request, dialect: RelayedDialect, *, stream: bool) -> Response:
+        """Answer a generating route. A stream begins with its first piece, so that earlier errors have a status."""
         events = self._events(dialect)
         if stream:
             pieces = _encoded(dialect, events)
@@ -83,13 +84,13 @@ class Serving:
         async with aclosing(events):
             return json_reply(dialect.whole([event async for event in events]))
 
-    async def _events(self, dialect: Dialect) -> AsyncGenerator[Body, None]:
-        """Yield what the client sees; closing the iterator stops the generation and hands on the slot.
+    async def _events(self, dialect: RelayedDialect) -> AsyncGenerator[Body, None]:
+        """Yield the events for the client. Closing the generator stops the generation and frees the slot.
 
-        Waits for a slot without limit, as Ollama does. Raises RequestError.
+        Waits for a slot without a time limit, as Ollama does. Raises RequestError.
         """
         body = self.llama_body(dialect)
-        async with self.loaded.slot(dialect.model, dialect.keep_alive) as process:
+        async with self.pool.slot(dialect.model, dialect.keep_alive) as process:
             dialect.ready = time.perf_counter_ns()
             while True:
                 try:
@@ -105,8 +106,8 @@ class Serving:
         for event in dialect.last_events():
             yield event
 
-    async def _paced(self, dialect: Dialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[Body, None]:
-        """Yield events, those of a tiny model not faster than the pace; its answer took as long as a reader sees."""
+    async def _paced(self, dialect: RelayedDialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[Body, None]:
+        """Yield events, those of a tiny model no faster than the pace. Its timings then include the pauses."""
         paces, begin, count = self.pace > 0 and is_tiny(dialect.model.gguf), time.monotonic(), 0
         async with aclosing(events):
             async for event in events:
@@ -118,7 +119,7 @@ class Serving:
                     await asyncio.sleep(begin + count / self.pace - time.monotonic())
 
 
-async def _encoded(dialect: Dialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
+async def _encoded(dialect: RelayedDialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
         async for event in events:
             yield dialect.encode(event)

@@ -1,4 +1,4 @@
-"""Make a conversation or a prompt that is too long fit into the context."""
+"""Shortening conversations and prompts that exceed the context."""
 
 from typing import Any
 
@@ -6,7 +6,10 @@ from ollama_backend.embedded.request_json import Body
 
 
 def shorten(body: Body, size: int, room: int) -> bool:
-    """Drop a request's oldest turns, else the middle of its longest text; return whether there was anything to drop."""
+    """Drop the oldest turns, or else the middle of the longest text; return whether something could be dropped.
+
+    `size` is the prompt's length and `room` the context's, in tokens.
+    """
     if isinstance(prompt := body.get("prompt"), str):
         body["prompt"] = _without_middle(prompt, size, room)
         return bool(body["prompt"])
@@ -15,16 +18,17 @@ def shorten(body: Body, size: int, room: int) -> bool:
 
 
 def _starts_turn(item: Body) -> bool:
-    """Return whether a message opens a turn: a person's words, not the result of a tool."""
+    """Return whether a message begins a turn: it is from the user, and not the result of a tool."""
     content: Any = item.get("content")
     parts = content if isinstance(content, list) else []
     return item.get("role") == "user" and not any(part.get("type") == "tool_result" for part in parts)
 
 
 def _drop_turns(items: list[Body], size: int, room: int) -> bool:
-    """Drop turns with their answers, but for instructions and the last turn.
+    """Drop the oldest turns with their answers; keep system messages and the last turn.
 
-    As much goes as is surely too much; what is still too long comes back.
+    Characters only estimate tokens, so one call drops 80 % of the excess. If the prompt is still too long, llama.cpp
+    rejects it and `shorten` is called again.
     """
     starts = [place for place, item in enumerate(items) if _starts_turn(item)]
     excess = 0.8 * (size - room) / size * sum(len(str(item)) for item in items)
@@ -37,7 +41,7 @@ def _drop_turns(items: list[Body], size: int, room: int) -> bool:
 
 
 def _without_middle(text: str, size: int, room: int) -> str:
-    """Keep the two ends of a text, to fill about half of the room; nothing when too little is left."""
+    """Keep the start and the end of a text, together about half of the room; return "" when too little is left."""
     keep = min(len(text) - 1, len(text) * room // (2 * size)) // 2
     return text[:keep] + "\n" + text[-keep:] if keep > 0 else ""
 

@@ -1,6 +1,6 @@
-"""Read the head of a GGUF file: what the model says about itself, and whether the file is whole.
+"""Reading the header of a GGUF file: the model's metadata, and whether the file is complete.
 
-Layout from ggml's docs/gguf.md.
+The layout is that of ggml's docs/gguf.md.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 @dataclass(frozen=True)
 class Gguf:
-    """The head of a model's file or files; arrays in the metadata stand as None."""
+    """The header of a model's file or files. Arrays in the metadata are skipped: their value is None."""
 
     path: Path
     size: int
@@ -33,16 +33,16 @@ class Gguf:
 
     @property
     def architecture(self) -> str:
-        """The model's family, which is also the prefix of its own keys."""
+        """The model's architecture, which is also the prefix of its metadata keys."""
         return str(self.metadata.get("general.architecture", "unknown"))
 
     @property
     def template(self) -> str:
-        """The chat template (Jinja), or nothing."""
+        """The chat template (Jinja), or an empty string."""
         return str(self.metadata.get("tokenizer.chat_template", ""))
 
     def number(self, key: str, default: int = 0) -> int:
-        """Return one of the family's own numbers, such as `context_length`."""
+        """Return a number of the architecture's metadata, such as `context_length`."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         return int(value) if isinstance(value, int | float) else default
 
@@ -85,11 +85,11 @@ class _Cursor:
 
 
 def _part(mapped: mmap.mmap) -> tuple[dict[str, Any], int, bytes]:
-    """Return the metadata, the number of weights, and the head's bytes."""
+    """Return the metadata, the number of weights, and the bytes of the header."""
     cursor = _Cursor(mapped)
     magic, version = cursor.scalar("4s"), cursor.scalar("I")
     if magic != b"GGUF" or version not in (2, 3):
-        raise ValueError("it does not begin as a GGUF file does")
+        raise ValueError("it does not begin like a GGUF file")
     tensor_count, pair_count = cursor.scalar("Q"), cursor.scalar("Q")
     metadata = {cursor.string(): cursor.value(cursor.scalar("I")) for _ in range(pair_count)}
     weights = last = 0
@@ -99,7 +99,7 @@ def _part(mapped: mmap.mmap) -> tuple[dict[str, Any], int, bytes]:
         cursor.skip(4)
         last = max(last, cursor.scalar("Q"))
     if cursor.at + last >= len(mapped):
-        raise ValueError(f"it has {len(mapped)} bytes, and the last weights begin after them")
+        raise ValueError(f"it has only {len(mapped)} bytes, and its last weights begin after them")
     return metadata, weights, mapped[: cursor.at]
 
 
@@ -111,15 +111,15 @@ def _read_part(path: Path) -> tuple[dict[str, Any], int, bytes]:
         words = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
         raise StartupError(Exit.NO_FILE, words) from exc
     except (struct.error, KeyError, ValueError, OverflowError, MemoryError) as exc:
-        why = str(exc) if type(exc) is ValueError and "empty file" not in str(exc) else "its head is cut off"
+        why = str(exc) if type(exc) is ValueError and "empty file" not in str(exc) else "its header is incomplete"
         words = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
         raise StartupError(Exit.DAMAGED_FILE, words) from exc
 
 
 def read(path: Path) -> Gguf:
-    """Read the head of a model's file, or of all parts of one split as `…-00001-of-00003.gguf`.
+    """Read the header of a model file, or of all parts of one that is split as `…-00001-of-00003.gguf`.
 
-    The digest identifies the model by its heads and sizes: hashing gigabytes would delay the start.
+    The digest covers headers and sizes only: hashing gigabytes would delay the startup.
     Raises StartupError for a file that is missing, unreadable or damaged.
     """
     files = [path]

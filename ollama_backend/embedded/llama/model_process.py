@@ -1,7 +1,7 @@
-"""A model in a child process: start it, ask its llama.cpp over HTTP, end it.
+"""A model in a child process: starting it, sending requests to its llama.cpp server, ending it.
 
-llama.cpp runs in a process of its own, so that its crash ends one model and its loading, which holds Python's lock for
-seconds, silences nothing. Its HTTP server listens on a Unix socket in a private folder, behind a random key.
+Each llama.cpp runs in its own process: a crash takes down one model only, and loading, which holds the GIL for seconds,
+does not block the engine. The HTTP server listens on a Unix socket in a private folder and requires a random key.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from ollama_backend.embedded.llama.sizing import Plan, is_tiny
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, dumps
 
-# Writing its progress while it reads a prompt makes llama.cpp see at once that nobody reads; elsewhere it looks once
-# a second, and not while other answers are being written.
+# While llama.cpp reports its progress on a prompt, it notices a closed connection at once. Otherwise it checks once a
+# second, and not while other answers are being written.
 STREAMED = {"stream": True, "return_progress": True}
-PROMPT_BATCH = 64  # tokens: a cancelled prompt is read to the end of its batch; 512 were no faster on a CPU
+PROMPT_BATCH = 64  # tokens; a cancelled prompt is still read to the end of its batch, and 512 was no faster on a CPU
 PROMPT_CACHE_MIB = 512
 SAMPLING = {"temperature": "temp", "repeat_penalty": "penalty_repeat", "repeat_last_n": "penalty_last_n"}
 MAX_EVENT_BYTES = 2**22
-# By default threads of OpenMP spin while they wait for each other, and beside a busy neighbour they spin away the time
-# of the thread that they wait for (docs/embedded.md).
+# By default OpenMP's threads spin while they wait for each other. On a busy machine they take CPU time from the very
+# thread that they wait for (docs/embedded.md has measurements).
 WAITING = {"OMP_WAIT_POLICY": "passive"}
 
 log = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class ModelProcess:
 
     @classmethod
     async def start(cls, model: ServedModel, plan: Plan, cpuinfo: str) -> "ModelProcess":
-        """Start a process and return when its model is loaded. Raises StartupError in words; a cancel ends it."""
+        """Start a process and return once its model is loaded; cancelling ends the process. Raises StartupError."""
         folder = tempfile.mkdtemp(prefix="embedded-")
-        # Where there are no Unix sockets: a random port of loopback, behind the key.
+        # Without Unix sockets, a random port on loopback; the key protects it.
         hostname, key = f"{folder}/llama.sock" if os.name == "posix" else "127.0.0.1", secrets.token_hex(16)
         settings = _settings(model, plan, hostname, key)
         order = {"settings": settings, "parent": os.getpid(), "folder": folder, "cpuinfo": cpuinfo}
@@ -65,7 +65,7 @@ class ModelProcess:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -79,7 +79,7 @@ class ModelProcess:
         await _end(self._process, self._folder)
 
     async def ask(self, path: str, body: Body) -> Any:
-        """Return the answer to one request as JSON. Raises LlamaError, or RequestError when the process has ended."""
+        """Post a body and return the JSON response. Raises LlamaError, or RequestError if the process has ended."""
         try:
             async with self._session.post(path, data=dumps(body)) as response:
                 raw = await response.read()
@@ -90,7 +90,7 @@ class ModelProcess:
         return json.loads(raw)
 
     async def stream(self, path: str, body: Body) -> AsyncGenerator[Body, None]:
-        """Yield llama.cpp's events; closing the iterator stops the generation. Raises as `ask` does."""
+        """Yield llama.cpp's events; closing the generator stops the generation. Raises the errors of `ask`."""
         try:
             async with self._session.post(path, data=dumps(body | STREAMED)) as response:
                 if response.status != 200:
@@ -102,17 +102,17 @@ class ModelProcess:
             raise await self._crashed() from exc
 
     async def _crashed(self) -> RequestError:
-        """Return the error of a connection that broke; the process's end may be known a moment later."""
+        """Return the error for a broken connection. The process may end a moment after its connection."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), 1)
         ending = _ending(self._process.returncode)
-        log.error("The process of %s ended in mid-answer: %s", self._name, ending)
-        return RequestError(500, f"The model's process ended unexpectedly ({ending}). Ask again: it is loaded again.")
+        log.error("the process of %s ended while it was answering: %s", self._name, ending)
+        return RequestError(500, f"The model's process ended unexpectedly ({ending}). Try again: it will be reloaded.")
 
 
 def _settings(model: ServedModel, plan: Plan, hostname: str, key: str) -> Body:
     """Return the attributes of xllamacpp's CommonParams."""
-    # An input to be embedded must fit into one batch.
+    # llama.cpp embeds a text only if it fits into one batch.
     batch = plan.context if model.embeds else max(PROMPT_BATCH, plan.slots)
     return {
         "model.path": str(model.gguf.path.absolute()),
@@ -135,10 +135,10 @@ def _settings(model: ServedModel, plan: Plan, hostname: str, key: str) -> Body:
 
 
 async def _load(process: Process, order: bytes, file: str) -> str:
-    """Send the order and return the address once the model is loaded."""
+    """Send the order; return the server's address once the model is loaded."""
     if not process.stdin or not process.stdout:
         raise RuntimeError("the process was started without pipes")
-    with contextlib.suppress(OSError):  # the end of its output tells the same
+    with contextlib.suppress(OSError):  # the process has ended, which the end of its output shows below
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
     if not (line := await process.stdout.readline()):
@@ -152,7 +152,7 @@ async def _load(process: Process, order: bytes, file: str) -> str:
 
 def _session(address: str, key: str) -> aiohttp.ClientSession:
     local = address.startswith("unix://")
-    # llama.cpp closes kept connections when it likes, so each request has its own.
+    # llama.cpp may close an idle connection just when it is reused, so each request opens a new one.
     unix = aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0, force_close=True) if local else None
     return aiohttp.ClientSession(
         "http://localhost" if local else address,
@@ -164,7 +164,7 @@ def _session(address: str, key: str) -> aiohttp.ClientSession:
 
 
 async def _end(process: Process, folder: str) -> None:
-    """Kill a process and remove its folder; it has nothing to tidy up."""
+    """Kill a process and remove its folder. The process itself has nothing to clean up."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()
@@ -172,14 +172,14 @@ async def _end(process: Process, folder: str) -> None:
 
 
 def _ending(status: int | None) -> str:
-    """Return how a process ended, in words."""
+    """Describe how a process ended."""
     if status is None:
         return "its connection broke"
     return f"signal {signal.Signals(-status).name}" if -status in set(signal.Signals) else f"status {status}"
 
 
 def _event(line: bytes) -> Body | None:
-    """Return the object in one line of a stream of events, but for progress. Raises LlamaError for an error."""
+    """Return the event in a line, None for lines without one and for progress reports. Raises LlamaError."""
     if line.startswith(b"error: "):
         raise LlamaError(500, b'{"error":' + line.removeprefix(b"error: ") + b"}")
     if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):

@@ -1,4 +1,4 @@
-"""How much of the machine a model gets: threads, slots, context and memory."""
+"""Choosing the threads, slots, context and memory of a model."""
 
 import os
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ TINY_PARAMETERS = 20_000_000
 SMALL_PARAMETERS = 300_000_000
 LARGEST_CONTEXT = 8192
 SMALLEST_CONTEXT = 1024
-CONTEXT_STEP = 256  # llama.cpp rounds up to these
-COMPUTE_BYTES = 400_000_000  # llama.cpp's own buffers beside weights and cache, of a large model
+CONTEXT_STEP = 256  # llama.cpp rounds the context up to a multiple of this
+COMPUTE_BYTES = 400_000_000  # llama.cpp's buffers besides weights and cache, for a large model
 PROCESS_BYTES = 50_000_000  # Python and llama.cpp's code
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the command line asks for; None leaves the choice to the program."""
+    """The choices of the command line; None means that the program chooses."""
 
     slots: int | None = None
     context: int | None = None
@@ -27,9 +27,9 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Plan:
-    """What llama.cpp is started with; `context` is in tokens and for each slot, `memory` in bytes.
+    """The resources of a model. `context` is in tokens per slot, `memory` in bytes.
 
-    `threads` generate, `prompt_threads` read prompts.
+    `threads` are used for generation, `prompt_threads` for reading prompts.
     """
 
     slots: int
@@ -52,26 +52,27 @@ def cpu_count() -> int:
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Return the bytes that a model may take, or None where the system does not say."""
+    """Return the bytes of memory for a model, within the limit of the cgroup; None if the system does not say."""
     lines = [line.split() for line in _read(meminfo).splitlines()]
     host = next((int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:"), None)
     limit, used = _read(cgroup / "memory.max"), _read(cgroup / "memory.current")
     if not limit.isdigit() or not used.isdigit():
         return host
     cached = [line.split() for line in _read(cgroup / "memory.stat").splitlines()]
+    # The kernel reclaims these pages when memory is needed, so they count as free.
     page_cache = next((int(words[1]) for words in cached if words[0] == "inactive_file"), 0)
     left = max(0, int(limit) - int(used) + page_cache)
     return left if host is None else min(left, host)
 
 
 def mapped_bytes(pid: int) -> int:
-    """Return the bytes of files that a process has in memory, which the system counts as free."""
+    """Return the bytes of mapped files that a process has in memory; the system counts them as available."""
     words = _read(Path(f"/proc/{pid}/status")).split()
     return int(words[words.index("RssFile:") + 1]) * 1024 if "RssFile:" in words else 0
 
 
 def cache_bytes_per_token(gguf: Gguf) -> int:
-    """Return the bytes of 16-bit keys and values that one token keeps in all layers."""
+    """Return the size of the key-value cache of one token in bytes: 16-bit keys and values of all layers."""
     heads = max(1, gguf.number("attention.head_count", 1))
     width = gguf.number("embedding_length") // heads
     both = gguf.number("attention.key_length", width) + gguf.number("attention.value_length", width)
@@ -79,7 +80,7 @@ def cache_bytes_per_token(gguf: Gguf) -> int:
 
 
 def is_tiny(gguf: Gguf) -> bool:
-    """Tell whether a model is so small that its memory and time do not count."""
+    """Return whether a model is so small that its memory and computing time are negligible."""
     return gguf.parameters < TINY_PARAMETERS
 
 
@@ -88,10 +89,10 @@ def _memory(gguf: Gguf, tokens: int) -> int:
 
 
 def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
-    """Choose what was not wished, within the bytes of `memory` where they are known.
+    """Return the resources for a model, within `memory` bytes if that is known. Raises StartupError if it does not fit.
 
-    A small model generates with one thread: a second brings nothing and takes a CPU from others (docs/embedded.md has
-    the measurements). Raises StartupError for a model beyond the memory.
+    A small model generates with one thread: a second one gains nothing and takes a CPU from others (docs/embedded.md
+    has measurements).
     """
     tiny = is_tiny(gguf)
     slots = wishes.slots or (4 if tiny else 1)

@@ -1,8 +1,8 @@
 """Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker`, started by the engine.
 
-The engine writes one line of JSON to stdin and keeps the pipe open: `settings` (the attributes of llama.cpp's
-parameters by their places), `parent` (a process number), `folder` (removed at the end) and `cpuinfo`. The process ends
-when the pipe does. One line of JSON comes back on stdout: the `address` to ask, or an `exit` status and an `error`.
+The engine writes one line of JSON to stdin and keeps the pipe open: `settings` (attributes of llama.cpp's parameters by
+their dotted paths), `parent` (a process id), `folder` (removed at the end) and `cpuinfo`. The process exits when the
+pipe is closed. It answers with one line of JSON on stdout: its `address`, or an `exit` status and an `error`.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from typing import Any
 from ollama_backend.embedded.errors import Exit, StartupError
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-# What the wheel of xllamacpp for x86 is compiled for; it does not look at the CPU itself, and dies of SIGILL.
+# The x86 wheel of xllamacpp is compiled for these and does not check the CPU: without them it dies of SIGILL.
 NEEDED_FLAGS = ("avx2", "fma", "f16c", "bmi2")
 INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
 
 
 def _end_with_parent(on: bool, parent: int) -> None:
-    """While llama.cpp loads it holds the interpreter's lock, so the kernel must see the parent's end."""
+    """Have the kernel kill this process with its parent: llama.cpp holds the GIL while it loads, so no thread can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if on else 0)
     if os.getppid() != parent:
@@ -78,8 +78,8 @@ def _serve(order: dict[str, Any]) -> Any:
         return xllamacpp.Server(_parameters(xllamacpp, order["settings"]))
     except (RuntimeError, ValueError, MemoryError) as exc:
         file = Path(order["settings"]["model.path"]).name
-        words = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of a kind that it "
-        way_out = "does not know, or too large for the memory. Fetch it again or choose another."
+        words = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of an unsupported "
+        way_out = "kind, or too large for the memory. Fetch it again or choose another."
         raise StartupError(Exit.LLAMA_FAILED, words + way_out) from exc
 
 
@@ -87,7 +87,7 @@ def main() -> int:
     """Serve one model until stdin ends; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine ends this process
     output = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever llama.cpp prints
+    os.dup2(2, 1)  # what llama.cpp prints must not get into the reply
     order = json.loads(sys.stdin.buffer.readline())
     _end_with_parent(True, order["parent"])
     try:
@@ -105,5 +105,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     status = main()
-    # llama.cpp's threads cannot be interrupted while they read a prompt, and a proper end would wait for them.
+    # A regular exit would wait for llama.cpp's threads, which cannot be interrupted while they read a prompt.
     os._exit(status)

@@ -2,7 +2,37 @@
 --   answer:ID          hash    owner, replica, began, state ("live" or "ended")
 --   answer:ID:entries  stream  what was written (replicas/entries.py)
 --   answers:REPLICA    set of the live ones
+--   answers:ended      zset    end → ID;   answers:sizes  hash  ID → bytes;   answers:bytes  string, their sum
+local KEPT_BYTES = 256 * 2 ^ 20
 local INTERRUPTED = '{"state":"failed","code":"interrupted"}'
+
+-- Count an ended answer out → its bytes.
+local function uncount(id)
+  local size = tonumber(redis.call('HGET', P .. 'answers:sizes', id) or 0)
+  redis.call('ZREM', P .. 'answers:ended', id)
+  redis.call('HDEL', P .. 'answers:sizes', id)
+  redis.call('DECRBY', P .. 'answers:bytes', size)
+  return size
+end
+
+-- Count an ended answer, forget what is too old, and the oldest of what is too much: a full Redis would refuse tickets.
+local function count_ended(id, seconds)
+  local key = P .. 'answer:' .. id .. ':entries'
+  local size = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 0)
+  if type(size) ~= 'number' then size = redis.call('XLEN', key) * 500 end  -- some hosted servers do not allow it
+  redis.call('ZADD', P .. 'answers:ended', now, id)
+  redis.call('HSET', P .. 'answers:sizes', id, size)
+  local total = redis.call('INCRBY', P .. 'answers:bytes', size)
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'answers:ended', '-inf', now - seconds * 1000, 'LIMIT', 0, 100)) do
+    total = total - uncount(old)
+  end
+  while total > KEPT_BYTES do
+    local oldest = redis.call('ZRANGE', P .. 'answers:ended', 0, 0)[1]
+    if not oldest or oldest == id then break end
+    total = total - uncount(oldest)
+    redis.call('DEL', P .. 'answer:' .. oldest, P .. 'answer:' .. oldest .. ':entries')
+  end
+end
 
 -- Begin an answer → 1, or 0 where there is one of this name.
 function ops.begin_answer(replica, id, owner, began)
@@ -17,6 +47,7 @@ end
 function ops.restore_answer(replica, id, owner, began)
   local key = P .. 'answer:' .. id
   redis.call('DEL', key .. ':entries')
+  uncount(id)
   redis.call('HSET', key, 'replica', replica, 'owner', owner, 'began', began, 'state', 'live')
   redis.call('PERSIST', key)
   redis.call('SADD', P .. 'answers:' .. replica, id)
@@ -31,6 +62,7 @@ function ops.end_answer(replica, id, entry, seconds)
   redis.call('XADD', key .. ':entries', '*', 'entry', entry)
   redis.call('EXPIRE', key, seconds)
   redis.call('EXPIRE', key .. ':entries', seconds)
+  count_ended(id, seconds)
   return 1
 end
 

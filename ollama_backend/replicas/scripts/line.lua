@@ -6,20 +6,37 @@
 --   LINE:rounds, LINE:present   hash  caller → last round, caller → tickets
 --   LINE:state     hash  round, arrivals
 --   LINE:of:REPLICA   set of tickets
---   views          hash  replica → JSON, the hosts as this replica sees them
+--   views          hash  replica → name of its view of the hosts; most have the same one
+--   view_texts     hash  name → JSON, the hosts
 --   rests          hash  host that has failed → "END SECONDS": when its rest is over, and how long that was
 --   served:CONVERSATION   string, the host that served it last
 local LOOK_AHEAD = 16
 local FIRST_REST, LONGEST_REST = 5, 60
 local SERVED_SECONDS = 600
-local views, busy_hosts, rests = {}, {}, {}
+local views, busy_hosts, rests = {}, {}, nil
 
+-- Return the hosts as a replica sees them, and the name of this view.
 local function view_of(replica)
-  if not views[replica] then
-    local view = redis.call('HGET', P .. 'views', replica)
-    views[replica] = view and cjson.decode(view) or {}
+  local name = redis.call('HGET', P .. 'views', replica) or ''
+  if not views[name] then
+    local view = redis.call('HGET', P .. 'view_texts', name)
+    views[name] = view and cjson.decode(view) or {}
   end
-  return views[replica]
+  return views[name], name
+end
+
+local function forget_view(name)
+  for _, other in ipairs(redis.call('HVALS', P .. 'views')) do
+    if other == name then return end
+  end
+  redis.call('HDEL', P .. 'view_texts', name)
+end
+
+local function publish(replica, view)
+  local name, before = redis.sha1hex(view), redis.call('HGET', P .. 'views', replica)
+  redis.call('HSET', P .. 'views', replica, name)
+  redis.call('HSET', P .. 'view_texts', name, view)
+  if before and before ~= name then forget_view(before) end
 end
 
 local function busy(line)
@@ -38,9 +55,10 @@ local function count_busy(line, host, by)
 end
 
 local function is_resting(host)
-  if rests[host] == nil then
-    local rest = redis.call('HGET', P .. 'rests', host)
-    rests[host] = rest and now < tonumber(string.match(rest, '^%d+')) or false
+  if not rests then
+    rests = {}
+    local flat = redis.call('HGETALL', P .. 'rests')
+    for i = 1, #flat, 2 do rests[flat[i]] = now < tonumber(string.match(flat[i + 1], '^%d+')) end
   end
   return rests[host]
 end
@@ -51,12 +69,12 @@ local function begin_rest(host)
   local last = before and tonumber(string.match(before, '%d+$')) or 0
   local seconds = last == 0 and FIRST_REST or math.min(LONGEST_REST, last * 2)
   redis.call('HSET', P .. 'rests', host, string.format('%d %d', now + seconds * 1000, seconds))
-  rests[host] = true
+  rests = nil
 end
 
--- Return the number of a free host for a ticket in the view of its replica, nil for none (ollama/hosts.py, choose_host).
-local function choose(line, ticket)
-  local hosts, counts = view_of(ticket.replica), busy(line)
+-- Return a free host of these for a ticket, nil for none (ollama/hosts.py, choose_host).
+local function choose(line, ticket, hosts)
+  local counts = busy(line)
   local having, able = {}, {}
   for _, host in ipairs(hosts) do
     if host.models[ticket.model] ~= nil then
@@ -101,8 +119,9 @@ local function servable(line)
   local full = {}
   for i = 1, #flat, 2 do
     local ticket = cjson.decode(redis.call('HGET', P .. line .. ':tickets', string.sub(flat[i], 18)))
-    local kind = ticket.replica .. ' ' .. ticket.model
-    local host = not full[kind] and choose(line, ticket)
+    local hosts, name = view_of(ticket.replica)
+    local kind = name .. ' ' .. ticket.model
+    local host = not full[kind] and choose(line, ticket, hosts)
     if host then return ticket, flat[i], flat[i + 1], host end
     full[kind] = true
   end
@@ -183,7 +202,7 @@ function ops.leave(replica, line, id, worked)
   local host, conversation = drop(line, id)
   if host and worked == '1' then
     redis.call('HDEL', P .. 'rests', host)
-    rests[host] = false
+    rests = nil
     if conversation ~= '' then redis.call('SET', P .. 'served:' .. conversation, host, 'EX', SERVED_SECONDS) end
   end
   serve(line)
@@ -205,6 +224,6 @@ end
 
 -- Publish how this replica sees the hosts.
 function ops.view(replica, view)
-  redis.call('HSET', P .. 'views', replica, view)
+  publish(replica, view)
   for _, line in ipairs(LINES) do serve(line) end
 end

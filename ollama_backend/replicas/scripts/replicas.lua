@@ -14,7 +14,9 @@ local function give_up(replica, kept_seconds)
   leave_slots(replica)
   interrupt_answers(replica, kept_seconds)
   redis.call('DEL', P .. 'inbox:' .. replica)
+  local view = redis.call('HGET', P .. 'views', replica)
   redis.call('HDEL', P .. 'views', replica)
+  if view then forget_view(view) end
   redis.call('SREM', P .. 'leaving', replica)
 end
 
@@ -33,8 +35,14 @@ local function renew(replica, lease, gap, kept_seconds)
   for _, other in ipairs(gone) do give_up(other, kept_seconds) end
 end
 
+-- Return "HOST CALLS" for a ticket that has a place, else ''.
+local function place_of(line, id)
+  local host = redis.call('HGET', P .. line .. ':running', id)
+  return host and host .. ' ' .. cjson.decode(redis.call('HGET', P .. line .. ':tickets', id)).calls or ''
+end
+
 -- Renew the lease, serve the lines, and look after one's waiting tickets: lease, gap, seconds that answers are kept,
--- then for each line its tickets, joined by blanks → the epoch, the time, the living replicas joined by blanks, how
+-- then for each line its waiting members, joined by blanks → the epoch, the time, the living replicas joined by blanks, how
 -- many wait in each line, and for each ticket its position, "HOST CALLS" where it has a place, or '' where it is unknown.
 function ops.tick(replica, lease, gap, kept_seconds, ...)
   renew(replica, lease, gap, kept_seconds)
@@ -43,12 +51,9 @@ function ops.tick(replica, lease, gap, kept_seconds, ...)
   for number, line in ipairs(LINES) do
     serve(line)
     waiting[number] = redis.call('ZCARD', P .. line .. ':waiting')
-    for id in string.gmatch(select(number, ...), '%S+') do
-      local known = redis.call('HGET', P .. line .. ':tickets', id)
-      local ticket = known and cjson.decode(known)
-      local rank = ticket and redis.call('ZRANK', P .. line .. ':waiting', member_of(ticket))
-      local host = ticket and redis.call('HGET', P .. line .. ':running', id)
-      reply[#reply + 1] = rank and tostring(rank + 1) or host and host .. ' ' .. ticket.calls or ''
+    for member in string.gmatch(select(number, ...), '%S+') do
+      local rank = redis.call('ZRANK', P .. line .. ':waiting', member)
+      reply[#reply + 1] = rank and tostring(rank + 1) or place_of(line, string.sub(member, 18))
     end
   end
   reply[4] = waiting
@@ -94,7 +99,7 @@ function ops.sync(replica, lease, gap, kept_seconds, epoch, settle, held)
   held = cjson.decode(held)
   if redis.call('SET', P .. 'epoch', epoch, 'NX') then redis.call('SET', P .. 'settled_at', now + settle) end
   renew(replica, lease, gap, kept_seconds)
-  redis.call('HSET', P .. 'views', replica, held.view)
+  publish(replica, held.view)
   local calls = {}
   for _, line in ipairs(LINES) do
     local stale = {}

@@ -191,7 +191,8 @@ class Connection:
                 while not ended:
                     await reader.changed()
                     ended = answer.ended  # read before the deltas are taken, so that the last ones are not missed
-                    if answer.position != position and not ended:
+                    is_behind = at > len(answer.deltas)  # a copy that knows less than the client
+                    if answer.position != position and not ended and not is_behind:
                         position = answer.position
                         await self._socket.send(messages.Ack(position=position, answer=name))
                     await self._send_deltas(reader)

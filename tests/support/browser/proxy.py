@@ -31,6 +31,10 @@ class Proxy(TcpProxy):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server."""
+        self._to = port
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there = await asyncio.open_connection("127.0.0.1", self._to)
         connection = Connection(writer, there)

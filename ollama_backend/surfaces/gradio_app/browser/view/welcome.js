@@ -5,14 +5,14 @@ import { choose, modelOf, sameModel, shortName } from '../chat/choices.js';
 import { tryKey } from '../chat/keys.js';
 import { setKeyFault, state } from '../state.js';
 import { t } from '../words.js';
-import { button, el, redraw } from './dom.js';
+import { button, el, icon, redraw } from './dom.js';
 import { focusBox } from './focus.js';
 import { copyAndSay } from './html.js';
 
 const WAYS = [
   ['welcome.installOllama', 'curl -fsSL https://ollama.com/install.sh | sh'],
   ['welcome.useGguf', 'CHAT_GGUF=hf://Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf ./start.sh'],
-  ['welcome.useCloud', 'OLLAMA_HOST=https://ollama.com OLLAMA_CLOUD_API_KEY=KEY ./start.sh'],
+  ['welcome.useElsewhere', 'OLLAMA_HOST=http://HOST:11434 ./start.sh'],
 ];
 const EXAMPLES = {
   model: ['rainbow', 'primes', 'databases', 'dinner'],
@@ -86,7 +86,7 @@ const betterModels = () =>
   el(
     'details',
     {},
-    el('summary', {}, t('welcome.realModel')),
+    el('summary', {}, icon('open'), t('welcome.betterModel')),
     WAYS.map(([words, command]) => wayTo(t(words), command)),
   );
 

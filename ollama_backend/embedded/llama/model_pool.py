@@ -1,4 +1,4 @@
-"""The models in memory: loaded at first use, kept as long as asked, unloaded when memory is short."""
+"""The models in memory: loaded at first use, unloaded after `keep_alive` or when another needs the memory."""
 
 import asyncio
 import math
@@ -13,13 +13,13 @@ from ollama_backend.embedded.llama.model_process import ModelProcess
 from ollama_backend.embedded.llama.sizing import Plan, Wishes
 from ollama_backend.embedded.model_card import ServedModel
 
-# A model that nobody holds stays this long at least: whoever has waited for its load takes it in the meantime.
+# In seconds. With `keep_alive: 0` the model must not be unloaded before the request that loaded it takes its slot.
 SHORTEST_STAY = 0.05
 
 
 @dataclass
-class LoadedModel:
-    """A model in memory; `users` counts requests that wait for one of its slots or hold one."""
+class PooledModel:
+    """A model in memory. `users` counts the requests that wait for one of its slots or hold one."""
 
     model: ServedModel
     plan: Plan
@@ -32,33 +32,33 @@ class LoadedModel:
 
     @property
     def expires_in(self) -> float:
-        """Seconds until it is unloaded unless it is used."""
+        """Seconds until the model is unloaded if nobody uses it."""
         if self.keep_alive < 0:
             return math.inf
         return self.keep_alive if self.users else max(0.0, self.used_at + self.keep_alive - time.monotonic())
 
 
-class LoadedModels:
-    """Loads and unloads; never unloads a model that is answering.
+class ModelPool:
+    """Loads and unloads models; a model that is answering is never unloaded.
 
-    `keep_alive` is in seconds, negative for ever; `memory` in bytes, None for what is free.
+    `keep_alive` is in seconds, negative for no limit; `memory` is in bytes, None for what is free.
     """
 
     def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None, cpuinfo: str) -> None:
         self._wishes, self._keep_alive, self._memory, self._cpuinfo = wishes, keep_alive, memory, cpuinfo
-        self._loaded: dict[str, LoadedModel] = {}
-        self._loads: dict[str, asyncio.Task[LoadedModel]] = {}
+        self._loaded: dict[str, PooledModel] = {}
+        self._loads: dict[str, asyncio.Task[PooledModel]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
         self._idle = asyncio.Condition()
 
-    def running(self) -> list[LoadedModel]:
-        """List what is in memory, the one that stays longest first."""
+    def running(self) -> list[PooledModel]:
+        """Return the loaded models, the one that stays longest first."""
         alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
         return sorted(alive, key=lambda loaded: -loaded.expires_in)
 
-    async def load(self, model: ServedModel, keep_alive: float | None = None) -> LoadedModel:
-        """Return a model once it is in memory. Raises StartupError; a caller that leaves does not stop the load."""
+    async def load(self, model: ServedModel, keep_alive: float | None = None) -> PooledModel:
+        """Return a model once it is loaded. A cancelled caller does not stop the load. Raises StartupError."""
         while True:
             if (loaded := self._loaded.get(model.name)) and loaded.process.alive:
                 loaded.keep_alive = self._keep_alive if keep_alive is None else keep_alive
@@ -69,14 +69,14 @@ class LoadedModels:
                 task.add_done_callback(lambda ended: self._loaded_or_failed(model, ended))
             await asyncio.shield(task)
 
-    def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[LoadedModel]) -> None:
+    def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[PooledModel]) -> None:
         del self._loads[model.name]
         if not ended.cancelled():
-            ended.exception()  # whoever waits gets the error; where nobody does, asyncio shall not complain
+            ended.exception()  # retrieved here, or asyncio logs it when no request waits for the load any more
 
     @asynccontextmanager
     async def slot(self, model: ServedModel, keep_alive: float | None = None) -> AsyncGenerator[ModelProcess, None]:
-        """Hold a slot of a loaded model, however long the wait for it. Raises RequestError when it cannot be loaded."""
+        """Hold a slot of a model, after loading it if necessary. Waits without a time limit. Raises RequestError."""
         try:
             loaded = await self.load(model, keep_alive)
         except StartupError as error:
@@ -97,8 +97,8 @@ class LoadedModels:
             loaded.keep_alive = 0
             self._touch(loaded)
 
-    def _touch(self, loaded: LoadedModel) -> None:
-        """Count the time to the unloading from now, or not at all while it has users."""
+    def _touch(self, loaded: PooledModel) -> None:
+        """Restart the countdown to unloading; while the model has users there is none."""
         loaded.used_at = time.monotonic()
         if loaded.expiry:
             loaded.expiry.cancel()
@@ -108,19 +108,19 @@ class LoadedModels:
                 max(loaded.keep_alive, SHORTEST_STAY), self._expire, loaded
             )
 
-    def _expire(self, loaded: LoadedModel) -> None:
+    def _expire(self, loaded: PooledModel) -> None:
         self._forget(loaded)
         task = asyncio.create_task(self._drop(loaded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _forget(self, loaded: LoadedModel) -> None:
+    def _forget(self, loaded: PooledModel) -> None:
         if self._loaded.get(loaded.model.name) is loaded:
             del self._loaded[loaded.model.name]
         if loaded.expiry:
             loaded.expiry.cancel()
 
-    async def _drop(self, loaded: LoadedModel) -> None:
+    async def _drop(self, loaded: PooledModel) -> None:
         self._forget(loaded)
         await loaded.process.stop()
         await self._notify()
@@ -129,19 +129,19 @@ class LoadedModels:
         async with self._idle:
             self._idle.notify_all()
 
-    async def _load(self, model: ServedModel) -> LoadedModel:
+    async def _load(self, model: ServedModel) -> PooledModel:
         async with self._one_at_a_time:
             if (dead := self._loaded.get(model.name)) is not None:
                 await self._drop(dead)
             plan = await self._make_room(model)
             process = await ModelProcess.start(model, plan, self._cpuinfo)
-            loaded = LoadedModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
+            loaded = PooledModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
             self._loaded[model.name] = loaded
             self._touch(loaded)
             return loaded
 
     async def _make_room(self, model: ServedModel) -> Plan:
-        """Unload the least recently used until a model fits; wait where all are answering. Return its plan."""
+        """Unload the least recently used models until this one fits, and return its plan. Waits while all answer."""
         while True:
             free = self._free()
             others = [loaded for loaded in self._loaded.values() if loaded.process.alive]
@@ -153,7 +153,7 @@ class LoadedModels:
             await self._drop(min(idle, key=lambda loaded: loaded.used_at))
 
     def _free(self) -> int | None:
-        """Return the bytes that another model may take."""
+        """Return the bytes of memory for another model, None if unknown."""
         alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
         if self._memory is not None:
             return max(0, self._memory - sum(loaded.plan.memory for loaded in alive))
@@ -161,7 +161,7 @@ class LoadedModels:
         return free if free is None else free - sum(sizing.mapped_bytes(loaded.process.pid) for loaded in alive)
 
     async def close(self) -> None:
-        """End all models' processes."""
+        """End the processes of all models."""
         tasks = [*self._loads.values(), *self._tasks]
         for task in tasks:
             task.cancel()

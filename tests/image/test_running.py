@@ -135,6 +135,8 @@ def test_it_runs_as_any_user_on_a_read_only_file_system(root: Path, config: dict
     tmp_path.chmod(0o755)
     volume = tmp_path / "volume"
     subprocess.run(["cp", "-a", root / "home/user/.ollama", volume], check=True)
+    for file in (*volume.glob("id_*"), *volume.glob("serve.json")):  # what another container of this image has left
+        file.unlink()
     ports = {"port": free_port(), "ollama_port": free_port()}
     log = tmp_path / "log"
     with running(root, config, **ports, log=log, user="1234567:0", volume=volume, **SECRETS) as container:

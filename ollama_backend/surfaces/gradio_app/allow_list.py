@@ -22,8 +22,7 @@ _READS = re.compile(
 )
 _WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/(?:v2/)?chat_api)")
 _OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
-# Gradio caches this document for all pages, with the address of the first caller in its code snippets. With an empty
-# `page` it is built for each request.
+# Without a `page` Gradio caches the response, with the first caller's URL in its snippets (routes.py, get_api_info).
 _INFO = "/gradio_api/info"
 _WITH_IMAGES = "/gradio_api/queue/join"
 _CALLS = "/gradio_api/call/"

@@ -60,7 +60,10 @@ async def test_retry_and_edit_keep_what_they_replace(chat: Chat, ollama: FakeOll
     await (await choosing.value).set_files({"name": "x.json", "mimeType": "application/json", "buffer": content})
     await until(lambda: _has_titles(chat, 2))
     for place in (0, 1):
-        await chat.page.locator("#chats button.title").nth(place).click()
+        title = chat.page.locator("#chats button.title").nth(place)
+        shown = str(await title.get_attribute("id")).removeprefix("chat-")
+        await title.click()
+        await until(lambda shown=shown: chat.state(f"state.current === '{shown}'"))  # type: ignore[misc]
         await until(lambda: _questions_are(chat, "one", "two"))
         assert await alternative(chat) == ["1/2", "2/2"]
     assert chat.errors == []

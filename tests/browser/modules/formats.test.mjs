@@ -73,6 +73,15 @@ test('what goes out as JSON comes in again: alternatives, pictures, files, setti
   assert.ok(messages.every((message) => message.conversation === id && /^[0-9a-f]{32}$/.test(message.id)));
 });
 
+test('alternatives keep their order, whatever order the file has', async () => {
+  const reversed = { ...OUTGOING, messages: [...MESSAGES].reverse() };
+  const [{ messages }] = (await read(asJson([reversed], NOW))).list;
+  assert.deepEqual(
+    messages.map(({ text, at }) => [text, at]),
+    MESSAGES.map(({ text, at }) => [text, at]),
+  );
+});
+
 test('an answer that is being written goes out as interrupted', async () => {
   const running = { ...OUTGOING, messages: [MESSAGES[0], { ...MESSAGES[1], end: 'running' }] };
   assert.equal((await read(asJson([running], NOW))).list[0].messages[1].end, 'interrupted');

@@ -20,7 +20,7 @@ const MERGED_CHARACTERS = 20_000_000;
  * @returns {Incoming | null}
  */
 export function linked(found, about, origin) {
-  const kept = merged(withoutEmpty(inOrder(found)));
+  const kept = merged(withoutEmpty(inOrder(byTime(found))));
   if (!kept.length) return null;
   const { title, head, think, created = about.at ?? origin.now, at = created, ...settings } = about;
   const id = origin.newId();
@@ -66,6 +66,10 @@ function messageOf({ role, text, images = [], ...rest }, place, pictures, origin
   const more = isAnswer ? { thinking, thought, model, stats, error, end: rest.end ?? 'done' } : { images: ids, files };
   return /** @type {import('../tree.js').Message} */ ({ ...place, role, text, ...compact(more) });
 }
+
+/** The oldest first, where all have a time: files list messages in any order. @param {Found[]} found */
+const byTime = (found) =>
+  found.every(({ at }) => at !== undefined) ? [...found].sort((one, other) => (one.at ?? 0) - (other.at ?? 0)) : found;
 
 /**
  * Parents before children. Of two messages with one id the first counts; a parent that is missing, or that would close

@@ -78,9 +78,9 @@ class AllowList:
         return writes is not None
 
     def _refuse_guesser(self, exchange: Exchange) -> None:
-        """Raise RateLimited for one wrong key too many, before it costs Gradio an event.
+        """Raise RateLimited after too many wrong keys, before a call costs Gradio an event.
 
-        A first wrong key gets its event, which ends with the words: that is where Gradio's clients look for them.
+        A first wrong key gets its event, which ends with the error: that is where Gradio's clients look for it.
         """
         if exchange.path.startswith(_CALLS) and exchange.method == "POST":
             with suppress(Unauthorized):

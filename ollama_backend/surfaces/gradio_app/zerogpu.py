@@ -24,4 +24,4 @@ def report() -> None:
     try:
         zero.startup()
     except Exception:
-        log.exception("reporting the startup to ZeroGPU failed; the Space may be stopped")
+        log.exception("The startup could not be reported to ZeroGPU; the Space may be stopped")

@@ -109,7 +109,9 @@ def main(*, page: bool = True) -> int:
         port=settings.port,
         loop="uvloop",
         log_config=None,
+        # `chat/record.py` logs a line for each request.
         access_log=False,
+        # uvicorn would take the leftmost X-Forwarded-For, which callers can forge; `auth.client_address` does not.
         proxy_headers=False,
         server_header=False,
         **protocols(ConnectionLimits(), settings.trusted_proxies),

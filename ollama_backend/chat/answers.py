@@ -131,6 +131,7 @@ class Answers:
         async with request.place(answer.move) as place:
             answer.model = request.model
             client, model = place.host.client, place.model
+            # Looked up while Ollama reads the prompt, so that the first token is not delayed.
             self._habits.ask(client, model)
             is_first = True
 

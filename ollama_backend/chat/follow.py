@@ -6,6 +6,7 @@ from typing import Any
 
 from ollama_backend.chat.answer import Answer, Reader
 
+# For 20 streams of 30 tokens/s in Gradio, updates every 0.1 s took 45 % of the CPU time of one for each token.
 PAUSE_SECONDS = 0.1
 # With more live answers than this, pauses grow, so that the total of updates per second stays the same.
 LIVE_AT_FULL_PACE = 100

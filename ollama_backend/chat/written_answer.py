@@ -15,6 +15,7 @@ from ollama_backend.ollama.wire import Chunk
 
 log = logging.getLogger(__name__)
 
+# Answers are kept in memory; docs/security.md lists all limits.
 MAX_BYTES = 4 * 2**20
 UNREAD_SECONDS = 10.0  # an answer that nobody has started to read is stopped after this
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 
+# docs/security.md has measurements of slow, large and many requests with these limits.
 @dataclass(frozen=True)
 class ConnectionLimits:
     """Limits for one server; durations are in seconds, sizes in bytes.

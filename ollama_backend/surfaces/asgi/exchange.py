@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Handler = Callable[["Exchange"], Awaitable[None]]
 
+# For text. Routes that take pictures or PDFs have larger limits.
 BODY_BYTES = 2**20
 SERVER_SEND = "server_send"  # a key of the scope: the server's own `send`, below all middleware
 # A body that is too large is still read up to this size, so that a client that sends all of it first gets the error.
@@ -132,6 +133,7 @@ class Exchange:
         Raises TooLarge above `limit` bytes, ClientGone, and the errors of `unpack`.
         """
         parts, size = [], 0
+        # Refused before anything is read.
         if int(self.header(b"content-length") or 0) > DRAINED_BYTES:
             raise too_large(limit)
         while True:

@@ -98,6 +98,7 @@ class GradioApp:
             page = create_page(self._settings, self._admission.gate, self._hosts, updates)
             add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
             self._queue = GradioQueue(page, self._streams)
+            # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.
             app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu

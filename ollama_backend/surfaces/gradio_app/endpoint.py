@@ -79,6 +79,7 @@ def add_endpoint(
             raise gr.Error(INTERNAL_ERROR, print_exception=False) from exc
 
     with blocks:
+        # Without a limit of Gradio's: admission limits generations.
         gr.api(chat_api, api_name=API_NAME, api_description=DESCRIPTION, concurrency_limit=None)  # type: ignore[attr-defined]
         function = blocks.fns[max(blocks.fns)]
         for component, name in zip(function.inputs, PARAMETERS, strict=True):

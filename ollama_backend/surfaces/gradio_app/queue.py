@@ -38,6 +38,7 @@ class GradioQueue:
         queue = self._queue = blocks._queue
         queue.max_thread_count = EVENTS_AT_ONCE
         queue.progress_update_sleep_when_free = PROGRESS_SECONDS
+        # The spelling is Gradio's.
         queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
         queue.ANALYTICS_MAX_EVENTS = 1
         self._changes = Changes()

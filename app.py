@@ -25,12 +25,14 @@ HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
 MOST_FILES = 65536
 TICK_SECONDS = 1.0
-PING_SECONDS = 20.0  # a peer that does not answer for so long is dead; proxies cut what is silent for a minute
-SOCKET_MESSAGE_BYTES = 4 * 2**20  # above the largest message that gets an error in words, so that the socket survives
+# A peer that does not answer a ping within this time is dead. Proxies cut connections after a silent minute.
+PING_SECONDS = 20.0
+# The socket is closed above this. Sessions answer smaller messages that are too large with an error and stay open.
+SOCKET_MESSAGE_BYTES = 4 * 2**20
 
 
 class Server(uvicorn.Server):
-    """A server that closes the app's streams first, so that it ends promptly with open tabs."""
+    """A server that also closes the app's streams on shutdown, so that it exits promptly while tabs are open."""
 
     def __init__(self, config: uvicorn.Config, space: Any) -> None:
         super().__init__(config)
@@ -40,14 +42,14 @@ class Server(uvicorn.Server):
         self.ended_by = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Remember the signal: uvicorn raises it again at the end, which process 1 of a container survives."""
+        """Remember the signal for the exit status: process 1 of a container survives uvicorn's raising it again."""
         self.ended_by = sig
         super().handle_exit(sig, frame)
         if self._loop:
             self._loop.call_soon_threadsafe(self._signalled.set)
 
     async def main_loop(self) -> None:
-        """Serve until a signal comes, and renew the date header every second. uvicorn's own loop looks every 0.1 s."""
+        """Serve until a signal arrives; renew the date header every second. uvicorn's own loop wakes every 0.1 s."""
         self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
@@ -55,12 +57,12 @@ class Server(uvicorn.Server):
                     await self._signalled.wait()
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Close the app and the connections side by side."""
+        """Close the app and the connections concurrently."""
         await asyncio.gather(self._space.close(), super().shutdown(sockets))
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have: each connection is one."""
+    """Raise the limit of open files as far as allowed: each connection needs one."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -70,7 +72,7 @@ def raise_file_limit() -> None:
 
 
 def announce(settings: Settings) -> None:
-    """Print where the page is; a generated key is printed once, in the link that signs in."""
+    """Print the address of the page; a generated key is printed once, as part of a link that signs in."""
     if settings.generated_key:
         print(
             "OLLAMA_API_KEY is not set, so a key was generated for this run. Open this link to sign in:\n"
@@ -92,7 +94,7 @@ def main(*, page: bool = True) -> int:
     except SettingsError as exc:
         print("The settings are invalid:", *exc.problems, sep="\n  ", file=sys.stderr)
         return 2
-    # Imported after the keys were taken out of the environment: the `ollama` package reads OLLAMA_API_KEY on import.
+    # Imported after the keys were removed from the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
     from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
     from ollama_backend.surfaces.asgi.connections import protocols
@@ -103,7 +105,7 @@ def main(*, page: bool = True) -> int:
     space = create_app(settings, page=page)
     config = uvicorn.Config(
         space,
-        host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
+        host="0.0.0.0",  # noqa: S104 - a Space's proxy connects from outside the container
         port=settings.port,
         loop="uvloop",
         log_config=None,
@@ -114,15 +116,15 @@ def main(*, page: bool = True) -> int:
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
-        ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
+        ws_per_message_deflate=False,  # a message is one token: compression costs more than it saves
         timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
     )
     server = Server(config, space)
     try:
         bound = config.bind_socket()
-        bound.set_inheritable(False)  # an engine that outlived this process would keep the port
+        bound.set_inheritable(False)  # a child process that outlives this one would keep the port open
     except SystemExit:
-        print(f"PORT: {settings.port} cannot be used; set it to a port that is free.", file=sys.stderr)
+        print(f"PORT: {settings.port} cannot be used. Set it to a free port.", file=sys.stderr)
         return 2
     announce(settings)
     try:

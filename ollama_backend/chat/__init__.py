@@ -1,1 +1,1 @@
-"""Requests from admission to their end: the line, slots, answers and sessions."""
+"""The life of a request: admission, the line, slots, answers and sessions."""

@@ -1,4 +1,4 @@
-"""Admission: everything that decides whether and when a request may reach Ollama."""
+"""Admission: whether and when a request may reach Ollama."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ollama_backend.ollama.hosts import Hosts
 
 
 class Work(Enum):
-    """What a request needs of Ollama: tokens, a loaded model, or embeddings (which take no slot)."""
+    """The kind of work for Ollama: generate, load a model, or embed, which takes no slot."""
 
     GENERATE = "generate"
     LOAD = "load"
@@ -29,15 +29,15 @@ def shutting_down() -> ShuttingDown:
 
 
 def new_request_id() -> str:
-    """Return the id of a request: 16 hex digits."""
+    """Return a new request id: 16 hex digits."""
     return token_hex(8)
 
 
 class Admission:
-    """What requests pass through on their way to Ollama: key, model, rate, line, load and slot, in this order.
+    """The checks that a request passes on its way to Ollama: key, model, rate, line, load and slot, in this order.
 
-    Embeddings wait in `embed_line`, everything else in `line`; each host has its own `slots`. Each of `sinks` is called
-    with the record of every request when it is over.
+    Embeddings wait in `embed_line`, all other requests in `line`; each host has its own `slots`. Each of `sinks` is
+    called with the record of a finished request.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Admission:
         self.closing = asyncio.Event()
 
     def close(self) -> None:
-        """Let no more requests through."""
+        """Refuse new requests from now on."""
         self.closing.set()
 
     async def wait_idle(self, seconds: float) -> bool:
-        """Return True once no request is left, False after so many seconds."""
+        """Return True once all requests have ended, False after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while self._open:
@@ -76,7 +76,7 @@ class Admission:
         return True
 
     async def run(self) -> None:
-        """Serve the lines again whenever more has become known of the hosts, until cancelled."""
+        """Serve the lines again whenever the state of a host changes, until cancelled."""
         changes = self.hosts.changes
         while True:
             seen = changes.version
@@ -90,7 +90,7 @@ class Admission:
             raise shutting_down()
 
     def line_for(self, work: Work) -> Line:
-        """Return the line in which a kind of work waits."""
+        """Return the line for a kind of work."""
         return self._embed_line if work is Work.EMBED else self._line
 
     def begin(self) -> None:
@@ -98,7 +98,7 @@ class Admission:
         self._open += 1
 
     def finish(self, record: Record) -> None:
-        """Count a request out and hand its record to every sink."""
+        """Count a request out and pass its record to every sink."""
         self._open -= 1
         self._changes.notify()
         for sink in self._sinks:

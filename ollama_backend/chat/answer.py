@@ -15,9 +15,9 @@ INTERNAL_ERROR = "Something went wrong on this server. Try again."
 class Answer(ABC):
     """One reply as its readers see it: its text so far and its state.
 
-    `error` says why it failed; `last` is Ollama's closing chunk with its counts; `size` is in bytes. `rewritten` says
-    that deltas became thinking which were content when they came. What another process writes `is_copy`: its text comes
-    a little later here than there.
+    `error` says why it failed; `last` is Ollama's final chunk, with the counts; `size` is in bytes. `rewritten` is true
+    once deltas that arrived as content have turned out to be thinking. `is_copy` is true for an answer that another
+    process writes; its text arrives here a little later.
     """
 
     is_copy: ClassVar[bool] = False
@@ -44,11 +44,11 @@ class Answer(ABC):
         return self.state in ENDS
 
     def text(self, kind: Literal["thinking", "content"]) -> str:
-        """Return everything of one kind that was written so far."""
+        """Return the text of one kind so far."""
         return "".join(delta.text for delta in self.deltas if delta.kind == kind)
 
     def reader(self) -> "Reader":
-        """Follow this answer, from its beginning."""
+        """Return a reader that starts at the beginning."""
         return Reader(self)
 
     @abstractmethod
@@ -81,20 +81,20 @@ class Reader:
         self.leave()
 
     def leave(self) -> None:
-        """Read no more. May be called again."""
+        """Stop reading. May be called more than once."""
         if self._open:
             self._open = False
             self.answer.left()
 
     async def changed(self, seconds: float | None = None) -> bool:
-        """Return True once something has changed since the last call, False after so many seconds without."""
+        """Return True once something has changed since the last call, False after `seconds` without a change."""
         changes = self.answer.changes
         changed = await changes.wait(seconds, since=self._seen)
         self._seen = changes.version
         return changed
 
     def take(self) -> list[Delta]:
-        """Return the pieces that came since the last taking."""
+        """Return the deltas since the last call."""
         new = self.answer.deltas[self.at :]
         self.at += len(new)
         return new

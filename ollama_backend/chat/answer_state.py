@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 
 class AnswerState(StrEnum):
-    """The states of an answer in their order; it ends in one of the last three."""
+    """The states of an answer, in order; the last three are final."""
 
     PREPARING = "preparing"
     WAITING = "waiting"
@@ -25,7 +25,7 @@ StopReason = Literal["stop", "left", "shutdown", "interrupted"]
 
 
 class Delta(NamedTuple):
-    """A new piece of text, and Ollama's timestamp of it."""
+    """A new piece of text, with Ollama's timestamp."""
 
     kind: Literal["thinking", "content"]
     text: str
@@ -36,7 +36,8 @@ class Delta(NamedTuple):
 class Times:
     """Timestamps of an answer, in seconds of the monotonic clock.
 
-    `requested` is when Ollama got the request, `first` when its first token came, `thought` when thinking ended.
+    `requested` is when the request was sent to Ollama, `first` when its first token arrived, `thought` when thinking
+    ended.
     """
 
     began: float

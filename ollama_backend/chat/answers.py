@@ -1,4 +1,4 @@
-"""Answers are started, found again and stopped here."""
+"""Starting, finding and stopping answers."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,16 @@ from ollama_backend.errors import BackendError, NotFound
 from ollama_backend.ollama.upstream import Drain
 from ollama_backend.ollama.wire import Chunk
 
+# A page that was reloaded or was offline finds its answers within these bounds.
 KEPT_ANSWERS = 1000
 KEPT_BYTES = 64 * 2**20
 KEPT_SECONDS = 3600.0
 
 
 class Answers:
-    """Starts answers and keeps the named ones for a while after their end.
+    """Starts answers, and keeps the named ones for a while after they have ended.
 
-    `silence` is the longest silence of Ollama in seconds, 0 for no limit.
+    `silence` is how long Ollama may be silent in the middle of a stream, in seconds; 0 means no limit.
     """
 
     def __init__(self, *, silence: float) -> None:
@@ -35,11 +36,11 @@ class Answers:
 
     @property
     def live(self) -> int:
-        """How many answers wait or are being written."""
+        """The number of answers that wait or are being written."""
         return len(self._live)
 
     async def find(self, name: str, owner: str) -> Answer:
-        """Return a named answer to the key that started it. Raises NotFound."""
+        """Return a named answer that was started with this key. Raises NotFound."""
         answer = self._named.get(name)
         if answer is None or answer.owner != owner:
             raise NotFound("There is no such answer any more.")
@@ -48,10 +49,7 @@ class Answers:
     async def start(
         self, chat: ChatRequest, request: Request, *, grace: float = 0.0, keeps_deltas: bool = False
     ) -> WrittenAnswer:
-        """Start an answer now. Raises what `Request.enter` raises.
-
-        Every later failure is the answer's own `error`.
-        """
+        """Start an answer. Raises the errors of `Request.enter`; later failures are the answer's `error`."""
         await request.enter(chat.model, conversation=chat.conversation(request.caller))
         answer = WrittenAnswer(
             lambda own: self._write(own, request, chat),
@@ -65,15 +63,15 @@ class Answers:
         return answer
 
     async def start_named(self, name: str, chat: ChatRequest, request: Request, *, grace: float) -> Answer:
-        """Start an answer that can be found by its name, or return the one that has this name already.
+        """Start an answer that can be found by its name, or return the one that already has this name.
 
-        It waits for a model that is being pulled and for an Ollama that is away. Raises RateLimited and ShuttingDown.
+        It waits while the model is being pulled or Ollama is unavailable. Raises RateLimited and ShuttingDown.
         """
         owner = request.caller.key
         with contextlib.suppress(NotFound):
             return await self.find(name, owner)
         await request.count()
-        if not await self._claim(name, owner):  # started meanwhile, or another key's
+        if not await self._claim(name, owner):  # started in the meantime, or taken by another key
             return await self.find(name, owner)
         answer = WrittenAnswer(lambda own: self._prepare(own, request, chat), answer_id=name, owner=owner, grace=grace)
         self._named[name] = answer
@@ -82,14 +80,14 @@ class Answers:
         return answer
 
     async def _claim(self, name: str, owner: str) -> bool:
-        """Take a name for a new answer of a key; return whether it was free."""
+        """Reserve a name for a new answer; return whether it was free."""
         return name not in self._named
 
     def _adopt(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
-        """Look after an answer that has begun to be written."""
+        """Keep track of a new answer until it has ended."""
         request.outlives_surface = True
         self._live.add(answer)
-        # Not in the writing task: one that is cancelled before its first step runs no `finally`.
+        # A callback, because a task that is cancelled before its first step runs no `finally`.
         answer.when_closed(lambda: self._close(answer, request))
 
     def _close(self, answer: WrittenAnswer, request: Request) -> None:
@@ -110,7 +108,7 @@ class Answers:
         await self._habits.close()
 
     async def stop(self, name: str, owner: str, reason: StopReason = "stop") -> None:
-        """Stop a named answer; one that does not exist needs no stopping."""
+        """Stop a named answer, if it exists."""
         with contextlib.suppress(NotFound):
             (await self.find(name, owner)).stop(reason)
 
@@ -144,7 +142,7 @@ class Answers:
             async def take_first(chunk: Chunk) -> None:
                 nonlocal is_first
                 is_first = False
-                # Not asked for earlier: whoever holds a slot must use it at once.
+                # Only now: a request that holds a slot must not wait for this before it uses the slot.
                 answer.splitter = await self._habits.splitter(client, model, chat.think)
                 answer.add(chunk)
 
@@ -154,7 +152,7 @@ class Answers:
                 self._habits.learn(model, chat.think, answer)
 
     def _forget_old(self) -> None:
-        """Keep finished answers within their number, bytes and age."""
+        """Drop the oldest finished answers beyond the limits on number, bytes and age."""
         ended = [(name, answer) for name, answer in self._named.items() if answer.ended]
         kept_bytes = sum(answer.size for _, answer in ended)
         oldest = time.monotonic() - KEPT_SECONDS

@@ -9,7 +9,7 @@ from ollama_backend.auth import Caller
 from ollama_backend.chat.thinking import split_thinking
 from ollama_backend.errors import BadRequest
 
-# Ollama loads a model anew when one of these differs from what runs (server/sched.go, needsReload).
+# Ollama reloads a model when one of these differs from the running one (server/sched.go, needsReload).
 RELOADING = frozenset(
     """num_ctx num_batch num_gpu main_gpu num_thread use_mmap use_mlock numa low_vram vocab_only f16_kv logits_all
     draft_num_predict""".split()  # noqa: SIM905
@@ -29,7 +29,7 @@ MAX_HISTORY_MESSAGES = 200
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One checked request to a model; `model` None means the default model, `think` None the model's own default."""
+    """One validated request. `model` None is the default model, `think` None the model's own default."""
 
     model: str | None
     messages: Sequence[Mapping[str, Any]]
@@ -42,7 +42,7 @@ class ChatRequest:
         return body if self.think is None else {**body, "think": self.think}
 
     def conversation(self, caller: Caller) -> str:
-        """Return a name for the conversation that this request continues: every turn of it begins alike."""
+        """Return an id of the conversation: a hash of its first messages, which are the same in every turn."""
         roles = [message["role"] for message in self.messages]
         until = roles.index("user") + 1 if "user" in roles else 1
         first = [str(message.get("content", ""))[:1000] for message in self.messages[:until]]
@@ -57,13 +57,13 @@ def checked_request(
     think: Any,
     max_tokens: int,
 ) -> ChatRequest:
-    """Return a request within its limits; a blank model is the default one. Raises BadRequest."""
+    """Return a validated request; a blank model means the default one. Raises BadRequest."""
     named = model if model and model.strip() else None
     return ChatRequest(named, alternating(messages), check_options(options, max_tokens), check_think(think))
 
 
 def check_think(think: Any) -> bool | str | None:
-    """Return a value that Ollama takes for `think`. Raises BadRequest in Ollama's words (api/types.go, ThinkValue)."""
+    """Return a valid value for `think`. Raises BadRequest with Ollama's message (api/types.go, ThinkValue)."""
     if think is None or isinstance(think, bool) or think in THINK_LEVELS:
         return cast(bool | str | None, think)
     if isinstance(think, str):
@@ -72,10 +72,10 @@ def check_think(think: Any) -> bool | str | None:
 
 
 def alternating(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return messages in which user and assistant alternate, since many templates take no others.
+    """Return messages in which user and assistant alternate, because many chat templates require it.
 
-    Questions without an answer are joined with the next one. Answers without a question are left out, and so is what
-    a model has thought: it is no part of a history.
+    A question without an answer is joined with the next one. Answers without a question are left out, and so is
+    thinking, which is not part of a history.
     """
     joined: list[dict[str, Any]] = []
     for message in messages:
@@ -98,17 +98,17 @@ def _join(first: dict[str, Any], second: Mapping[str, Any]) -> None:
 
 
 def check_options(options: Mapping[str, Any] | None, max_tokens: int) -> dict[str, Any]:
-    """Return options that Ollama may be given, `num_predict` within its ceiling.
+    """Return the options for Ollama, with `num_predict` limited to `max_tokens`.
 
-    Raises BadRequest for one that would reload the model, and for a wrong type.
+    Raises BadRequest for an option that would reload the model, and for a wrong type.
     """
     checked = {name: value for name, value in (options or {}).items() if value is not None}
     for name, value in checked.items():
         if name in RELOADING:
-            raise BadRequest(f"The option {name!r} would load the model anew for everyone. Leave it out.")
+            raise BadRequest(f"The option {name!r} would reload the model for everyone. Leave it out.")
         _check_type(name, value)
     if isinstance(checked.get("stop"), str):
-        checked["stop"] = [checked["stop"]]  # all that Ollama takes (api/types.go, FromMap)
+        checked["stop"] = [checked["stop"]]  # Ollama accepts only a list (api/types.go, FromMap)
     checked["num_predict"] = clamp_tokens(checked.get("num_predict"), max_tokens)
     return checked
 
@@ -117,18 +117,18 @@ def _check_type(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in _NUMBERS and not is_number:
         raise BadRequest(f"The option {name!r} must be a number.")
-    if name == "stop" and not (isinstance(value, str) or _is_list_of_text(value)):
-        raise BadRequest("The option 'stop' must be a text or a list of texts.")
+    if name == "stop" and not (isinstance(value, str) or _is_list_of_strings(value)):
+        raise BadRequest("The option 'stop' must be a string or a list of strings.")
 
 
-def _is_list_of_text(value: Any) -> bool:
+def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def clamp_tokens(wanted: Any, ceiling: int) -> int:
-    """Return how many tokens may be generated: the ceiling for no number, a higher one, and a negative one (no limit).
+    """Return the number of tokens to generate: `wanted` within the ceiling, or the ceiling if there is no limit.
 
-    To Ollama, 0 means no number (llm/llama_server.go leaves it out of its own request).
+    No limit is None, a negative number, and 0, which Ollama leaves out of its own request (llm/llama_server.go).
     """
     return int(wanted) if wanted is not None and 1 <= wanted <= ceiling else ceiling
 
@@ -141,19 +141,19 @@ def messages_for(prompt: str, system: str | None, default_system: str | None) ->
 
 
 def system_message(system: str | None, default_system: str | None) -> list[dict[str, Any]]:
-    """Return the system message as a list of one, or of none; the caller's own comes before the default."""
+    """Return a list with the caller's system message or else the default one; it is empty without both."""
     chosen = system if system and system.strip() else default_system
     return [{"role": "system", "content": chosen}] if chosen else []
 
 
 class Conversation:
-    """The history of one session, in memory, bounded in messages and bytes: the oldest turns go first."""
+    """The history of one session, bounded in messages and bytes; the oldest turns are dropped first."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
 
     def add(self, question: str, answer: str) -> None:
-        """Append a finished turn; a question without an answer is joined with the next one."""
+        """Append a finished turn; a question without an answer will be joined with the next one."""
         turn = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         self.messages = alternating([*self.messages, *turn])
         while len(self.messages) > MAX_HISTORY_MESSAGES or self._size() > MAX_HISTORY_BYTES:

@@ -7,21 +7,21 @@ from typing import Any
 from ollama_backend.chat.answer import Answer, Reader
 
 PAUSE_SECONDS = 0.1
-LIVE_AT_FULL_PACE = 100  # beyond so many live answers the pauses grow with their number
+# With more live answers than this, pauses grow, so that the total of updates per second stays the same.
+LIVE_AT_FULL_PACE = 100
 
 
 def pause_for(live: int) -> float:
-    """Return the seconds between two updates of one follower while so many answers are live."""
+    """Return the seconds between two updates of one follower while `live` answers are being written."""
     return PAUSE_SECONDS * max(1.0, live / LIVE_AT_FULL_PACE)
 
 
 async def follow(
     answer: Answer, *, live: int, gone: Coroutine[Any, Any, None], heartbeat: float
 ) -> AsyncGenerator[Reader, None]:
-    """Yield a reader at every change: the first at once, later ones after a pause, and one at least every
-    `heartbeat` seconds.
+    """Yield a reader at every change, with a pause after each, and at least every `heartbeat` seconds.
 
-    Ends after the answer's last state, or as soon as `gone` returns. What came meanwhile is one update.
+    Everything that arrives during a pause is one update. Ends after the answer's last state, or when `gone` returns.
     """
     leaving = asyncio.create_task(gone)
     try:
@@ -35,7 +35,7 @@ async def follow(
                 yield reader
                 if last:
                     return
-                if reader.at:
+                if reader.at:  # no pause before the first token, so that it is shown at once
                     await asyncio.sleep(pause_for(live))
     finally:
         leaving.cancel()

@@ -1,4 +1,4 @@
-"""The line: a number of requests at once, the rest in order, bounded, and fair between callers."""
+"""The line: runs a limited number of requests, and queues the rest, bounded and fair between callers."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -13,16 +13,16 @@ from ollama_backend.errors import LineFull
 
 RETRY_SECONDS = 10.0
 POSITION_SECONDS = 0.5
-POSITIONS_A_SECOND = 4000.0  # above this many waiting requests, each looks at its position less often
-LOOK_AHEAD = 16  # requests behind the first that may go before it, when no host has a place for its model
+POSITIONS_A_SECOND = 4000.0  # in total; with many waiting requests, each checks its position less often
+LOOK_AHEAD = 16  # how many requests from the head may be served when no host has a place for the first one's model
 
 Choose = Callable[[str, str, Mapping[int, int]], int | None]
 
 
 class Ticket:
-    """One request in the line; `host` is the number of the host that it may use, None while it waits.
+    """One request in the line. `host` is the number of the host that it may use, None while it waits.
 
-    `model` and `conversation` decide between hosts; `order` is the round and the arrival.
+    The host is chosen by `model` and `conversation`; `order` is the round and the arrival number.
     """
 
     def __init__(self, line: "Line", caller: Caller, order: tuple[float, int], model: str, conversation: str) -> None:
@@ -50,15 +50,15 @@ class Ticket:
         self._turn.set_result(None)
 
     def send_back(self) -> None:
-        """Take the place away; the request waits again, in its old order."""
+        """Take the place away; the request waits again, at its old position."""
         self.host = None
         self._turn = asyncio.get_running_loop().create_future()
 
     async def turn(self, report: Callable[[int], None]) -> int:
         """Return the number of the host once this request may run.
 
-        `report` is called with the position whenever that has changed. It is looked at twice a second instead of being
-        announced: announcing would touch every waiting request whenever one of them leaves.
+        `report` is called with the position when it has changed. The position is polled twice a second: notifications
+        would wake every waiting request whenever one of them leaves.
         """
         reported = 0
         while self.host is None:
@@ -69,12 +69,12 @@ class Ticket:
         return self.host
 
     def leave(self, *, worked: bool = False) -> None:
-        """Leave the line, or give the place back. May be called again. `worked` says that the host has succeeded."""
+        """Leave the line, or give the place back. May be called again. `worked` is true if the host has answered."""
         self._line.leave(self, worked=worked)
 
 
 class Line(ABC):
-    """Lets as many requests run as there are places, a number of others wait, and nobody else in.
+    """Runs as many requests as there are places, lets a bounded number wait, and refuses the rest.
 
     `waiting` and `running` count the requests of this process.
     """
@@ -82,17 +82,17 @@ class Line(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """How many requests wait."""
+        """The number of waiting requests."""
 
     @property
     @abstractmethod
     def running(self) -> int:
-        """How many requests hold a place."""
+        """The number of requests that hold a place."""
 
     @property
     @abstractmethod
     def position_pause(self) -> float:
-        """For how many seconds a waiting request looks away from its position."""
+        """The seconds between two checks of a waiting request's position."""
 
     @abstractmethod
     async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
@@ -100,11 +100,11 @@ class Line(ABC):
 
     @abstractmethod
     def leave(self, ticket: Ticket, *, worked: bool = False) -> None:
-        """Take a ticket out of the line; a place that it held goes to the next."""
+        """Remove a ticket from the line; if it held a place, the next request gets it."""
 
     @abstractmethod
     def send_back(self, ticket: Ticket) -> None:
-        """Give the place of a running request back and let it wait for another, in its old order."""
+        """Give the place of a running request back; it waits for another, at its old position."""
 
     @abstractmethod
     def position(self, ticket: Ticket) -> int:
@@ -112,28 +112,28 @@ class Line(ABC):
 
     @abstractmethod
     def serve(self) -> None:
-        """Give free places to the requests whose turn it is. Called again when what is known of the hosts changes."""
+        """Give free places to the next requests. Also called when the state of a host changes."""
 
 
 def position_pause(seconds: float, waiting: int) -> float:
-    """Return how many seconds apart so many waiting requests look at their positions."""
+    """Return the seconds between two checks of a position while `waiting` requests wait."""
     return max(seconds, waiting / POSITIONS_A_SECOND)
 
 
 def line_full(waiting: int) -> LineFull:
-    """Return the error for a request that finds so many others waiting."""
+    """Return the error for a request that finds the line full."""
     return LineFull(f"{waiting} requests are already waiting. Try again in a moment.", retry_after=RETRY_SECONDS)
 
 
 class MemoryLine(Line):
     """The line of one process.
 
-    `choose` returns the number of the host for a model and a conversation, given how many requests run on each host;
-    None while there is no place for it. Start-time fair queueing: a caller's requests stand in successive rounds, and
-    a new caller's first request stands in the round that is being served. The round advances with every request that
-    ends, by its caller's share. So callers take turns, the requests of one caller stay in order, and nobody starves
-    behind callers who keep coming. Every operation takes O(log n) for n waiting requests. Each of them looks at its
-    position every `position_seconds`.
+    `choose` returns the number of the host for a model and a conversation, given the number of running requests per
+    host, or None while there is no place. The order is start-time fair queueing: a caller's requests are in successive
+    rounds, and a new caller's first request is in the round that is being served. The round advances with every
+    request that ends, by its caller's share. So callers take turns, the requests of one caller stay in order, and
+    nobody starves when new callers keep arriving. Every operation takes O(log n) for n waiting requests.
+    `position_seconds` is the time between two checks of a position.
 
     The script of the line that replicas share (replicas/scripts/line.lua) follows this class step by step.
     """

@@ -1,4 +1,4 @@
-"""What is known of the slots of one model on one host, and the changes to it."""
+"""The state of one model's slots on one host."""
 
 import asyncio
 import time
@@ -11,16 +11,15 @@ from ollama_backend.changes import Changes
 
 
 class TurnLost(Exception):
-    """Another replica has the turn by now: what was decided is void."""
+    """Another replica has taken the turn; decisions made in this turn no longer hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """One moment's running answers, lost slots and suspect ones (for how many seconds they are suspect still).
+    """A snapshot: running answers, lost slots, and for each suspect slot the seconds until it is no longer suspect.
 
-    `probed` says that a slot was found free since the last one became suspect, `drain_in` in how many seconds waiting
-    requests leave the other slots alone so that the lost ones can be recovered. `ended` counts the answers that have
-    ended.
+    `probed` is true if a slot was found free since the last one became suspect. In `drain_in` seconds waiting requests
+    stop using the other slots, so that the lost ones can be recovered. `ended` counts the answers that have ended.
     """
 
     running: int
@@ -32,42 +31,42 @@ class SlotState:
 
     @property
     def taken(self) -> int:
-        """Slots that cannot be counted on."""
+        """The number of slots that may not be free."""
         return self.running + self.lost + len(self.suspects)
 
     @property
     def can_be_freed(self) -> bool:
-        """Whether a slot is lost and no answer would have to wait for its return."""
+        """Whether a slot is lost and no answer is running, so that the model can be unloaded."""
         return self.lost > 0 and not self.running
 
     @property
     def must_be_probed(self) -> bool:
-        """Whether a cancel may have cost a slot and no probe has been sent since."""
+        """Whether a slot may have been lost by a cancel and no probe has found one free since."""
         return bool(self.suspects) and not self.probed
 
     def has_room(self, per_model: int) -> bool:
-        """Whether one more answer can begin at once."""
+        """Whether one more answer can begin now."""
         return self.taken < per_model and not self.can_be_freed and not self.must_be_probed
 
 
 class ModelSlots(ABC):
-    """The slots of one model on one host, shared by everybody who uses them.
+    """The slots of one model on one host, shared by all requests and replicas.
 
-    One request at a time has the turn to look after them. What may be done only then is `take`, `found_free`,
-    `count_lost` and `freed`, which raise TurnLost.
+    One request at a time has the turn to check and recover slots. `take`, `found_free`, `count_lost` and `freed`
+    require the turn and raise TurnLost without it.
     """
 
     @abstractmethod
     async def take_at_once(self, per_model: int) -> bool:
-        """Count a running answer and return True, where there is room and nobody has the turn."""
+        """Count a running answer and return True, if there is room and nobody has the turn."""
 
     @abstractmethod
     def turn(self) -> AbstractAsyncContextManager[None]:
-        """Wait for the turn and have it until the end of the block."""
+        """Wait for the turn and hold it for the block."""
 
     @abstractmethod
     async def look(self) -> SlotState:
-        """Return what is known now."""
+        """Return the current state."""
 
     @abstractmethod
     async def take(self) -> None:
@@ -75,35 +74,35 @@ class ModelSlots(ABC):
 
     @abstractmethod
     async def found_free(self, *, is_suspect: bool) -> None:
-        """Note that a slot was found free; `is_suspect` says that it can only have been the last suspect one."""
+        """Record that a slot was found free; `is_suspect` means that it can only have been the last suspect one."""
 
     @abstractmethod
     async def count_lost(self, lost: int, drain: float) -> None:
-        """Note that so many slots are lost, and none is suspect any more; draining may begin in `drain` seconds."""
+        """Record that `lost` slots are lost and none is suspect; draining may begin in `drain` seconds."""
 
     @abstractmethod
     async def freed(self) -> None:
-        """Note that no slot is lost or suspect."""
+        """Record that no slot is lost or suspect."""
 
     @abstractmethod
     def restarted(self) -> None:
-        """Note that the host was started again: no slot is lost or suspect."""
+        """Record that the host was restarted: no slot is lost or suspect."""
 
     @abstractmethod
     def end(self, suspect_for: float | None, then: Callable[[bool], None]) -> None:
-        """Count a running answer out; its slot is suspect for so many seconds, None for not at all.
+        """Count a running answer out. Its slot is suspect for `suspect_for` seconds; None means that it is free.
 
         `then` is called with whether lost slots can be freed now.
         """
 
     @abstractmethod
     async def wait_ended(self, since: int) -> None:
-        """Return once another number of answers has ended than `since`."""
+        """Return once the number of ended answers differs from `since`."""
 
 
 @dataclass
 class MemoryModelSlots(ModelSlots):
-    """The slots of a model that only this process uses. `suspects` are in seconds of the monotonic clock."""
+    """The slots of a model that only this process uses. `suspects` are times on the monotonic clock."""
 
     running: int = 0
     lost: int = 0

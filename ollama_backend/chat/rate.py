@@ -10,13 +10,13 @@ from ollama_backend.rate_limits import MovingWindow
 
 
 class Rate(ABC):
-    """Limits the generations per caller in a moving window, such as `60/minute`; None means no limit."""
+    """Limits the generations per caller in a moving window. `rate` is such as `60/minute`; None means no limit."""
 
     def __init__(self, rate: str | None) -> None:
         self._limit = limits.parse(rate) if rate else None
 
     async def count(self, caller: Caller) -> None:
-        """Count one generation. Raises RateLimited with the seconds until the next is allowed."""
+        """Count one generation. Raises RateLimited with the seconds until the next one is allowed."""
         if self._limit is None or not (left := await self._hit(self._limit, caller)):
             return
         wait = max(1.0, left)
@@ -26,7 +26,7 @@ class Rate(ABC):
 
     @abstractmethod
     async def _hit(self, limit: limits.RateLimitItem, caller: Caller) -> float:
-        """Count one generation and return 0, or return the seconds until the next is allowed."""
+        """Count one generation and return 0, or return the seconds until one is allowed."""
 
 
 class MemoryRate(Rate):

@@ -1,4 +1,4 @@
-"""One record of every request: what became of it, for the metrics and the log."""
+"""The record of a request and its outcome, for the metrics and the log."""
 
 import logging
 import time
@@ -12,9 +12,9 @@ log = logging.getLogger("ollamaspace.access")
 class Record:
     """One request. Durations are in seconds, None where they do not apply.
 
-    `surface` is where it arrived, `caller` a fingerprint of key and address, `outcome` is `done`, `stopped` or the
-    code of an error. `waited` is the time in the line, `first_token` the time from the request to Ollama until the
-    first token of a stream, `total` the time from arrival to end.
+    `surface` is where it arrived, `caller` a fingerprint of key and address, `outcome` is `done`, `stopped` or an error
+    code. `waited` is the time in the line, `first_token` the time from the request to Ollama until the first token of a
+    stream, `total` the time from arrival to end.
     """
 
     id: str
@@ -40,7 +40,7 @@ Sink = Callable[[Record], None]
 
 
 def log_request(record: Record) -> None:
-    """Write the access line of a request: never a prompt, a key or an address."""
+    """Write the log line of a request. It never contains a prompt, a key or an address."""
     fields: list[tuple[str, object]] = [
         ("id", record.id),
         ("surface", record.surface),

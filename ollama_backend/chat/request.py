@@ -1,4 +1,4 @@
-"""The way of one request through admission, from its arrival to its record."""
+"""One request on its way through admission, from its arrival to its record."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,13 +25,13 @@ from ollama_backend.ollama.hosts import Host
 
 Report = Callable[[AnswerState, int], None]
 
-# What may be different on another host.
+# Failures that another host may not have.
 HOST_FAILURES = (OllamaUnavailable, OllamaFailed, OllamaTimeout, ModelNotFound)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place on a host: the name of the model there, and the slot, to which the progress of the answer is reported."""
+    """A place on a host: the model's name there, and the slot, to which the answer's progress is reported."""
 
     host: Host
     model: str
@@ -39,9 +39,9 @@ class Place:
 
 
 class Request:
-    """One request that has just arrived at a surface; `status` returns its HTTP status at the end.
+    """One request that has arrived at a surface. `status` returns its final HTTP status.
 
-    As a context manager it records how the request ended, unless an answer does that later (`outlives_surface`).
+    As a context manager it records the outcome, unless an answer does so later (`outlives_surface`).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def position(self) -> int:
-        """The position in the line, from 1; 0 where the request does not wait."""
+        """The position in the line, from 1; 0 if the request does not wait."""
         return self._ticket.position if self._ticket else 0
 
     @property
@@ -87,16 +87,16 @@ class Request:
         return self._ticket
 
     def resume(self, model: str, ticket: Ticket | None) -> None:
-        """Go on with a request for a model, and with its ticket if it has one, that another process has counted."""
+        """Continue a request that another process has counted, with its ticket if it has one."""
         self._ticket, self._line, self._counted = ticket, self._admission.line_for(self._work), True
         self.record.model = model
 
     def authenticate(self, headers: Headers, peer: str, *, keyless: bool = False) -> Caller:
-        """Return the caller. Raises Unauthorized without a valid key, unless `keyless` callers may pass."""
+        """Return the caller. Raises Unauthorized without a valid key, unless `keyless` callers are allowed."""
         return self.identify(self._admission.gate.caller(headers, peer, keyless=keyless))
 
     def identify(self, caller: Caller) -> Caller:
-        """Take a caller whose key was checked before."""
+        """Set the caller, whose key has already been checked."""
         self.caller = caller
         self.record.caller = caller.fingerprint
         return caller
@@ -114,9 +114,9 @@ class Request:
         return self.model
 
     async def enter(self, model: str | None, work: Work = Work.GENERATE, conversation: str = "") -> None:
-        """Take a place in the line. Raises what `resolve` and `count` raise, and LineFull.
+        """Take a place in the line. Raises the errors of `resolve` and `count`, and LineFull.
 
-        Requests of one `conversation` go to the same host where possible.
+        Requests of one `conversation` go to the same host if possible, where the prompt cache has their history.
         """
         self._admission.refuse_when_closing()
         self.resolve(model)
@@ -127,7 +127,7 @@ class Request:
         self._ticket = await self._line.enter(self.caller, self.model, conversation)
 
     async def enter_when_ready(self, model: str | None, report: Report, conversation: str = "") -> None:
-        """Take a place in the line once the model can be used: wait for a pull, and for an Ollama that is away."""
+        """Take a place in the line once the model can be used: wait while it is pulled or Ollama is unavailable."""
         changes = self._admission.hosts.changes
         while True:
             seen = changes.version
@@ -139,10 +139,10 @@ class Request:
 
     @asynccontextmanager
     async def place(self, report: Report) -> AsyncIterator[Place]:
-        """Wait in the line, for the model and for a slot of it, and hold them; give them back at the end.
+        """Wait in the line, for the model and for a slot; hold the place for the block.
 
-        `report` is called with the state and the position. When a host fails before the first token and there are
-        others, `passed_over` becomes true with the exception, and the next `place` is on another host.
+        `report` is called with the state and the position. If the host fails before the first token and there are
+        others, `passed_over` is true when the exception is raised, and the next `place` is on another host.
         """
         self.passed_over = False
         ticket = self._entered()
@@ -171,7 +171,7 @@ class Request:
         return self._ticket
 
     def _host_failed(self, host: Host, slot: Slot, exc: BackendError) -> None:
-        """Look at a host that has failed, and pass it over where the caller has seen nothing of it yet."""
+        """Have a failed host checked, and skip it if the caller has not received anything from it yet."""
         if isinstance(exc, OllamaUnavailable):
             host.readiness.suspect()
         elif isinstance(exc, ModelNotFound):
@@ -199,7 +199,7 @@ class Request:
             yield
 
     def close(self, outcome: str, exc: BaseException | None = None) -> None:
-        """Leave the line and record the outcome, with the error that ended the request. Only the first call counts."""
+        """Leave the line and record the outcome and the error, if any. Only the first call records."""
         if self._ticket:
             self._ticket.leave()
         if not self._closed:
@@ -211,7 +211,7 @@ class Request:
 
 
 def outcome_of(exc: BaseException | None) -> str:
-    """Return what to record for an exception: the code of an error of ours, `stopped` for a departure."""
+    """Return the outcome to record for an exception: an error code, or `stopped` if the client disconnected."""
     if exc is None:
         return "done"
     if isinstance(exc, BackendError):

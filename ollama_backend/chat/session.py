@@ -13,12 +13,12 @@ from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.conversation import Conversation
 from ollama_backend.errors import BadRequest, NotFound
 
-COPY_SECONDS = 0.5
-DELTA_BYTES = 200  # what a kept delta of an answer costs besides its text
+COPY_SECONDS = 0.5  # how long to wait for the end of an answer that another process writes
+DELTA_BYTES = 200  # approximate memory of a delta besides its text
 
 
 class CloseReason(StrEnum):
-    """Why a session leaves the socket that held it."""
+    """Why a session leaves the socket that holds it."""
 
     REPLACED = "replaced"
     EVICTED = "evicted"
@@ -28,7 +28,7 @@ Holder = Callable[[CloseReason], None]
 
 
 class SavedSession(msgspec.Struct, omit_defaults=True):
-    """A session outside of a process; `question` is the one that the last answer belongs to, until that has ended."""
+    """A session as it is stored. `question` is the one of the last answer, until that has ended."""
 
     system: str | None = None
     messages: list[dict[str, Any]] = []
@@ -38,9 +38,9 @@ class SavedSession(msgspec.Struct, omit_defaults=True):
 
 
 class Session:
-    """One conversation of one key: its history, its system message, and its last answer, named by its client.
+    """One conversation of one key: its history, its system message, and its last answer, which the client has named.
 
-    `save` is called whenever a question was added, or all was forgotten.
+    `save` is called after a question was added and after the session was cleared.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Session:
         return self._history_bytes + written + len(self._question or "") + len(self.system or "")
 
     async def is_free(self) -> bool:
-        """Whether another answer may begin; the end of one that another process writes may be on its way here."""
+        """Whether another answer may begin; the end of one that another process writes may arrive in a moment."""
         answer = self.answer
         if self.running and answer and answer.is_copy:
             with contextlib.suppress(TimeoutError):
@@ -87,25 +87,25 @@ class Session:
         return not self.running
 
     def hold(self, holder: Holder) -> None:
-        """Belong to one socket from now on; the previous one is notified."""
+        """Attach the session to a socket; the previous one is notified."""
         before, self.holder = self.holder, holder
         if before:
             before(CloseReason.REPLACED)
 
     def leave(self, holder: Holder) -> None:
-        """Belong to no socket, unless another has taken over."""
+        """Detach the session from a socket, unless another has taken over."""
         if self.holder == holder:
             self.holder = None
             self.used_at = time.monotonic()
 
     def turns_with(self, question: str) -> list[dict[str, Any]]:
-        """Return the history and a question. Raises BadRequest for a blank one."""
+        """Return the history with a new question. Raises BadRequest if it is blank."""
         if not question.strip():
             raise BadRequest("The content is blank. Write a message.")
         return [*self.history, {"role": "user", "content": question}]
 
     def begin(self, name: str, question: str, answer: Answer) -> None:
-        """Keep a new answer in place of the one before."""
+        """Replace the last answer with a new one."""
         self._settle()
         self.answer, self.answer_name, self._question = answer, name, question
         self.used_at = time.monotonic()
@@ -118,12 +118,12 @@ class Session:
         return self.answer
 
     def stop(self) -> None:
-        """Stop a running answer; what was written stays in the history."""
+        """Stop a running answer; its text so far stays in the history."""
         if self.answer:
             self.answer.stop()
 
     def clear(self) -> None:
-        """Forget every turn; a running answer is stopped and forgotten too."""
+        """Forget the history; a running answer is stopped and forgotten too."""
         self.stop()
         self.answer = self.answer_name = self._question = None
         self._conversation.clear()
@@ -131,26 +131,26 @@ class Session:
         self.save()
 
     def saved(self) -> "SavedSession":
-        """Return all that another process needs to go on with this session."""
+        """Return everything that another process needs to continue this session."""
         self._settle()
         answer_id = self.answer.id if self.answer else None
         return SavedSession(self.system, self._conversation.messages, self._question, answer_id, self.answer_name)
 
     def restore(self, saved: "SavedSession", answer: Answer | None) -> None:
-        """Take over what another process has saved; `answer` is the last one, if it is still there."""
+        """Continue a session that another process has saved; `answer` is its last one, if it still exists."""
         self.system, self._conversation.messages = saved.system, saved.messages
         self.answer, self._question = answer, saved.question if answer else None
         self.answer_name = saved.answer_name if answer else None
         self._count_history()
 
     def forget_answer(self) -> None:
-        """Keep an ended answer in the history only: it cannot be resumed any more."""
+        """Keep an ended answer in the history only; it can no longer be resumed."""
         self._settle()
         if not self.running:
             self.answer = self.answer_name = None
 
     def _settle(self) -> None:
-        """Put an ended answer into the history; one that failed before its first word leaves no turn."""
+        """Move an ended answer into the history; one that failed without any text leaves no turn."""
         if self._question is None or self.answer is None or not self.answer.ended:
             return
         content = self.answer.text("content")

@@ -1,4 +1,4 @@
-"""Realtime sessions: found by their owner and name, and bounded."""
+"""Realtime sessions by owner and name, bounded in number, memory and age."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ SWEEP_SECONDS = 60.0
 
 
 class Sessions:
-    """The sessions of all keys, bounded in number, memory and age; a key never sees those of another."""
+    """The sessions of all keys; a key never sees those of another."""
 
     def __init__(
         self, *, most: int = MAX_SESSIONS, most_bytes: int = MAX_BYTES, idle_seconds: float = IDLE_SECONDS
@@ -27,16 +27,16 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """How many sessions are kept."""
+        """The number of sessions."""
         return len(self._kept)
 
     async def open(self, owner: str, name: str) -> Session:
-        """Return the session of a key by its name, or a new one. Raises Unavailable when none can be given up."""
+        """Return the session of a key by its name, or a new one. Raises Unavailable if there is no room for one."""
         self.tidy()
         return self._open((owner, name), Session())
 
     def _open(self, key: tuple[str, str], new: Session) -> Session:
-        """Return the session that is kept, or keep the new one."""
+        """Return the existing session of this key, or add the new one."""
         session = self._kept.pop(key, None)
         if session is None:
             self._make_room()
@@ -47,15 +47,15 @@ class Sessions:
         return session
 
     async def stored(self) -> None:
-        """Return once other processes, where there are any, see what was saved."""
+        """Return once other processes, if there are any, can see what was saved."""
 
     def close(self) -> None:
-        """Stop the timer; running answers are ended where they were started."""
+        """Stop the timer. Running answers are ended by `Answers.close`."""
         if self._timer:
             self._timer.cancel()
 
     def tidy(self) -> None:
-        """Give up what is too old, and the least lately used of what is too much."""
+        """Drop sessions that are idle for too long, and the least recently used beyond the memory limit."""
         oldest = time.monotonic() - self._idle_seconds
         for key, session in list(self._kept.items()):
             if not session.holder and session.used_at < oldest:
@@ -82,7 +82,7 @@ class Sessions:
         self._evict(free)
 
     def _by_use(self) -> Iterator[tuple[str, str]]:
-        """The sessions without a socket first, and of both the least lately used first."""
+        """Sessions without a socket first, and within both groups the least recently used first."""
         order = sorted(self._kept.items(), key=lambda item: (item[1].holder is not None, item[1].used_at))
         return (key for key, _ in order)
 
@@ -90,7 +90,7 @@ class Sessions:
         return sum(session.size for session in self._kept.values())
 
     def _shrink(self) -> None:
-        """First the answers that could still be resumed go, then whole sessions; the last one stays."""
+        """Drop resumable answers first, then whole sessions; the most recently used session stays."""
         order = list(self._by_use())[:-1]
         excess = self._size() - self._most_bytes
         for give_up in (self._forget_answer, self._evict):
@@ -100,7 +100,7 @@ class Sessions:
                 excess -= give_up(key)
 
     def _forget_answer(self, key: tuple[str, str]) -> int:
-        """Return the bytes that were freed."""
+        """Drop the last answer of a session; return the freed bytes."""
         session = self._kept[key]
         before = session.size
         if not session.holder:
@@ -108,7 +108,7 @@ class Sessions:
         return before - session.size
 
     def _evict(self, key: tuple[str, str]) -> int:
-        """Return the bytes that were freed."""
+        """Drop a session; return the freed bytes."""
         session = self._kept.pop(key)
         session.stop()
         if session.holder:

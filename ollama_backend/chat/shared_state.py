@@ -1,4 +1,4 @@
-"""What requests share: the line, the rate, the slots, the answers and the sessions, and where they are kept."""
+"""The state that requests share (line, rate limit, slots, answers and sessions), and where it is kept."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
@@ -15,17 +15,17 @@ from ollama_backend.settings import Settings
 
 
 class SharedState(ABC):
-    """Creates the parts that keep what requests share. Each is created once."""
+    """Creates the parts that hold shared state. Each is created once."""
 
     @property
     @abstractmethod
     def is_connected(self) -> bool:
-        """Whether it can be reached now."""
+        """Whether the store of the state can be reached now."""
 
     @property
     @abstractmethod
     def obstacle(self) -> str:
-        """Why no requests can be taken, in words for a stranger; empty when they can."""
+        """Why no requests can be accepted, as a message for anyone; empty if they can."""
 
     @abstractmethod
     def line(self, name: str, hosts: Hosts) -> Line:
@@ -37,31 +37,31 @@ class SharedState(ABC):
 
     @abstractmethod
     def slots_of(self, host: Host, model: str) -> ModelSlots:
-        """Return what is known of a model's slots on a host."""
+        """Return the state of a model's slots on a host."""
 
     @abstractmethod
     def answers(self, admission: Admission) -> Answers:
-        """Return the answers; created after the lines."""
+        """Return the answers. They must be created after the lines."""
 
     @abstractmethod
     def sessions(self) -> Sessions:
-        """Return the sessions; created after the answers."""
+        """Return the sessions. They must be created after the answers."""
 
     @abstractmethod
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what is to run from the start to the end."""
+        """Return coroutines to run as long as the app does."""
 
     @abstractmethod
     async def hand_over(self) -> None:
-        """Give what waits here to other processes, where there are any."""
+        """Hand requests that wait here over to other processes, if there are any."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Give up what is kept elsewhere, once the answers are closed."""
+        """Close the connection to the store, after the answers are closed."""
 
 
 class MemoryState(SharedState):
-    """Everything in the memory of this process."""
+    """Keeps all state in the memory of this process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,9 +1,9 @@
-"""Ollama's slots: which are really free after a cancel, checked before a place is handed on.
+"""Ollama's slots: checks that a slot is really free after a cancel, and recovers slots that Ollama has lost.
 
-A client that leaves at the wrong instant can make Ollama keep a model's slot for ever (server/routes.go: a handler
-hands chunks over an unbuffered channel to a writer that has gone). A load request, `/api/ps` and `/api/tags` do not
-show it; a one-token request comes back only when a slot is free; `keep_alive: 0` frees the model without harming
-running answers. The prompt cache outlives the probe: llama-server keeps the prompts that its slots held before.
+A client that disconnects at the wrong moment can make Ollama leak a model's slot (server/routes.go: a handler sends
+chunks over an unbuffered channel to a writer that has gone). Load requests, `/api/ps` and `/api/tags` do not show it.
+A one-token request is answered only when a slot is free. `keep_alive: 0` frees the model without harming running
+answers. The prompt cache survives the probe: llama-server keeps the prompts that its slots held before.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SlotPolicy:
-    """How long slots are waited for, in seconds.
+    """How long to wait for slots, in seconds.
 
-    `probe` is the shortest wait for a probe (a free slot answers within 0.7 s even at 7 tokens a second), `busy` the
-    longest for a slot that still reads the prompt of a request that left, and `drain` how long waiting requests may
+    `probe` is the shortest wait for a probe (a free slot answers within 0.7 s even at 7 tokens a second). `busy` is the
+    longest wait for a slot that still reads the prompt of a cancelled request. `drain` is how long waiting requests may
     use the other slots before a lost one is recovered.
     """
 
@@ -40,27 +40,27 @@ class SlotPolicy:
 
 @dataclass
 class Slot:
-    """One request's hold on a slot, and how far its answer has come: that decides what leaving early may do."""
+    """One request's hold on a slot. How far its answer has come decides whether a cancel makes the slot suspect."""
 
     requested_at: float = field(default_factory=time.monotonic)
     started: bool = False
     finished: bool = False
 
     def progress(self, *, finished: bool = False) -> None:
-        """Note that a piece of the answer has arrived, or its end."""
+        """Record that a piece of the answer has arrived, or its end."""
         self.started, self.finished = True, finished
 
     def suspect_for(self, policy: SlotPolicy) -> float:
-        """Seconds for which this slot is suspect: after leaving while it was silent, it stays busy for a while."""
+        """Return for how many seconds this slot is suspect: longer if it may still be reading the prompt."""
         silent = 0.0 if self.started else time.monotonic() - self.requested_at
         return min(max(policy.probe, 2 * silent), policy.busy)
 
 
 class Slots:
-    """Hands a request on to Ollama only when a slot of its model is free, and recovers slots that Ollama has lost.
+    """Lets a request reach Ollama only when a slot of its model is free, and recovers slots that Ollama has lost.
 
-    `per_model` is how many slots a model has; `slots_of` returns what is known of a model's. A model is freed only
-    where `readiness` says that this Ollama is owned; elsewhere a lost slot is only reported.
+    `per_model` is the number of slots of a model; `slots_of` returns their state. A model is unloaded only if
+    `readiness` says that the app owns this Ollama; otherwise a lost slot is only logged.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Slots:
         self._epoch = readiness.epoch
 
     async def close(self) -> None:
-        """End the probes and the recoveries."""
+        """Cancel probes and recoveries."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -112,7 +112,7 @@ class Slots:
         try:
             yield
         except OllamaTimeout:
-            slot.progress()  # a slot that was silent for so long is not waited for again
+            slot.progress()  # it was silent until the timeout: wait only the shortest time for it
             raise
         except BackendError:
             slot.finished = True
@@ -170,18 +170,18 @@ class Slots:
         probe = self._in_background(self._probe(model, max(self._policy.probe, *before.suspects)))
         over = asyncio.ensure_future(known.wait_ended(before.ended))
         try:
-            # The probe itself is never cut off: leaving in the middle of it could lose the next slot.
+            # The probe itself is never cancelled: a cancelled probe could lose another slot.
             await asyncio.wait({probe, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
         state = await known.look()
         if state.ended != before.ended:
-            return  # another answer has ended: its slot can be used, and the probe proves nothing
+            return  # another answer has ended: its slot is free, and the probe proves nothing
         if probe.result():
             await known.found_free(is_suspect=state.taken >= self._per_model)  # it can only have been a suspect one
             return
         lost = max(1, self._per_model - state.running)
-        log.warning("Ollama has not given back %d slot(s) of %s", lost, model)
+        log.warning("Ollama has lost %d slot(s) of %s", lost, model)
         await known.count_lost(lost, self._policy.drain)
 
     async def _probe(self, model: str, seconds: float) -> bool:
@@ -189,12 +189,12 @@ class Slots:
             await self._client.probe(model, seconds)
         except OllamaTimeout:
             return False
-        except BackendError as exc:  # a refusal, or no Ollama: the probe was not kept waiting for a slot
+        except BackendError as exc:  # refused, or Ollama is down: no sign of a lost slot
             log.debug("the probe of %s failed: %s", model, exc)
         return True
 
     async def _free(self, model: str, known: ModelSlots) -> None:
-        log.warning("freeing %s: it is unloaded and loaded again", model)
+        log.warning("reloading %s to recover its slots", model)
         await self._client.unload(model)
         await known.freed()
         self._readiness.unloaded(model)
@@ -207,13 +207,13 @@ class Slots:
                     try:
                         await self._free(model, known)
                     except BackendError as exc:
-                        log.warning("%s could not be freed: %s", model, exc)
+                        log.warning("%s could not be reloaded: %s", model, exc)
 
     async def _report(self, model: str) -> None:
         if not await self._probe(model, 3 * self._policy.probe):
             log.warning(
-                "Ollama does not give back a slot of %s after a cancel, or is busy for others. "
-                "If it stays so, run `ollama stop %s` where it runs.",
+                "Ollama has not freed a slot of %s after a cancel, or is busy with other programs. "
+                "If this lasts, run `ollama stop %s` on its machine.",
                 model,
                 model,
             )

@@ -1,4 +1,4 @@
-"""Thinking that comes as text: a leading `<think>…</think>` in a model's content, taken apart while it streams."""
+"""Thinking that arrives as text: separating a leading `<think>…</think>` from streamed content."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -10,7 +10,7 @@ Piece = tuple[Literal["thinking", "content"], str]
 
 
 class _State(Enum):
-    LEADING = "nothing but whitespace has come"
+    LEADING = "only whitespace so far"
     THINKING = "inside the block"
     CLOSED = "between the block and the answer"
     UNOPENED = "content, unless its first tag is a closing one"
@@ -18,11 +18,11 @@ class _State(Enum):
 
 
 class ThinkingSplitter:
-    """Splits content into thinking and content, as Ollama does where it knows a model to think (thinking/parser.go).
+    """Splits content into thinking and content, as Ollama does for models that it knows to think (thinking/parser.go).
 
-    `opened` says that the model's template has opened the block already; `may_close` says that a closing tag without
-    an opening one is believed. `closed_unopened` tells that this has happened, and that all pieces so far were
-    thinking; `unclosed` is what came in a block that the template opened and the model never closed.
+    `opened` means that the model's template has already opened the block; `may_close` means that a closing tag counts
+    even without an opening one. `closed_unopened` is true after such a tag: all pieces before it were thinking.
+    `unclosed` is the text in a block that the template opened and the model has not closed.
     """
 
     def __init__(self, *, opened: bool = False, may_close: bool = False) -> None:
@@ -36,20 +36,20 @@ class ThinkingSplitter:
 
     @property
     def passes(self) -> bool:
-        """Whether all that is still to come is content."""
+        """Whether all further text is content."""
         return self._state is _State.CONTENT and not self._held
 
     @property
     def unclosed(self) -> str:
-        """The text in a block that was opened by the template, while it is not closed."""
+        """The text in a block that the template opened, while it is not closed."""
         return "".join(self._unclosed) if self._state is _State.THINKING and self._opened else ""
 
     def skip(self) -> None:
-        """Take everything from now on as content: thinking came apart from it."""
+        """Treat all further text as content: Ollama has already separated the thinking."""
         self._state = _State.CONTENT
 
     def feed(self, text: str) -> Iterator[Piece]:
-        """Yield the pieces in a new part of the content; what may be half a tag is held back."""
+        """Yield the pieces of new content; a possible beginning of a tag is held back."""
         if self._state is _State.CONTENT:
             yield "content", self._taken(text)
             return
@@ -78,7 +78,7 @@ class ThinkingSplitter:
         return text
 
     def _lead(self, text: str) -> str:
-        """Return the text after an opening tag, or all of it where none leads it."""
+        """Return the text after a leading opening tag, or all of it without one."""
         stripped = text.lstrip()
         if stripped.startswith(OPENING):
             self._state, self._opened = _State.THINKING, False
@@ -116,7 +116,7 @@ class ThinkingSplitter:
                 yield "thinking", text[:closing]
             yield from self._after(text[closing + len(CLOSING) :])
         elif closing >= 0 or opening >= 0:
-            self._state = _State.CONTENT  # it writes about tags
+            self._state = _State.CONTENT  # the model writes about tags
             yield "content", text
         else:
             before, self._held = _without_half_tag(text, CLOSING, OPENING)
@@ -132,7 +132,7 @@ class ThinkingSplitter:
 
 
 def _without_half_tag(text: str, *tags: str) -> tuple[str, str]:
-    """Return a text without the beginning of a tag at its end, and that beginning."""
+    """Split off the beginning of a tag at the end of a text."""
     for size in range(min(len(text), max(map(len, tags)) - 1), 0, -1):
         if any(tag.startswith(text[-size:]) for tag in tags):
             return text[:-size], text[-size:]
@@ -140,7 +140,7 @@ def _without_half_tag(text: str, *tags: str) -> tuple[str, str]:
 
 
 def split_thinking(content: str) -> tuple[str, str]:
-    """Return the thinking in a leading block of a whole content, and the content without it."""
+    """Return the thinking in the leading block of complete content, and the rest of the content."""
     splitter = ThinkingSplitter()
     pieces = [*splitter.feed(content), *splitter.finish()]
     thinking = "".join(text for kind, text in pieces if kind == "thinking")
@@ -148,9 +148,9 @@ def split_thinking(content: str) -> tuple[str, str]:
 
 
 def opens_thinking(template: str, modelfile: str) -> bool:
-    """Tell whether a model's template ends in an opened block, so that only the closing tag comes from the model.
+    """Return whether a model's template ends with an opening tag, so that the model itself writes only the closing one.
 
-    Ollama's own renderers have no template to read; their names say it (model/renderers).
+    Ollama's built-in renderers have no template; their names end in `-thinking` (model/renderers).
     """
     renderers = [line for line in modelfile.splitlines() if line.startswith(("RENDERER ", "PARSER "))]
     return template.rfind(OPENING) > template.rfind(CLOSING) or any(line.endswith("-thinking") for line in renderers)

@@ -1,6 +1,6 @@
-"""Which models think in their content, from what Ollama shows of them and from their answers so far.
+"""Which models think in their content, by Ollama's model details and by their earlier answers.
 
-Some thinking models think although they are told not to: Ollama then leaves it in the content (ollama#12438).
+Some models think even with `think: false`. Ollama then leaves the thinking in the content (ollama#12438).
 """
 
 import asyncio
@@ -14,41 +14,41 @@ from ollama_backend.errors import BackendError
 from ollama_backend.ollama.upstream import Upstream
 
 LOOKED_UP_AGAIN_SECONDS = 600.0
-WAIT_SECONDS = 1.0  # an answer is not held up longer for this
+WAIT_SECONDS = 1.0  # an answer is not delayed longer than this
 
 Think = bool | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Habit:
-    """`separates` is whether Ollama takes the thinking apart, `opens` whether the template opens the block."""
+    """`separates` is whether Ollama separates the thinking, `opens` whether the template opens the block."""
 
     separates: bool
     opens: bool
 
 
 class ThinkingHabits:
-    """Looks each model up once in a while, and remembers those that thought although they were told not to."""
+    """Looks models up from time to time, and remembers those that thought despite `think: false`."""
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[Upstream, str], tuple[float, asyncio.Task[_Habit | None]]] = {}
         self._disobedient: set[str] = set()
 
     async def close(self) -> None:
-        """End the requests for models."""
+        """Cancel the requests for model details."""
         lookups = [task for _, task in self._lookups.values()]
         for task in lookups:
             task.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
 
     def ask(self, client: Upstream, model: str) -> None:
-        """Begin to find out about a model, while its answer is being started."""
+        """Start looking a model up, while its answer is being started."""
         looked_up_at, _ = self._lookups.get((client, model), (-LOOKED_UP_AGAIN_SECONDS, None))
         if time.monotonic() - looked_up_at >= LOOKED_UP_AGAIN_SECONDS:
             self._lookups[client, model] = time.monotonic(), asyncio.create_task(self._look(client, model))
 
     async def splitter(self, client: Upstream, model: str, think: Think) -> ThinkingSplitter:
-        """Return what takes a new answer of a model apart."""
+        """Return the splitter for a new answer of a model."""
         habit = None
         if (client, model) in self._lookups:
             task = self._lookups[client, model][1]
@@ -62,7 +62,7 @@ class ThinkingHabits:
         return ThinkingSplitter(opened=opened, may_close=habit.opens or habit.separates)
 
     def learn(self, model: str, think: Think, answer: WrittenAnswer) -> None:
-        """Take note of an answer that has ended."""
+        """Learn from an answer that has ended."""
         if think is False and answer.splitter.closed_unopened:
             self._disobedient.add(model)
         elif answer.splitter.unclosed and answer.state is AnswerState.DONE:
@@ -72,6 +72,6 @@ class ThinkingHabits:
         try:
             shown = await client.shown(model)
         except BackendError:
-            return None  # a server that shows no models
+            return None  # the server has no model details
         opens = opens_thinking(shown.template or "", shown.modelfile or "")
         return _Habit(separates="thinking" in (shown.capabilities or ()), opens=opens)

@@ -1,4 +1,4 @@
-"""Writing an answer: the task that writes it, and when it is given up."""
+"""Writing an answer: the task that writes it, and when it is stopped."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,15 @@ from ollama_backend.ollama.wire import Chunk
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 4 * 2**20
-UNREAD_SECONDS = 10.0  # an answer that nobody has ever read is given up after this
+UNREAD_SECONDS = 10.0  # an answer that nobody has started to read is stopped after this
 
 
 class WrittenAnswer(Answer):
     """An answer that this process writes.
 
-    `write` writes the answer that it is given. The answer is stopped `grace` seconds after its last reader has left.
-    Unless it `keeps_deltas`, its deltas are joined once it has ended and nobody reads. `splitter` takes thinking out of
-    the content.
+    `write` is called with the answer and writes it. The answer is stopped `grace` seconds after its last reader has
+    left. Unless it `keeps_deltas`, its deltas are joined once it has ended and nobody reads it. `splitter` separates
+    thinking from content.
     """
 
     def __init__(
@@ -53,23 +53,23 @@ class WrittenAnswer(Answer):
             self._task.cancel()
 
     def abandon(self) -> None:
-        """Stop writing without an end: somebody else goes on with it."""
+        """Stop writing without ending the answer: another process continues it."""
         self._timer.cancel()
         self._task.cancel()
 
     def show(self, other: Answer) -> None:
-        """Be for its readers what somebody else writes in its place."""
+        """Show readers the state of `other`, which is written in place of this answer."""
         self.state, self.position, self.model, self.times = other.state, other.position, other.model, other.times
         self.deltas, self.size, self.rewritten = other.deltas, other.size, other.rewritten
         self.error, self.last, self.stop_reason = other.error, other.last, other.stop_reason
         self.changes.notify()
 
     def when_closed(self, callback: Callable[[], None]) -> None:
-        """Have a function called once the writing task is over and its connection closed."""
+        """Call a function once the writing task has ended and its connection is closed."""
         self._task.add_done_callback(lambda _: callback())
 
     async def wait_closed(self) -> None:
-        """Return when the writing task is over and its connection closed."""
+        """Return once the writing task has ended and its connection is closed."""
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, write: Callable[["WrittenAnswer"], Awaitable[None]]) -> None:
@@ -100,14 +100,14 @@ class WrittenAnswer(Answer):
         self.join_deltas()
 
     def join_deltas(self) -> None:
-        """Keep one delta for each kind of text, when nothing needs the single ones any more."""
+        """Join the deltas to one for each kind of text, once nothing needs them separately; this saves memory."""
         if self.ended and not self.readers and not self.keeps_deltas:
             created_at = self.deltas[-1].created_at if self.deltas else ""
             joined = (Delta(kind, self.text(kind), created_at) for kind in KINDS)
             self.deltas = [delta for delta in joined if delta.text]
 
     def move(self, state: AnswerState, position: int = 0) -> None:
-        """Enter a state, or another position in the line."""
+        """Set the state, and the position in the line."""
         if state is AnswerState.READING and self.times.requested is None:
             self.times.requested = time.monotonic()
         if (state, position) != (self.state, self.position) and not self.ended:
@@ -115,7 +115,7 @@ class WrittenAnswer(Answer):
             self.changes.notify()
 
     def add(self, chunk: Chunk) -> None:
-        """Take in a chunk from Ollama; the newlines that lead thinking and content are left out."""
+        """Add a chunk from Ollama; leading newlines of thinking and content are left out."""
         if self.ended:
             return
         if chunk.message.thinking:
@@ -129,7 +129,8 @@ class WrittenAnswer(Answer):
             self.last = chunk
             self._add_pieces(self.splitter.finish(), chunk.created_at)
             if chunk.done_reason == "stop" and (unclosed := self.splitter.unclosed):
-                self._add("content", unclosed, chunk.created_at)  # it did not think, although its template said so
+                # The template opened a block, but the model answered without thinking.
+                self._add("content", unclosed, chunk.created_at)
             self._end(AnswerState.DONE)
 
     def _add_pieces(self, pieces: Iterator[Piece], created_at: str) -> None:
@@ -139,7 +140,7 @@ class WrittenAnswer(Answer):
             self._add(kind, text, created_at)
 
     def _rewrite(self) -> None:
-        """Turn all text so far into thinking; its readers keep their position."""
+        """Turn all text so far into thinking; readers keep their positions."""
         self.rewritten = True
         self.deltas = [delta._replace(kind="thinking") for delta in self.deltas]
         self._leading = {"content"} if self.deltas else set(KINDS)
@@ -161,7 +162,7 @@ class WrittenAnswer(Answer):
             self.state = state
         self.size += len(text) if text.isascii() else len(text.encode())
         if self.size > MAX_BYTES:
-            raise OllamaFailed("The answer is too long to be kept. Ask for a shorter one.")
+            raise OllamaFailed("The answer is too long for this server. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
         self.changes.notify()
 
@@ -171,7 +172,7 @@ class WrittenAnswer(Answer):
         self._timer.cancel()
 
     def left(self) -> None:
-        """Count a reader out; after the last, the grace time begins."""
+        """Count a reader out; after the last one the grace period begins."""
         super().left()
         if self.ended:
             self.join_deltas()
@@ -184,7 +185,7 @@ class WrittenAnswer(Answer):
 
 
 def _stop_error(reason: StopReason) -> BackendError | None:
-    """Return the error with which a stopped answer has failed, None where it was meant to stop."""
+    """Return the error of a stopped answer, None if it was stopped on purpose."""
     if reason == "shutdown":
         return ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=10)
     return Interrupted() if reason == "interrupted" else None

@@ -1,7 +1,6 @@
 """Reading streams: the inbox of this replica and the answers that are followed here, with one blocking command."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +8,6 @@ from redis.exceptions import RedisError
 
 from ollama_backend.replicas.redis_connection import RedisConnection
 from ollama_backend.replicas.script import PREFIX
-
-log = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 2.0
 ENTRIES_AT_ONCE = 500
@@ -84,11 +81,8 @@ class StreamReader:
         received = self._received.get(key)
         if received is None:
             return
-        self.positions[key] = entry[0]
-        try:
-            received(fields_of(entry))
-        except Exception:
-            log.exception("What was read from Redis could not be handled")
+        self.positions[key] = entry[0]  # first, so that an entry that cannot be handled is not read for ever
+        received(fields_of(entry))
 
 
 def fields_of(entry: Any) -> dict[bytes, bytes]:

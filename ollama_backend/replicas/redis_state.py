@@ -1,6 +1,8 @@
 """What requests share, kept in Redis for all replicas."""
 
-from collections.abc import Coroutine, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ollama_backend.chat.admission import Admission
@@ -17,6 +19,10 @@ from ollama_backend.replicas.shared_rate import SharedRate
 from ollama_backend.replicas.shared_sessions import SharedSessions
 from ollama_backend.replicas.shared_slots import SharedSlots
 from ollama_backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
 
 
 class RedisState(SharedState):
@@ -59,7 +65,8 @@ class RedisState(SharedState):
         return SharedSessions(self.replica, self._answers)
 
     def tasks(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return (self.replica.run(), *((self._answers.run(),) if self._answers else ()))
+        parts = [self.replica.run, *((self._answers.run,) if self._answers else ())]
+        return [_always(part) for part in parts]
 
     async def hand_over(self) -> None:
         if self._answers:
@@ -67,3 +74,13 @@ class RedisState(SharedState):
 
     async def close(self) -> None:
         await self.replica.leave()
+
+
+async def _always(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a part until cancelled; after an error of its own it begins again, and enters what it holds anew."""
+    while True:
+        try:
+            await run()
+        except* Exception:
+            log.exception("Sharing with other replicas failed; it begins again")
+        await asyncio.sleep(RETRY_SECONDS)

@@ -26,13 +26,13 @@ class ChatBody(msgspec.Struct):
     prompt: str | None = None
     model: str | None = None
     system: str | None = None
-    think: Annotated[Any, msgspec.Meta(extra_json_schema=THINK_SCHEMA)] = None  # checked in Ollama's words
+    think: Annotated[Any, msgspec.Meta(extra_json_schema=THINK_SCHEMA)] = None  # checked later, with Ollama's message
     options: dict[str, Any] | None = None
     stream: bool | None = None
 
 
 class ResponseLine(msgspec.Struct, omit_defaults=True):
-    """A line of the stream, as `/api/generate` writes it."""
+    """A line of the stream, in the shape of `/api/generate`."""
 
     model: str
     created_at: str
@@ -135,5 +135,5 @@ def _whole(answer: Answer) -> dict[str, Any]:
 
 
 def _late_error(exchange: Exchange, exc: BackendError) -> dict[str, Any]:
-    """Return an error after the first byte: the status is fixed, so the line names the code."""
+    """Return an error that occurs after the status was sent; the body carries its code instead."""
     return {**error_body(exchange.path, exc), "code": exc.code}

@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: a description of our own routes, made from the types that they use."""
+"""`GET /openapi.json`: the OpenAPI document, generated from the types that the routes use."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,13 +18,13 @@ WITH_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"header": []}]
 
 
 class ErrorBody(msgspec.Struct):
-    """The body of every error of our own routes."""
+    """The body of all errors of the app's own routes."""
 
     error: str
 
 
 class Description:
-    """The handler of `/openapi.json`; `passed_through` are the paths and methods of the pass-through."""
+    """The handler of `/openapi.json`; `passed_through` has the paths and methods of the pass-through."""
 
     def __init__(self, version: str, passed_through: Mapping[str, Iterable[str]]) -> None:
         self._document = document(version, passed_through)

@@ -1,15 +1,15 @@
-"""What the first address of the server answers, and addresses that only lack a part."""
+"""The root of the server, and helpful errors for incomplete API paths."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.errors import NotFound
 from ollama_backend.surfaces.asgi.exchange import UNVERSIONED, Exchange, route
 
-RUNNING = b"Ollama is running"  # what Ollama answers; programs check their connection with it (server/routes.go)
+RUNNING = b"Ollama is running"  # Ollama's response, with which programs check their connection (server/routes.go)
 
 
 class Landing:
-    """The ASGI app of `/`: the page for browsers, Ollama's own greeting for programs."""
+    """The ASGI app of `/`: the page for browsers, Ollama's greeting for programs."""
 
     def __init__(self, page: ASGIApp) -> None:
         self._page = page
@@ -29,16 +29,16 @@ async def _greet(exchange: Exchange) -> None:
 
 
 async def redirect_to_page(exchange: Exchange) -> None:
-    """Answer `GET /chat`: the page is beside it, also below a path that a proxy has taken off."""
+    """Answer `GET /chat`. The redirect is relative, because a proxy may have removed a path prefix."""
     exchange.allow("GET", "HEAD")
     await exchange.begin(307, b"text/plain; charset=utf-8", [(b"location", b"./")])
     await exchange.send(b"" if exchange.method == "HEAD" else b"The page is at /\n", more=False)
 
 
 async def _refuse_unversioned(exchange: Exchange) -> None:
-    raise NotFound("There is no such route here: OpenAI's are below /v1. Add /v1 to the base URL.")
+    raise NotFound("There is no such route. OpenAI's and Anthropic's routes begin with /v1. Add /v1 to the base URL.")
 
 
 def unversioned_routes() -> dict[str, ASGIApp]:
-    """Return OpenAI's and Anthropic's paths without their /v1, each with an app that says what is missing."""
+    """Return OpenAI's and Anthropic's paths without /v1, each with an app that says what is missing."""
     return dict.fromkeys(UNVERSIONED, route(_refuse_unversioned))

@@ -18,17 +18,17 @@ RETRY_SECONDS = b"5"
 
 
 class RequestCounters:
-    """Counts requests as their records come in."""
+    """Counts finished requests by their records."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "ollamaspace_requests",
-            "Requests that are over. outcome is done, stopped or the code of an error.",
+            "Finished requests. outcome is done, stopped or an error code.",
             ("surface", "outcome"),
             registry=registry,
         )
         self._tokens = Counter(
-            "ollamaspace_tokens", "Generated tokens, where Ollama reported them.", ("surface",), registry=registry
+            "ollamaspace_tokens", "Generated tokens, as reported by Ollama.", ("surface",), registry=registry
         )
         self._first_token = Histogram(
             "ollamaspace_time_to_first_token_seconds",
@@ -48,7 +48,7 @@ class RequestCounters:
 
 
 class Metrics(Collector):
-    """The handlers of `/health` and `/metrics`; the lines and the state are read on request."""
+    """The handlers of `/health` and `/metrics`. Gauges are read when they are requested."""
 
     def __init__(self, gate: Gate, registry: CollectorRegistry, lines: Mapping[str, Line], hosts: Hosts) -> None:
         self._gate = gate
@@ -59,7 +59,7 @@ class Metrics(Collector):
         ProcessCollector(registry=registry)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the present values."""
+        """Yield the current values."""
         running = GaugeMetricFamily("ollamaspace_requests_running", "Requests that hold a place.", labels=("line",))
         waiting = GaugeMetricFamily("ollamaspace_requests_waiting", "Requests in the line.", labels=("line",))
         for name, line in self._lines.items():
@@ -73,7 +73,7 @@ class Metrics(Collector):
         yield from (running, waiting, ready)
 
     async def health(self, exchange: Exchange) -> None:
-        """Answer `GET /health` from memory."""
+        """Answer `GET /health` from memory, without a request to Ollama."""
         exchange.allow("GET", "HEAD")
         health = self._hosts.health()
         if health.status == "ok":

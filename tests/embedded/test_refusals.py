@@ -51,7 +51,7 @@ def test_missing_weights_are_found_before_llama_cpp_looks(tmp_path: Path) -> Non
     """A file that ends before its last tensor begins, as an interrupted download does, is refused at once."""
     ended = run("--model", str(broken_model(tmp_path / "cut.gguf", 100)))
     assert ended.returncode == Exit.DAMAGED_FILE
-    assert "the last weights begin after them" in told(ended)
+    assert "its last weights begin after them" in told(ended)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         asked = command("--model", str(model), "--port", port)
         ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert ended.returncode == Exit.PORT_TAKEN
-    assert f"Port {port}" in told(ended)
+    assert f"port {port}" in told(ended)
 
 
 def test_wrong_arguments_are_refused() -> None:

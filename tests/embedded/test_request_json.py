@@ -78,7 +78,7 @@ def test_durations_are_gos(value: Any, seconds: float | None) -> None:
 
 
 def test_a_duration_that_is_none_is_refused() -> None:
-    with pytest.raises(RequestError, match='give seconds, or a duration such as "5m"'):
+    with pytest.raises(RequestError, match='use seconds, or a duration such as "5m"'):
         keep_alive_seconds("soon")
 
 

@@ -11,7 +11,7 @@ from ollama_backend.surfaces.passthrough.dialects import BROKE_OFF
 from tests.support.fake_ollama import BUSY, CRASHED, Delta, Reply
 
 BEFORE = "Half a text."
-SILENCE_SECONDS = 2
+SILENCE_SECONDS = 3
 _DELTAS = [Delta("Half "), Delta("a "), Delta("text.")]
 # On these routes Ollama does not pass on what failed in mid-stream (middleware/openai.go, middleware/anthropic.go).
 _SWALLOWED = {"/v1/chat/completions": BROKE_OFF, "/v1/messages": CUT_OFF, "/v1/responses": CUT_OFF}

@@ -22,6 +22,7 @@ async def app() -> AsyncIterator[FaultyApp]:
     settings = {"CHAT_SILENCE_TIMEOUT": f"{SILENCE_SECONDS}s", "CHAT_MAX_TOKENS": "4"}
     async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake, **settings) as served:
         await served.becomes("ok")
+        await ask_at_every_door(served.web)  # what is created with the first request takes its time
         yield served
 
 

@@ -109,6 +109,28 @@ async def test_waiting_answers_are_handed_over(redis: RedisServer) -> None:
         assert asked[2:] == ["first", "second"] and sorted(asked) == sorted(questions)
 
 
+async def test_a_fault_of_our_own_ends_nothing(
+    fake_ollama: FakeOllama, redis: RedisServer, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that cannot be handled is logged; sharing begins again, and the running answer is still there."""
+    fake_ollama.script(content=LONG, thinking="", token_delay=0.02)
+    async with several(fake_ollama, redis) as (one, two):
+        written = await one.start_named(name, ask(), ANNE, grace=5)
+        copy = await two.answers.find(name, ANNE.key)
+        await until(lambda: copy.deltas)
+        redis.client.xadd(f"{{ollamaspace}}:inbox:{replica_of(redis, name)}", {"kind": "stop", "value": "not JSON"})
+        await until(lambda: "begins again" in caplog.text)
+        with written.reader():
+            await read(copy)
+        assert copy.state is AnswerState.DONE and copy.deltas == written.deltas
+        await until(lambda: one.line.running == 0)
+
+
+def replica_of(redis: RedisServer, name: str) -> str:
+    """The replica that writes an answer."""
+    return str(redis.client.hget(f"{{ollamaspace}}:answer:{name}", "replica"))
+
+
 async def test_a_replica_that_was_cut_off(fake_ollama: FakeOllama, redis: RedisServer, name: str) -> None:
     """Its answer is shown as interrupted elsewhere once its lease is over, and whole again when it is back."""
     fake_ollama.script(content=["w "] * 900, thinking="", token_delay=0.01)

@@ -1,1 +1,1 @@
-"""What every HTTP surface stands on."""
+"""The base of all HTTP surfaces."""

@@ -1,4 +1,4 @@
-"""How many connections there may be, how slow they may be, and how large their requests."""
+"""Limits on the number and speed of connections and on the size of requests."""
 
 import asyncio
 import socket
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Bounds for one server; durations in seconds, sizes in bytes.
+    """Limits for one server; durations are in seconds, sizes in bytes.
 
-    A body must bring at least `body_bytes` in each `body_seconds`, so that large pictures get through a slow link, and
-    a caller must take as much of a response. `unfinished` bounds the bodies that are still arriving, all together. An
-    address may have `per_address` connections and a quarter of `unfinished`.
+    At least `body_bytes` of a request body must arrive in each `body_seconds`: a minimum rate instead of a total time,
+    so that large pictures get through a slow link. A client must read as much of a response in each `write_seconds`.
+    `unfinished` limits the total size of all bodies that are still arriving. An address may have `per_address`
+    connections and a quarter of `unfinished`.
     """
 
     head_seconds: float = 15.0
@@ -30,9 +31,9 @@ class ConnectionLimits:
 
 
 class Connections:
-    """Counts what is open: connections, HTTP and WebSocket alike, and the bodies that are arriving.
+    """Counts open connections, HTTP and WebSocket alike, and the bytes of bodies that are still arriving.
 
-    Behind `trusted_proxies` proxies a connection belongs to nobody: each request has the address of its caller.
+    Behind `trusted_proxies` proxies, addresses are counted per request: a proxy's connection carries many callers.
     """
 
     def __init__(self, limits: ConnectionLimits, trusted_proxies: int = 0) -> None:
@@ -45,11 +46,11 @@ class Connections:
 
     @property
     def addresses(self) -> int:
-        """How many addresses have something open."""
+        """The number of addresses with an open connection or body."""
         return len(self._of_address.keys() | self._unfinished.keys())
 
     def enter(self) -> bool:
-        """Count a connection; return whether it is within the bound for all."""
+        """Count a connection; return whether it is within the total limit."""
         self.count += 1
         return self.count <= self.limits.total
 
@@ -58,25 +59,25 @@ class Connections:
         self.count -= 1
 
     def hold(self, address: str) -> bool:
-        """Count a connection or a request of an address; return whether it is within the bound for one."""
+        """Count a connection or a request of an address; return whether it is within the limit per address."""
         self._of_address[address] += 1
         return self._of_address[address] <= self.limits.per_address
 
     def release(self, address: str) -> None:
-        """Count one out that `hold` has counted."""
+        """Undo one `hold`."""
         self._of_address[address] -= 1
         if not self._of_address[address]:
             del self._of_address[address]
 
     def receive(self, address: str, size: int) -> bool:
-        """Count bytes of a body that is not complete; return whether there may be so many."""
+        """Count bytes of an incomplete body; return whether they are within the limits."""
         self._unfinished[address] += size
         self._unfinished_bytes += size
         limit = self.limits.unfinished
         return self._unfinished_bytes <= limit and self._unfinished[address] <= limit // 4
 
     def received(self, address: str, size: int) -> None:
-        """Count the bytes of a body out: it is complete or was given up."""
+        """Count the bytes of a body out, because it is complete or its connection has ended."""
         self._unfinished_bytes -= size
         self._unfinished[address] -= size
         if not self._unfinished[address]:
@@ -84,10 +85,10 @@ class Connections:
 
 
 class ReadingDeadline:
-    """Cuts a connection whose peer has taken less than `body_bytes` in `write_seconds`, while something waits for it.
+    """Resets a connection whose peer reads less than `body_bytes` in `write_seconds` while data waits for it.
 
-    What the system holds counts too: its buffer of some megabytes takes a slow link minutes, in which the transport's
-    own does not move.
+    The kernel's buffer counts too: it holds some megabytes, which take minutes on a slow link, and meanwhile the
+    transport's own buffer does not shrink.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
@@ -98,13 +99,13 @@ class ReadingDeadline:
         self._waiting_bytes = 0
 
     def begin(self) -> None:
-        """Begin to watch: the transport's buffer is full."""
+        """Start watching, because the transport's buffer is full."""
         self.end()
         self._waiting_bytes = self._untaken()
         self._timer = self._loop.call_later(self._limits.write_seconds, self._check)
 
     def end(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -120,7 +121,7 @@ class ReadingDeadline:
 
 
 def unacknowledged_bytes(transport: asyncio.Transport) -> int:
-    """Return how many bytes the system holds that the peer has not taken (tcp(7), SIOCOUTQ); 0 where it cannot say."""
+    """Return the bytes in the kernel that the peer has not acknowledged (tcp(7), SIOCOUTQ); 0 if unknown."""
     connection = transport.get_extra_info("socket")
     try:
         import fcntl
@@ -132,7 +133,7 @@ def unacknowledged_bytes(transport: asyncio.Transport) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close a connection without waiting for what the peer has not taken: the system would keep it for minutes."""
+    """Close a connection and drop its unsent data, which the kernel would otherwise keep for minutes."""
     if connection := transport.get_extra_info("socket"):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -1,4 +1,4 @@
-"""uvicorn's protocols within bounds: slow, oversized and too many senders are cut off, and who does not read."""
+"""uvicorn's protocols with limits on slow or oversized requests, unread responses and open connections."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol within bounds. A connection beyond them gets the right status where one can be sent."""
+    """uvicorn's HTTP protocol with limits. A refused connection gets an HTTP status if none was sent yet."""
 
     bounds: Connections
 
@@ -49,7 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large. Send less.")
 
     def handle_websocket_upgrade(self) -> None:
-        holder, self._holder = self._holder, None  # its new protocol holds it
+        holder, self._holder = self._holder, None  # counted by the new protocol from now on
         self._leave()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
@@ -62,14 +62,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer would join the headers, behind what a proxy has put there, and their number has no bound.
+        # uvicorn would append trailers to the headers, after those of a proxy, and without a limit on their number.
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         limits = self.bounds.limits
         if len(self.url) > limits.url_bytes:
-            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long. Send what it holds in the body.")
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long. Send its parameters in the body.")
         elif len(self.headers) > limits.headers:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers. Send fewer.")
         elif self.bounds.trusted_proxies and not self._hold(self._caller_address()):
@@ -116,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return network(client_address(self.headers, self._peer, self.bounds.trusted_proxies))
 
     def _hold(self, address: str) -> bool:
-        """Count for an address, instead of the one before; return whether it may have so many."""
+        """Count for an address instead of the previous one; return whether it is within the limit."""
         self._release()
         self._holder = address
         return self.bounds.hold(address)
@@ -127,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.bounds.release(holder)
 
     def _leave(self) -> None:
-        """Count this connection out, once."""
+        """Count this connection out; only the first call counts."""
         self._stop_timer()
         self._reading.end()
         self._end_body()
@@ -157,7 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _check_body(self) -> None:
         limits = self.bounds.limits
-        # While reading is paused the app is the slow one.
+        # While reading is paused, the app is slow, not the client.
         if self._body_bytes < limits.body_bytes and not self.flow.read_paused:
             self._end_slow()
             return
@@ -167,12 +167,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end_slow(self) -> None:
         if self._in_head and not self._head_bytes:
             self._refused = True
-            self.transport.close()  # an idle connection, to which nothing need be said
+            self.transport.close()  # idle: there is no request to answer
         else:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly. Send it again.")
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly. Send it again.")
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:
-        """Close the connection, with a status where no response has begun."""
+        """Close the connection, with an error response unless a response has begun."""
         self._stop_timer()
         self._refused = True
         has_begun = not self._in_head and self.cycle is not None and self.cycle.response_started
@@ -193,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, counted, for `holder`; a peer that takes nothing is cut off."""
+    """uvicorn's WebSocket protocol, counted for the address `holder`; a peer that does not read is cut off."""
 
     bounds: Connections
     holder: str | None = None
@@ -213,7 +213,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._reading.begin()
-        self.transport.pause_reading()  # each ping is answered, also to a peer that does not read the answers
+        self.transport.pause_reading()  # or the pongs for a peer that sends pings and does not read would fill memory
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -223,7 +223,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
 
 def protocols(limits: ConnectionLimits, trusted_proxies: int = 0) -> Mapping[str, Any]:
-    """Return uvicorn's options `http` and `ws` for connections within bounds."""
+    """Return uvicorn's options `http` and `ws` for connections with limits."""
     shared = {"bounds": Connections(limits, trusted_proxies)}
     return {
         "http": type("Http", (BoundedProtocol,), shared),

@@ -1,4 +1,4 @@
-"""Request bodies that come compressed, unpacked within a limit."""
+"""Decompressing request bodies within a limit."""
 
 import io
 import zlib
@@ -10,7 +10,7 @@ from ollama_backend.errors import BadRequest, TooLarge, UnsupportedCoding
 
 CODINGS = "gzip, deflate, zstd"
 MOST_CODINGS = 2
-MOST_MEMBERS = 16  # a body is one; each costs a copy of what follows it
+MOST_MEMBERS = 16  # senders use one; each costs a copy of the rest of the body
 _WINDOW_BYTES = 8 * 2**20  # the most that a sender may use over HTTP (RFC 9659)
 _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 
@@ -21,23 +21,23 @@ def too_large(limit: int) -> TooLarge:
 
 
 def unpack(codings: str, raw: bytes, limit: int) -> bytes:
-    """Return a body as it was before the codings of a `Content-Encoding` header.
+    """Return a body without the codings of its `Content-Encoding` header.
 
-    Raises UnsupportedCoding for another coding than CODINGS, TooLarge as soon as more than `limit` bytes come out, and
-    BadRequest for what does not unpack.
+    Raises UnsupportedCoding for codings other than CODINGS, TooLarge as soon as the output exceeds `limit` bytes, and
+    BadRequest if the body cannot be decompressed.
     """
     names = [name.strip().lower().removeprefix("x-") for name in codings.split(",")]
     names = [name for name in names if name not in ("", "identity")]
     for name in names:
         if name not in _UNPACK:
-            raise UnsupportedCoding(f"The content coding {name[:40]!r} is not understood. Use {CODINGS} or none.")
+            raise UnsupportedCoding(f"The content coding {name[:40]!r} is not supported. Use {CODINGS} or none.")
     if len(names) > MOST_CODINGS:
-        raise UnsupportedCoding(f"A body may have {MOST_CODINGS} content codings at most.")
+        raise UnsupportedCoding(f"A body may have at most {MOST_CODINGS} content codings.")
     for name in reversed(names):
         try:
             raw = _UNPACK[name](raw, limit)
         except (zlib.error, zstandard.ZstdError, EOFError) as exc:
-            raise BadRequest(f"The body is not {name}, as its Content-Encoding says, or not all of it came.") from exc
+            raise BadRequest(f"The body is incomplete or not {name}, as its Content-Encoding says.") from exc
         if len(raw) > limit:
             raise too_large(limit)
     return raw
@@ -48,13 +48,13 @@ def _gunzip(raw: bytes, limit: int) -> bytes:
 
 
 def _inflate(raw: bytes, limit: int) -> bytes:
-    # "deflate" is zlib's format (RFC 9110, 8.4.1.2), but some senders leave its two bytes of header out.
+    # "deflate" is zlib's format (RFC 9110, 8.4.1.2), but some senders leave out its two-byte header.
     is_zlib = len(raw) > 1 and raw[0] & 15 == zlib.DEFLATED and int.from_bytes(raw[:2]) % 31 == 0
     return _inflated(_ZLIB if is_zlib else _RAW, raw, limit)
 
 
 def _inflated(window_bits: int, raw: bytes, limit: int) -> bytes:
-    """Return all members of a body, or a little more than `limit` bytes. Raises EOFError for half a member."""
+    """Decompress all members of a body, stopping just above `limit` bytes. Raises EOFError if one is incomplete."""
     unpacked = b""
     for _ in range(MOST_MEMBERS):
         member = zlib.decompressobj(window_bits)
@@ -68,7 +68,7 @@ def _inflated(window_bits: int, raw: bytes, limit: int) -> bytes:
 
 
 def _unzstd(raw: bytes, limit: int) -> bytes:
-    """Return all frames of a body, or a little more than `limit` bytes; half a frame gives what is whole in it."""
+    """Decompress all frames of a body, stopping just above `limit` bytes. An incomplete frame yields what it has."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
     with decompressor.stream_reader(io.BytesIO(raw), read_across_frames=True) as reader:
         return reader.read(limit + 1)

@@ -1,4 +1,4 @@
-"""An app that takes seconds to create: everything else answers meanwhile, and requests for it wait."""
+"""An app that takes seconds to create: its requests wait, and everything else is served in the meantime."""
 
 import asyncio
 import logging
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CREATING = threading.Lock()  # what Gradio is building is a state of the whole process
+_CREATING = threading.Lock()  # Gradio keeps the app that it is building in global variables
 
 
 class DeferredApp:
-    """An ASGI app that `create` returns after some seconds, in a thread; it is served from then on."""
+    """An ASGI app that `create` builds in a thread."""
 
     def __init__(self, create: Callable[[], "FastAPI"]) -> None:
         self._create = create
@@ -28,11 +28,11 @@ class DeferredApp:
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on as soon as the app exists. Raises BackendError where it could not be created."""
+        """Pass a request on as soon as the app exists. Raises BackendError if it could not be created."""
         await (await self.created())(scope, receive, send)
 
     async def created(self) -> "FastAPI":
-        """Return the app as soon as it exists. Raises BackendError where it could not be created."""
+        """Return the app as soon as it exists. Raises BackendError if it could not be created."""
         if self._app is None:
             raise RuntimeError("start() has not been called")
         return await asyncio.shield(self._app)
@@ -62,13 +62,13 @@ class DeferredApp:
                 return
             _settle(loop, creation.set_result, app)
 
-        # A daemon, so that nobody who ends the program early has to wait for the import of a library.
+        # A daemon thread, so that the program can exit before a slow import has finished.
         threading.Thread(target=run, name="deferred-app", daemon=True).start()
         try:
             app = await creation
         except Exception:
             log.exception("The page could not be created")
-            ready.set_exception(BackendError("The page could not be created. Its owner finds the cause in the log."))
+            ready.set_exception(BackendError("The page could not be created. The server's log has the cause."))
             return
         async with app.router.lifespan_context(app):
             ready.set_result(app)
@@ -76,7 +76,7 @@ class DeferredApp:
 
 
 async def _in_a_loop(create: Callable[[], "FastAPI"]) -> "FastAPI":
-    """Call a function in a running loop: without one Gradio creates loops of its own and leaves them open."""
+    """Call a function in a running event loop. Without one, Gradio creates loops of its own and leaves them open."""
     return create()
 
 
@@ -85,5 +85,5 @@ def _settle(loop: asyncio.AbstractEventLoop, set_it: Callable[..., None], value:
         with suppress(asyncio.InvalidStateError):
             set_it(value)
 
-    with suppress(RuntimeError):  # the loop has ended meanwhile
+    with suppress(RuntimeError):  # the loop has been closed
         loop.call_soon_threadsafe(settle)

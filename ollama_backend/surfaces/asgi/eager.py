@@ -1,11 +1,11 @@
-"""Running a coroutine at once, up to its first wait: most sends never wait, and need no task of their own."""
+"""Running a coroutine up to its first wait without a task: most sends never wait."""
 
 from collections.abc import Coroutine, Generator
 from typing import Any
 
 
 class Remainder:
-    """What is left of a coroutine after its first wait, to be awaited once."""
+    """The rest of a coroutine after its first wait, to be awaited once."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
         self._coroutine = coroutine
@@ -15,7 +15,7 @@ class Remainder:
         waits_for = self._waits_for
         while True:
             try:
-                yield waits_for
+                yield waits_for  # the future that the coroutine awaits, handed to the event loop
             except BaseException as exc:
                 resume, value = self._coroutine.throw, exc
             else:
@@ -27,7 +27,7 @@ class Remainder:
 
 
 def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> Remainder | None:
-    """Run a coroutine up to its first wait; return what is left of it, None where it has ended."""
+    """Run a coroutine up to its first wait; return the rest of it, None if it has ended."""
     try:
         return Remainder(coroutine, coroutine.send(None))
     except StopIteration:

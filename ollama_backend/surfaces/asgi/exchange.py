@@ -1,4 +1,4 @@
-"""One HTTP exchange on plain ASGI: a bounded body in, JSON or lines out, errors in one shape, departures noticed."""
+"""One HTTP exchange on plain ASGI: a limited request body, JSON or streamed responses, errors, and disconnects."""
 
 import asyncio
 import logging
@@ -30,12 +30,13 @@ T = TypeVar("T")
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 BODY_BYTES = 2**20
-SERVER_SEND = "server_send"  # in a scope: the server's own `send`, beneath all middleware
+SERVER_SEND = "server_send"  # a key of the scope: the server's own `send`, below all middleware
+# A body that is too large is still read up to this size, so that a client that sends all of it first gets the error.
 DRAINED_BYTES = 64 * 2**20
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
-# OpenAI's and Anthropic's routes as programs call them whose base URL lacks /v1.
+# OpenAI's and Anthropic's routes as called by programs whose base URL lacks /v1.
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
-# Also below a base URL that is wrong, so that each client shows the words that put it right.
+# These also match below a wrong base URL, so that the client understands the error and shows how to fix it.
 _ANTHROPIC = re.compile(r"(?:/api|/v1)*/messages(?:/.*)?")
 _OPENAI = re.compile(r"(?:/api)?/v1(?:/(?!api/).*)?|/api(?:/chat/completions|/completions|/models|/responses)")
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -51,9 +52,9 @@ _ANTHROPIC_TYPES = {
 
 
 def error_body(path: str, exc: BackendError) -> dict[str, Any]:
-    """Return an error in the shape of its route: `/v1/*` has OpenAI's, everything else Ollama's.
+    """Return an error in the shape of its route: OpenAI's for `/v1/*`, else Ollama's.
 
-    On Anthropic's routes it stands in Anthropic's envelope, so that both kinds of client read it.
+    On Anthropic's routes OpenAI's error is inside Anthropic's envelope, so that both kinds of client can read it.
     """
     is_anthropic = _ANTHROPIC.fullmatch(path) is not None
     if not is_anthropic and path not in UNVERSIONED and not _OPENAI.fullmatch(path):
@@ -79,18 +80,18 @@ def error_headers(exc: BackendError) -> list[tuple[bytes, bytes]]:
 
 
 class UnfinishedFilter(logging.Filter):
-    """Drops uvicorn's report of a body that was left unfinished: the record of the request has its outcome."""
+    """Drops uvicorn's log line about an unfinished body, which `break_off` leaves on purpose."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a line is logged."""
+        """Return whether to log a line."""
         return record.getMessage() != "ASGI callable returned without completing response."
 
 
 class Exchange:
-    """One request and its answer.
+    """One request and its response.
 
-    `status` is the one that was sent, None before; `is_sending` says whether a part waits for the caller to read;
-    `sent_at` is when the last part was sent, in the event loop's time.
+    `status` is None until it is sent. `is_sending` is true while a part waits for the client to read. `sent_at` is when
+    the last part was sent, in the event loop's time.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +106,7 @@ class Exchange:
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self._receive = receive
         self.send_message = send
-        # Middleware changes heads only, so parts of a body go straight to the server where a guard has noted it.
+        # Middleware changes only headers, so body parts go straight to the server without it.
         self._send_part: Send = scope.get(SERVER_SEND, send)
 
     @property
@@ -114,7 +115,7 @@ class Exchange:
         return self.status is not None
 
     def header(self, name: bytes) -> bytes:
-        """Return a header's value, empty where it is missing."""
+        """Return a header's value, empty if it is missing."""
         return next((value for key, value in self.headers if key.lower() == name), b"")
 
     def allow(self, *methods: str) -> None:
@@ -125,9 +126,9 @@ class Exchange:
             )
 
     async def body(self, limit: int = BODY_BYTES) -> bytes:
-        """Return the whole body, unpacked where it came compressed.
+        """Return the whole body, decompressed.
 
-        Raises TooLarge over `limit` bytes, after the whole body was read, and what `unpack` raises.
+        Raises TooLarge above `limit` bytes, ClientGone, and the errors of `unpack`.
         """
         parts, size = [], 0
         if int(self.header(b"content-length") or 0) > DRAINED_BYTES:
@@ -152,7 +153,7 @@ class Exchange:
 
     @contextmanager
     def on_departure(self, leave: Callable[[], object]) -> Iterator[None]:
-        """Have `leave` called as soon as the caller has gone; the body must have been read."""
+        """Call `leave` as soon as the client disconnects; the body must have been read before."""
 
         async def watch() -> None:
             while (await self._receive())["type"] != "http.disconnect":
@@ -179,9 +180,9 @@ class Exchange:
         self.sent_at = self._loop.time()
 
     async def break_off(self, part: bytes) -> None:
-        """Send the last part and leave the body unfinished.
+        """Send a last part and leave the body unfinished.
 
-        The server then closes the connection without a last chunk, which every client reports as an error of its own.
+        The server then closes the connection without the final chunk, which HTTP clients report as an error.
         """
         await self.send(part)
 
@@ -192,25 +193,25 @@ class Exchange:
         headers: Iterable[tuple[bytes, bytes]] = (),
         media_type: bytes = b"application/json",
     ) -> None:
-        """Send a complete JSON answer."""
+        """Send a complete JSON response."""
         encoded = encode_line(content)
         size = str(len(encoded)).encode()
         await self.begin(status, media_type, [(b"content-length", size), (b"cache-control", b"no-store"), *headers])
         await self.send(b"" if self.method == "HEAD" else encoded, more=False)
 
     async def empty(self, status: int, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Send an answer without a body."""
+        """Send a response without a body."""
         self.status = status
         await self.send_message({"type": "http.response.start", "status": status, "headers": list(headers)})
         await self.send(b"", more=False)
 
     async def fail(self, exc: BackendError) -> None:
-        """Send an error as the whole answer."""
+        """Send an error as the complete response."""
         await self.whole(exc.status, error_body(self.path, exc), error_headers(exc))
 
 
 def route(handle: Handler) -> ASGIApp:
-    """Return an ASGI app around a handler: what it raises becomes an error in the one shape."""
+    """Return an ASGI app for a handler; exceptions become error responses."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
@@ -235,6 +236,6 @@ def parse_json(body: bytes, kind: type[T]) -> T:
     try:
         return decode_mended(lambda raw: msgspec.json.decode(raw, type=kind), body)
     except msgspec.ValidationError as exc:
-        raise BadRequest(f"The body does not fit: {exc}.") from exc
+        raise BadRequest(f"The body has the wrong shape: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadRequest("The body is not valid JSON.") from exc

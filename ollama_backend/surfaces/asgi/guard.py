@@ -1,4 +1,4 @@
-"""What holds for every connection: request ids, security headers, origins, and sockets only where they belong."""
+"""Applied to every connection: request ids, security headers, CORS, and WebSockets on their route only."""
 
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
@@ -21,7 +21,7 @@ _POLICY = (
 
 
 class Guard:
-    """Wraps the whole app. Keys and sizes are checked by the surfaces."""
+    """Wraps the whole app. The surfaces themselves check keys and sizes."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -67,28 +67,28 @@ class Guard:
         await self._app(scope, receive, sending)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a socket through to its one route. A caller without an origin is no browser."""
+        """Pass a socket to its only route if its origin is allowed. Only browsers send an origin."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         origin = headers.get(b"origin", "")
         is_own = origin and (origin.partition("://")[2] == headers.get(b"host") or origin == self._public_url)
         if scope["path"] != SOCKET:
             await _refuse_socket(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
         elif origin and not is_own and not self._origins.allows(origin):
-            words = "This origin may not open sockets. OLLAMA_ORIGINS can allow it."
-            await _refuse_socket(scope, send, ForeignOrigin(words))
+            message = "This origin may not open WebSockets. OLLAMA_ORIGINS can allow it."
+            await _refuse_socket(scope, send, ForeignOrigin(message))
         else:
             await self._app(scope, receive, send)
 
 
 def _name(scope: Scope) -> None:
-    """Give a connection an id of its own, in place of what its caller sent as one."""
+    """Give a connection an id, replacing any that the client has sent."""
     scope["request_id"] = new_request_id()
     kept = [(name, value) for name, value in scope["headers"] if name.lower() != REQUEST_ID]
     scope["headers"] = [*kept, (REQUEST_ID, scope["request_id"].encode())]
 
 
 async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:
-    """Answer the opening of a socket with an HTTP error, where the server can, and without words elsewhere."""
+    """Refuse a WebSocket handshake with an HTTP error; without the server's extension for that, just close it."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008})
         return

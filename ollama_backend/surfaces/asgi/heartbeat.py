@@ -1,4 +1,4 @@
-"""Heartbeats: what a silent stream carries so that no proxy cuts it."""
+"""Heartbeats, which keep proxies from cutting a silent stream."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from ollama_backend.surfaces.asgi.exchange import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Heartbeats:
-    """Seconds until a silent stream carries a heartbeat, and until a silent whole answer begins.
+    """Seconds until a silent stream sends a heartbeat, and until a response that is not streamed begins.
 
     Some proxies cut a silent stream after 15 seconds, and most give up on a response that has not begun after 60.
     """
@@ -20,7 +20,7 @@ class Heartbeats:
 
 
 class Heartbeat:
-    """Calls `send` whenever an exchange has sent nothing for `every` seconds, the first time after `first`."""
+    """Calls `send` whenever an exchange has sent nothing for `every` seconds, but not before `first` seconds."""
 
     def __init__(self, exchange: Exchange, send: Callable[[], Awaitable[None]], *, first: float, every: float) -> None:
         self._exchange = exchange
@@ -39,7 +39,7 @@ class Heartbeat:
         self.stop()
 
     def stop(self) -> None:
-        """Send no more heartbeats. May be called again."""
+        """Stop sending heartbeats. May be called more than once."""
         if self._timer:
             self._timer.cancel()
         if self._sending:

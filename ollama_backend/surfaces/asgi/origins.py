@@ -1,4 +1,4 @@
-"""The origins whose pages may use the API."""
+"""Origins whose pages may use the API."""
 
 import fnmatch
 import re
@@ -16,7 +16,7 @@ ALWAYS_ALLOWED = (
 
 
 class AllowedOrigins:
-    """Origins by patterns in which `*` stands for any text, as in Ollama; case does not matter."""
+    """Matches origins against patterns in which `*` matches any text, as in Ollama; case is ignored."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.everyone = "*" in patterns
@@ -25,5 +25,5 @@ class AllowedOrigins:
         self._regex = re.compile(self.regex)
 
     def allows(self, origin: str) -> bool:
-        """Tell whether pages of an origin may read answers and open sockets."""
+        """Return whether pages of an origin may read responses and open WebSockets."""
         return self._regex.fullmatch(origin) is not None

@@ -1,1 +1,1 @@
-"""Everything that knows Gradio: the page, the endpoint, the queue."""
+"""Everything that depends on Gradio: the page, the endpoint and the queue."""

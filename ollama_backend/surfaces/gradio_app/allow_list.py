@@ -1,4 +1,4 @@
-"""Which of Gradio's routes are open: those that the page and `gradio_client` need, and no others."""
+"""The allow list of Gradio's routes: only those that the page and `gradio_client` need are open."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
 IMAGES_BYTES = 20 * 2**20
-OPEN_IMAGES_BYTES = 8 * 2**20  # of visitors without a key
+OPEN_IMAGES_BYTES = 8 * 2**20  # for visitors without a key
 
 _READS = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(?:assets|static|svelte)/.+"
@@ -22,16 +22,16 @@ _READS = re.compile(
 )
 _WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/(?:v2/)?chat_api)")
 _OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
-# Gradio keeps what it has once shown of all pages together, with the address of whoever came first in its snippets.
+# Without a `page` Gradio caches the response, with the first caller's URL in its snippets (routes.py, get_api_info).
 _INFO = "/gradio_api/info"
 _WITH_IMAGES = "/gradio_api/queue/join"
 _CALLS = "/gradio_api/call/"
 
 
 class AllowList:
-    """Wraps Gradio's app: every other route is 404, and bodies are bounded and checked.
+    """Wraps Gradio's app: answers 404 for all other routes, and limits and checks request bodies.
 
-    `check` returns the body for Gradio from a path and the body that was posted there.
+    `check` is called with a path and the body posted there, and returns the body for Gradio.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class AllowList:
             await exchange.fail(exc)
 
     def _check(self, exchange: Exchange) -> bool:
-        """Tell whether the route takes a body. Raises NotFound and MethodNotAllowed."""
+        """Return whether the route takes a body. Raises NotFound and MethodNotAllowed."""
         reads, writes = _READS.fullmatch(exchange.path), _WRITES.fullmatch(exchange.path)
         if (not reads and not writes) or ".." in exchange.path:
             raise NotFound("There is no such route. The page is at /, the API at /chat_api.")
@@ -97,7 +97,7 @@ class AllowList:
 
 
 def _as_json(scope: Scope, size: int) -> Scope:
-    """Return a request whose body is plain JSON, whatever its headers called it: curl's `-d` calls it a form."""
+    """Return the scope with headers for a plain JSON body. curl's `-d`, for example, declares a form."""
     kept = [(k, v) for k, v in scope["headers"] if k.lower() not in _OF_THE_BODY]
     return {
         **scope,
@@ -106,8 +106,8 @@ def _as_json(scope: Scope, size: int) -> Scope:
 
 
 def _outgoing(send: Send) -> Send:
-    """Return a `send` that drops Gradio's CORS headers, which let every origin in with credentials, and escapes the
-    line separators in its events, at which `gradio_client` would break them."""
+    """Return a `send` that drops Gradio's CORS headers, which allow every origin with credentials, and escapes line
+    separators in its events, at which `gradio_client` would split them."""
     has_events = False
 
     async def sending(message: Message) -> None:
@@ -124,7 +124,7 @@ def _outgoing(send: Send) -> Send:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body already read, then what comes after it."""
+    """Return a `receive` that replays a body that was already read, then continues with `receive`."""
     replayed = False
 
     async def receiving() -> Message:

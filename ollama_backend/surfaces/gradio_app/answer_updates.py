@@ -1,4 +1,4 @@
-"""The updates of one answer for one page: what the page lacks, and nothing that it has."""
+"""The updates of one answer for one page, which contain only what the page does not have yet."""
 
 import time
 from typing import Any
@@ -14,25 +14,25 @@ Update = dict[str, Any]
 
 
 def failure_update(name: str | None, exc: BackendError) -> Update:
-    """Return the update that nothing is being written, and why."""
+    """Return the update for an answer that could not be started or followed."""
     return {"id": name, "state": AnswerState.FAILED, "code": exc.code, "error": exc.message}
 
 
 def unknown_update(name: str) -> Update:
-    """Return the update that the server knows nothing of an answer."""
+    """Return the update for an answer that the server does not know."""
     return {"id": name, "state": "unknown"}
 
 
 def numbered(update: Update, number: int) -> str:
-    """Return an update as JSON, with its number in the stream, so that a page can tell whether it has missed one.
+    """Return an update as JSON, with its number in the stream, so that a page notices when it has missed one.
 
-    A text costs Gradio less than a dictionary, and the difference between two of these is always the whole update.
+    A string costs Gradio less than a dictionary, and since two of these differ in their number, it is sent whole.
     """
     return msgspec.json.encode({"n": number, **update}).decode()
 
 
 class AnswerUpdates:
-    """The updates of an answer. They hold what is new; the first, and one after a rewriting, is `whole`."""
+    """Creates the updates of an answer. The first one, and one after a rewrite, is `whole`; others have what is new."""
 
     def __init__(self, name: str, rendered: RenderedAnswer) -> None:
         self._name = name
@@ -42,7 +42,7 @@ class AnswerUpdates:
         self._rewritten = False
 
     def next(self, reader: Reader, reason: str | None, context: int | None = None) -> Update:
-        """Return the update now. `reason` is why the answer waits, `context` the model's context length in tokens."""
+        """Return the next update. `reason` is why the answer waits, `context` the model's context length in tokens."""
         answer = reader.answer
         update: Update = {"id": self._name}
         if "state" not in self._sent or answer.rewritten != self._rewritten:
@@ -64,7 +64,7 @@ class AnswerUpdates:
         return update
 
     def _add_texts(self, update: Update, reader: Reader) -> None:
-        """Add the new text, its HTML, and how many tokens have come in how many seconds."""
+        """Add the new text, its HTML, and the number of tokens and seconds so far."""
         new = reader.take()
         self._rendered.advance()
         for kind, sent in self._texts.items():
@@ -81,7 +81,7 @@ class AnswerUpdates:
 
 
 def _seconds_in_state(answer: Answer) -> float:
-    """Return for how many seconds the answer has been in its state, roughly: only the larger steps have timestamps."""
+    """Return roughly how many seconds the answer has been in its state: not every state has a timestamp."""
     times = answer.times
     began = {
         AnswerState.READING: times.requested,
@@ -99,7 +99,7 @@ def _ending(answer: Answer) -> Update:
 
 
 def _stats(answer: Answer) -> Update:
-    """Return counts and times of an answer that has ended; durations in seconds."""
+    """Return the counts and times of an answer that has ended; durations are in seconds."""
     times, last = answer.times, answer.last
     first = times.first_token
     stats: Update = {} if first is None else {"first": round(first, 2)}

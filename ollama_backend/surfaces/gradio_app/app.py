@@ -1,6 +1,6 @@
 """The ASGI app of everything that Gradio serves: the page and the endpoint.
 
-Gradio takes seconds to import: it is created in a thread, and requests wait until it is there.
+Gradio takes seconds to import, so the app is created in a thread, and requests wait until it exists.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
 
 
-_CREATING = threading.Lock()  # Gradio keeps what it is creating in global variables
+_CREATING = threading.Lock()  # Gradio keeps the app that it is building in global variables
 
 
 class GradioApp:
@@ -51,17 +51,17 @@ class GradioApp:
         self._serve_asset = route(self._assets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection. The page's own files are there before Gradio is."""
+        """Handle one connection. The page's own files are served even before Gradio is ready."""
         is_asset = scope["type"] == "http" and scope["path"].startswith(PREFIX)
         await (self._serve_asset if is_asset else self._app)(scope, receive, send)
 
     @property
     def blocks(self) -> "Blocks | None":
-        """The page as Gradio knows it, None until it is created."""
+        """The page as a Gradio object, None until it is created."""
         return self._queue.blocks if self._queue else None
 
     def start(self) -> None:
-        """Begin to create the page."""
+        """Start creating the page."""
         self._deferred.start()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""HTML for texts that a browser has without: imported conversations, and those of an earlier version."""
+"""HTML for texts that a browser has no HTML of, such as imported conversations."""
 
 import asyncio
 import hashlib
@@ -14,18 +14,18 @@ from ollama_backend.surfaces.gradio_app import rendering
 from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 
 MAX_TEXTS = 200
-MAX_CHARACTERS = 400_000  # the page sends a tenth together, but a single long answer may be as long as this
+MAX_CHARACTERS = 400_000  # the page sends batches of a tenth of this, but a single answer may be as long
 
 
 class SourceText(msgspec.Struct, forbid_unknown_fields=True):
-    """Markdown to be rendered; `prefix` begins the ids in its HTML."""
+    """Markdown to render; the ids in its HTML begin with `prefix`."""
 
     prefix: Annotated[str, msgspec.Meta(pattern=r"^[a-z][0-9a-f]{1,32}\Z")]
     text: str
 
 
 def renderer_version() -> str:
-    """Return a text that changes with the HTML that the renderer makes: with its code and that of its libraries."""
+    """Return a version of the rendered HTML, which changes with the renderer's code and its libraries."""
     version = hashlib.sha256()
     for path in sorted(Path(rendering.__file__).parent.glob("*.py")):
         version.update(path.read_bytes())
@@ -34,18 +34,18 @@ def renderer_version() -> str:
 
 
 def read_texts(received: object) -> list[SourceText]:
-    """Return the texts that a browser has sent. Raises BadRequest and TooLarge."""
+    """Return the texts from a browser. Raises BadRequest and TooLarge."""
     try:
         texts = msgspec.convert(received, list[SourceText])
     except msgspec.ValidationError as exc:
-        raise BadRequest("The page sent something that this server does not understand. Reload the page.") from exc
+        raise BadRequest("This server does not understand what the page sent. Reload the page.") from exc
     if len(texts) > MAX_TEXTS or sum(len(each.text) for each in texts) > MAX_CHARACTERS:
         raise TooLarge(f"Send at most {MAX_TEXTS} texts of {MAX_CHARACTERS} characters together.")
     return texts
 
 
 class BatchRenderer:
-    """Renders texts one after the other, whoever sends them, and leaves half of the time to everything else."""
+    """Renders the texts of all callers one at a time, and leaves half of the time to everything else."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()

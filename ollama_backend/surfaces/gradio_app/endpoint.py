@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
 DESCRIPTION = (
-    "Answer one prompt. Returns the whole answer without its thinking; a stream of it carries the text so far. "
+    "Answer one prompt. Returns the answer without its thinking; when streamed, each value is the text so far. "
     'The key is sent as a header: Client(url, headers={"Authorization": "Bearer KEY"}).'
 )
 _TEXT: dict[str, Any] = {"oneOf": [{"type": "null"}, {"type": "string"}]}
 # For each parameter its JSON schema, its description and an example.
 _DESCRIBED: dict[str, tuple[dict[str, Any], str, Any]] = {
-    "prompt": ({"type": "string"}, "what the model is asked", "Why is the sky blue?"),
-    "model": (_TEXT, "one of the installed models; the default model where it is null", None),
-    "system": (_TEXT, "the system message; the server's own where it is null", None),
-    "think": (THINK_SCHEMA, "whether to think, or how much; the model's own default where it is null", None),
+    "prompt": ({"type": "string"}, "the prompt for the model", "Why is the sky blue?"),
+    "model": (_TEXT, "an installed model; null for the default model", None),
+    "system": (_TEXT, "the system message; null for the server's own", None),
+    "think": (THINK_SCHEMA, "whether, or how much, to think; null for the model's default", None),
     "options": (
         {"oneOf": [{"type": "null"}, {"type": "object", "additionalProperties": {}}]},
         "Ollama's options, such as temperature, seed and num_predict",
@@ -46,7 +46,7 @@ _ANSWER = ({"type": "string"}, "the answer of the model", "Because of Rayleigh s
 def add_endpoint(
     blocks: gr.Blocks, settings: Settings, admission: Admission, answers: Answers, streams: EventStreams
 ) -> None:
-    """Add the endpoint to a page; every failure becomes a `gr.Error` in words."""
+    """Add the endpoint to a page; every failure becomes a `gr.Error` with a message."""
 
     async def chat_api(
         prompt: str,
@@ -87,16 +87,16 @@ def add_endpoint(
 
 
 def _describe(component: Any, name: str, schema: dict[str, Any], description: str, example: Any) -> None:
-    """Name and describe a parameter: `gr.api` knows only its place and its Python type."""
+    """Name and describe a parameter; `gr.api` knows only its position and Python type."""
     assert isinstance(component, Api)  # noqa: S101 - what `gr.api` makes
     component.label = name
-    # Gradio reads the one of parameters and the other of what is returned.
+    # Gradio shows `additional_description` for parameters and `description` for return values.
     component._api_info = {**schema, "additional_description": description, "description": description}
     component.example_payload = lambda: example  # type: ignore[method-assign]
 
 
 class TextSoFar:
-    """The content of an answer as far as one reader has read it."""
+    """The content of an answer that one reader has received so far."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -104,7 +104,7 @@ class TextSoFar:
         self.content = ""
 
     def read(self, reader: Reader) -> bool:
-        """Take in what is new; return whether the content has changed."""
+        """Add new deltas; return whether the content has changed."""
         before = self.content
         self.content += "".join(delta.text for delta in reader.take() if delta.kind == "content")
         if self._answer.rewritten and not self._rewritten:
@@ -114,14 +114,14 @@ class TextSoFar:
 
 
 def checked(prompt: Any, model: Any, system: Any, think: Any, options: Any, settings: Settings) -> ChatRequest:
-    """Return the request to a model; anyone can post anything here. Raises BadRequest."""
-    for name, value, kind, words in (
-        ("prompt", prompt, str, "a text"),
-        ("model", model, str, "a text"),
-        ("system", system, str, "a text"),
+    """Return the request to a model; Gradio does not check the types of the arguments. Raises BadRequest."""
+    for name, value, kind, expected in (
+        ("prompt", prompt, str, "a string"),
+        ("model", model, str, "a string"),
+        ("system", system, str, "a string"),
         ("options", options, dict, "an object"),
     ):
         if value is not None and not isinstance(value, kind):
-            raise BadRequest(f"{name!r} must be {words}.")
+            raise BadRequest(f"{name!r} must be {expected}.")
     messages = messages_for(prompt or "", system, settings.system_prompt)
     return checked_request(messages, model=model, options=options, think=think, max_tokens=settings.max_tokens)

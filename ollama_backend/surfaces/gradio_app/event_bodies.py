@@ -1,7 +1,7 @@
-"""Bodies of the posts that start, cancel and end Gradio's events, checked before Gradio sees them.
+"""Validating the bodies that start, cancel and end Gradio's events, before Gradio sees them.
 
-Gradio answers one that it does not expect with a trace in the log, and with a missing argument by an error without
-words. Lists of values may be shorter than a function's parameters: the rest are its defaults.
+Gradio logs a traceback for an unexpected body, and answers a missing argument with an empty error. Lists of values may
+be shorter than a function's parameters: the rest have their defaults.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Name = Annotated[str, msgspec.Meta(max_length=128)]  # kept until the events are
 
 
 class Call(msgspec.Struct, omit_defaults=True):
-    """The body of `/gradio_api/call/NAME`; values stay as they were written."""
+    """The body of `/gradio_api/call/NAME`; the values are passed on as they are."""
 
     data: list[msgspec.Raw] = []
     session_hash: Name | None = None
@@ -58,7 +58,7 @@ class Reset(msgspec.Struct):
 
 
 class EventBodies:
-    """Checks bodies by the path that they were posted to; `functions` returns Gradio's, by their numbers."""
+    """Validates bodies by their path; `functions` returns Gradio's functions by number."""
 
     def __init__(self, functions: Callable[[], Functions]) -> None:
         self._functions = functions
@@ -83,9 +83,9 @@ class EventBodies:
         if function is None or function.fn is None:
             raise BadRequest(f"There is no function with the number {event.fn_index}. GET /config lists them.")
         if path.endswith("/run/predict") and function.queue is not False:
-            raise NotFound("This function is only reached by /gradio_api/queue/join.")
+            raise NotFound("This function can only be called with /gradio_api/queue/join.")
         if path.endswith("/queue/join") and not event.session_hash:
-            raise BadRequest("'session_hash' is missing: the name under which /gradio_api/queue/data is read.")
+            raise BadRequest("'session_hash' is missing. Send the one with which /gradio_api/queue/data is read.")
         event.data = _filled(event.data or [], len(function.inputs))
         return msgspec.json.encode(event)
 
@@ -94,16 +94,14 @@ def _filled(values: list[msgspec.Raw], count: int) -> list[msgspec.Raw]:
     """Return as many values as a function has parameters; those that are missing are null."""
     if len(values) > count:
         named = f": {', '.join(PARAMETERS)}" if count == len(PARAMETERS) else ""
-        raise BadRequest(f"'data' has {len(values)} values, and the function takes {count} at most{named}.")
+        raise BadRequest(f"'data' has {len(values)} values, and the function takes at most {count}{named}.")
     return [*values, *[_NULL] * (count - len(values))]
 
 
 def _by_name(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by name; a missing prompt is told where every blank one is."""
+    """Return the arguments of a call by name. A missing prompt becomes null and is refused later like a blank one."""
     if unknown := sorted(values.keys() - set(PARAMETERS)):
-        raise BadRequest(
-            f"There is no parameter {unknown[0][:100]!r}. Those of the endpoint are {_listed(PARAMETERS)}."
-        )
+        raise BadRequest(f"There is no parameter {unknown[0][:100]!r}. The parameters are {_listed(PARAMETERS)}.")
     return {"prompt": _NULL, **values}
 
 

@@ -1,4 +1,4 @@
-"""Which of Gradio's event streams are being read: Gradio itself notices a departure only at its next update."""
+"""Tracking which of Gradio's event streams are being read. Gradio notices a disconnect only at the next update."""
 
 import asyncio
 import re
@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ollama_backend.changes import Changes
 from ollama_backend.errors import Busy, NotFound
 
-UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is given up after this
+UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is ended after this
 ENDING_SECONDS = 2.0
-# Gradio's message about a session that it does not know (server_messages.py), as after a restart of the server.
+# Gradio's message for an unknown session (server_messages.py), for example after a restart of the server.
 UNKNOWN_SESSION = (
     b'data: {"msg":"unexpected_error","event_id":null,"message":"404: Not Found","session_not_found":true,'
     b'"success":false}\n\n'
@@ -26,9 +26,9 @@ _CALL = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 
 @dataclass
 class StreamCount:
-    """The streams of one session: how many are open, and how many were dropped before their end.
+    """Counts the streams of one session: those that are open, and those that were dropped before their end.
 
-    `users` is who looks at it: it is kept as long as somebody does.
+    It is kept as long as it has `users`.
     """
 
     open: int = 0
@@ -41,8 +41,8 @@ class StreamCount:
 class EventStreams:
     """Wraps Gradio's app and counts the streams of each session.
 
-    `session_of` returns the session of an event id: the streams of `/call` name their event only. `is_known` returns
-    whether Gradio has a stream for a session: where it has not, it fails with a long trace in the log.
+    `session_of` returns the session of an event id, because the streams of `/call` name only their event. `is_known`
+    returns whether Gradio has a stream for a session; without one it would fail with a long traceback in the log.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class EventStreams:
         self._closed: Callable[[str], None] = lambda session: None
 
     def when_closed(self, closed: Callable[[str], None]) -> None:
-        """Have a function called with each session whose last stream has ended."""
+        """Call a function with the session of every stream that has ended."""
         self._closed = closed
 
     def is_open(self, session: str) -> bool:
-        """Whether somebody reads this session's events."""
+        """Return whether somebody reads this session's events."""
         return session in self._sessions and self._sessions[session].open > 0
 
     async def gone(self, session: str) -> None:
-        """Return when the reader of this session has left, or when for 10 seconds there was none."""
+        """Return once the reader of this session has left, or there was none for 10 seconds."""
         with self._counted(session) as count:
             dropped = count.dropped
             while count.dropped == dropped:
@@ -75,7 +75,7 @@ class EventStreams:
                     return
 
     async def until_gone(self, session: str, enough: Callable[[], bool], changes: Changes) -> None:
-        """Return when `enough` is true, looked at with each of the changes, or when the reader has gone."""
+        """Return once `enough` is true, which is checked at every change, or once the reader has left."""
         leaving = asyncio.create_task(self.gone(session))
         leaving.add_done_callback(lambda _: changes.notify())
         try:
@@ -86,7 +86,7 @@ class EventStreams:
 
     @contextmanager
     def _counted(self, session: str) -> Iterator[StreamCount]:
-        """Look at the count of a session."""
+        """Use the count of a session, which exists for as long as it is used."""
         count = self._sessions.setdefault(session, StreamCount())
         count.users += 1
         try:
@@ -97,7 +97,7 @@ class EventStreams:
                 self._sessions.pop(session, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; the streams of sessions that Gradio does not know are answered here. Raises Busy."""
+        """Pass a request on, or answer it here if Gradio does not know its session. Raises Busy and NotFound."""
         session = self._session(scope)
         if session is None:
             await self._app(scope, receive, send)
@@ -106,7 +106,7 @@ class EventStreams:
         elif scope["path"] == _STREAM:
             await _send_unknown(send)
         else:
-            raise NotFound("There is no such event any more. Post the call again.")
+            raise NotFound("This event no longer exists. Post the call again.")
 
     def _session(self, scope: Scope) -> str | None:
         if scope["type"] != "http" or scope["method"] != "GET":
@@ -140,13 +140,13 @@ class EventStreams:
 
 
 async def _ended(count: StreamCount) -> None:
-    """Wait for the end of an earlier stream, which may be on its way. Raises Busy.
+    """Wait until an earlier stream has ended, which may take a moment. Raises Busy.
 
-    Two streams of a session share its messages: neither gets all, and Gradio fails when both are left.
+    Two streams of one session would share its messages: neither gets all, and Gradio fails when both are dropped.
     """
     while count.open:
         if not await count.changes.wait(ENDING_SECONDS):
-            raise Busy("The events of this session are being read already. Use another session_hash.")
+            raise Busy("The events of this session are already being read. Use another session_hash.")
 
 
 async def _send_unknown(send: Send) -> None:

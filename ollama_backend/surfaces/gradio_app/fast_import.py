@@ -10,9 +10,10 @@ from typing import Any
 def import_gradio() -> ModuleType:
     """Return gradio, imported without what a server does not need.
 
-    Gradio parses and rewrites a `.pyi` file beside each of its components at every import (component_meta.py,
-    create_or_modify_pyi): half of its start-up time. It leaves out components that have no file, so for the time of
-    the import they have none. And it looks for matplotlib twice in every update of a stream (utils.py).
+    At every import Gradio parses and rewrites a `.pyi` file beside each of its components (component_meta.py,
+    create_or_modify_pyi), which takes half of its import time. It skips components without a source file, so during the
+    import they seem to have none. It also tries to import matplotlib twice in every update of a stream (utils.py); a
+    None in `sys.modules` makes these attempts fail at once.
     """
     sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]
     getfile = inspect.getfile

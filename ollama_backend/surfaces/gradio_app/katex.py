@@ -1,11 +1,11 @@
-"""KaTeX, which comes with Gradio: found without importing Gradio, which takes seconds."""
+"""The KaTeX files that Gradio includes, found without importing Gradio, which takes seconds."""
 
 import importlib.util
 from pathlib import Path
 
 
 def katex_files() -> dict[str, str]:
-    """Return the addresses of KaTeX's `js` and `css`, relative to the page; none where there is not one of each."""
+    """Return the URLs of KaTeX's `js` and `css`, relative to the page; empty unless there is exactly one of each."""
     spec = importlib.util.find_spec("gradio")
     folders = spec.submodule_search_locations if spec else None
     assets = Path(folders[0] if folders else "") / "templates" / "frontend" / "assets"

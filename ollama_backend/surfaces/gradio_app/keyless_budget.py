@@ -1,18 +1,18 @@
-"""What strangers may ask of Gradio: each such request costs milliseconds of processor time."""
+"""A limit on requests without a key to Gradio, each of which costs milliseconds of CPU time."""
 
 from ollama_backend.auth import Gate
 from ollama_backend.errors import RateLimited
 from ollama_backend.rate_limits import MovingWindow
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
-# 3 ms each, measured: together 6 % of a core for an address. The page needs three at its start, and one each 2.5
-# seconds while Ollama is not ready.
+# At a measured 3 ms each, one address can use 6 % of a core. The page needs three requests at startup, and one every
+# 2.5 seconds while Ollama is not ready.
 REQUESTS_A_MINUTE = 1200
 _COSTLY = ("/", "/config", "/gradio_api/info")
 
 
 class KeylessBudget:
-    """Limits the costly requests of each address that come without a valid key."""
+    """Limits the costly requests per address that have no valid key."""
 
     def __init__(self, gate: Gate, *, amount: int = REQUESTS_A_MINUTE) -> None:
         self._gate = gate
@@ -24,4 +24,4 @@ class KeylessBudget:
             return
         caller = self._gate.caller(exchange.headers, exchange.peer, keyless=True)
         if not caller.key and (wait := self._requests.hit(caller.address)):
-            raise RateLimited("Too many requests came from this address. Wait a minute.", retry_after=wait)
+            raise RateLimited("Too many requests from this address. Wait a minute.", retry_after=wait)

@@ -3,14 +3,14 @@
 How a message travels (`.js` files are in `browser/`):
 1. Send: `chat/acts.js` adds the question and an empty answer with an id of its own to the conversation, and
    `chat/answers.js` stores both in IndexedDB.
-2. `server/follower.js` joins Gradio's queue with a turn (`turn.py`): the id, the messages, what was chosen.
+2. `server/follower.js` joins Gradio's queue with a turn (`turn.py`): the id, the messages and the settings.
 3. Gradio runs `ChatPage._follow`: it checks the key, and `PageUpdates.follow` starts the answer through admission.
-4. `chat/answers.py` reads Ollama's chunks; the answer goes on whether or not a page follows it.
-5. `rendered_answer.py` renders the new text, once for all pages; `answer_updates.py` makes an update of what this page
-   lacks: text, finished blocks, the tail. Each has a number.
-6. Gradio sends it on the page's event stream; `live.js` adds it to what is there, and `view/live_text.js` draws it.
-7. The last update holds the counts; the message is stored with its HTML, and the answer is not followed any more.
-After a reload, a broken stream or a missed number the page joins again with the id alone; the first update is whole.
+4. `chat/answers.py` reads Ollama's chunks, whether or not a page follows the answer.
+5. `rendered_answer.py` renders the new text, once for all pages. `answer_updates.py` creates a numbered update with
+   what this page does not have yet: text, finished blocks, the tail.
+6. Gradio sends the update on the page's event stream; `live.js` applies it, and `view/live_text.js` draws it.
+7. The last update has the counts. The page stores the message with its HTML and stops following the answer.
+After a reload, a broken stream or a missing number the page joins again with only the id; the first update is complete.
 """
 
 import logging
@@ -35,9 +35,9 @@ from ollama_backend.surfaces.gradio_app.turn import read_turn
 
 log = logging.getLogger(__name__)
 
-SESSIONS_KEPT = 300  # what Gradio keeps of a page is never needed again
+SESSIONS_KEPT = 300  # the app never uses the state that Gradio keeps for a page
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-LEVELS = ("low", "medium", "high")  # of gpt-oss, which cannot be told not to think (Ollama, docs/capabilities/thinking)
+LEVELS = ("low", "medium", "high")  # gpt-oss cannot turn thinking off, only down (Ollama, docs/capabilities/thinking)
 
 
 def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> gr.ChatInterface:
@@ -48,8 +48,8 @@ def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdat
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """Report an error to the page, and nothing in the log."""
+def errors_for_page() -> Iterator[None]:
+    """Report an error to the page without logging it."""
     try:
         yield
     except BackendError as exc:
@@ -57,9 +57,9 @@ def in_words() -> Iterator[None]:
 
 
 class ChatPage(gr.ChatInterface):
-    """A ChatInterface with a place for the page's script instead of a Chatbot, and events that the script calls itself.
+    """A ChatInterface with an element for the page's script instead of a Chatbot, and events that the script calls.
 
-    Gradio's own wiring would keep the conversation on the server, and reload the page when a stream breaks.
+    Gradio's own events would keep the conversation on the server, and reload the page when a stream breaks.
     """
 
     def __init__(self, settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> None:
@@ -72,7 +72,7 @@ class ChatPage(gr.ChatInterface):
         super().__init__(self._follow, title="Chat", fill_height=True, fill_width=True, analytics_enabled=False)
 
     def _render_header(self) -> None:
-        """Draw nothing above: the title is the document's."""
+        """Draw no header: the title is in the document's head."""
 
     def _render_chatbot_area(self, chatbot: object, textbox: object, submit_btn: object, stop_btn: object) -> None:
         gr.Column(elem_id="page")
@@ -81,10 +81,10 @@ class ChatPage(gr.ChatInterface):
         self.textbox = gr.Textbox(visible=False)
 
     def _render_footer(self) -> None:
-        """Draw nothing below: examples are part of an empty page."""
+        """Draw no footer: the script shows examples on an empty page."""
 
     def _setup_events(self) -> None:
-        # A BrowserState hangs the page where storage is denied, and for a State a page keeps a connection open.
+        # With a BrowserState the page hangs if the browser denies storage, and with a State it keeps a connection open.
         for unused in (self.saved_conversations, self.conversation_id, self.saved_input, self.null_component):
             unused.unrender()  # type: ignore[no-untyped-call]
         self.textbox.submit(
@@ -111,26 +111,26 @@ class ChatPage(gr.ChatInterface):
         except Exception:
             log.exception("following an answer failed")
             yield numbered(failure_update(name, BackendError(INTERNAL_ERROR)), 0)
-        yield gr.skip()  # Gradio sends the last value once more at the end: let it be nothing
+        yield gr.skip()  # Gradio sends the last value again at the end, so the last one is empty
 
     def _forget(self, session: str | None) -> None:
-        """Drop what Gradio has kept of the turn: conversations stay in the browser."""
+        """Remove the turn from Gradio's session state: conversations stay in the browser."""
         if session and session in self.state_holder:
             self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
-        with in_words():
+        with errors_for_page():
             await self._page_updates.stop(name, self._caller(request))
         return True
 
     async def _render_texts(self, texts: list[dict[str, Any]], request: gr.Request) -> list[list[str]]:
         """Return the HTML blocks of texts."""
-        with in_words():
+        with errors_for_page():
             self._caller(request)
             return await self._renderer.render(read_texts(texts))
 
     async def _hello(self, request: gr.Request) -> dict[str, Any]:
-        """Tell a page what it may know: without a valid key nothing but that one is needed."""
+        """Return the server's state for the page; without a valid key only that a key is needed."""
         try:
             self._caller(request)
         except (Unauthorized, RateLimited) as exc:

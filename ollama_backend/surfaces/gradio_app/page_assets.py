@@ -1,4 +1,4 @@
-"""The page's own scripts, styles and pictures, under an address that changes with their content."""
+"""The page's scripts, styles and pictures, at a URL that changes with their content."""
 
 import gzip
 import hashlib
@@ -27,7 +27,7 @@ _IMPORT = re.compile(r"^(?:import|export) [^;]*?from '(\.[^']+)';", re.MULTILINE
 
 
 class PageAssets:
-    """Serves the files of a folder from memory. `generated` are further files by their path, as text."""
+    """Serves the files of a folder from memory. `generated` holds the text of additional files by path."""
 
     def __init__(self, generated: dict[str, str], folder: Path = BROWSER) -> None:
         self._files = {path: text.encode() for path, text in generated.items()}
@@ -37,7 +37,7 @@ class PageAssets:
 
     @cached_property
     def address(self) -> str:
-        """The address of the folder, relative to the page."""
+        """The URL of the folder, relative to the page."""
         content = hashlib.sha256()
         for path, body in sorted(self._files.items()):
             content.update(f"{path}\0{len(body)}\0".encode() + body)
@@ -45,7 +45,7 @@ class PageAssets:
 
     @cached_property
     def modules(self) -> list[str]:
-        """The paths of the scripts that the page needs at its start: the first one, and what it imports."""
+        """The paths of the scripts that the page needs at startup: the entry module and its imports."""
         found = [ENTRY]
         for path in found:
             folder = posixpath.dirname(path)

@@ -1,4 +1,4 @@
-"""The HTML document of the page: Gradio's, with a head of our own and a policy that allows no other inline script."""
+"""The HTML document of the page: Gradio's, with the page's own head and a policy against other inline scripts."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from ollama_backend.surfaces.gradio_app.page_assets import PageAssets
 
 NAME = "Ollama Chat"
 DESCRIPTION = "Chat with open language models. Conversations stay in your browser."
-# Gradio takes the address of the page from the request, which lacks the path prefix that a proxy has taken off.
+# Gradio takes the page's URL from the request, which lacks a path prefix that a proxy has removed.
 ROOT = "<script>window.gradio_config.root = new URL('.', document.baseURI).href.replace(/\\/$/, '')</script>"
 _PREVIEWS = re.compile(rb"""\s*<meta\s[^>]*?(?:property|name)="(?:og|twitter):[^>]*?>""")
 _MANIFEST = re.compile(rb"""\s*<link rel="manifest"[^>]*>""")
@@ -21,9 +21,9 @@ _INLINE = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
 def head(assets: PageAssets, katex: dict[str, str], url: str) -> str:
-    """Return what goes into the head of the document.
+    """Return the HTML to insert into the document's head.
 
-    `katex` holds the addresses of KaTeX's script and style sheet; `url` is the page's own, without a slash at its end.
+    `katex` has the URLs of KaTeX's script and style sheet; `url` is the page's own, without a trailing slash.
     """
     at = assets.address
     previews = {
@@ -50,7 +50,7 @@ def head(assets: PageAssets, katex: dict[str, str], url: str) -> str:
 
 
 def own_document(document: bytes, own_head: str) -> bytes:
-    """Return Gradio's document with our head in place of its previews and manifest."""
+    """Return Gradio's document with the page's head in place of Gradio's previews and manifest."""
     document = _MANIFEST.sub(b"", _PREVIEWS.sub(b"", document))
     document = _RESIZER_ROOT.sub(b"const root = window.gradio_config.root;", document)
     place = _AFTER_CONFIG.search(document)
@@ -59,7 +59,7 @@ def own_document(document: bytes, own_head: str) -> bytes:
 
 
 def script_policy(document: bytes) -> bytes:
-    """Return the policy that allows scripts of this server and the document's own inline ones, by their hashes."""
+    """Return the policy that allows scripts from this server and, by their hashes, the document's own inline ones."""
     hashes = {base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _INLINE.findall(document)}
     allowed = " ".join(f"'sha256-{each}'" for each in sorted(hashes))
     return f"script-src 'self' {allowed}; object-src 'none'; base-uri 'self'".encode()
@@ -73,7 +73,7 @@ class PageDocument:
         self._head = own_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; the document is collected and changed."""
+        """Pass a request on; replace the response if it is the document."""
         if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return

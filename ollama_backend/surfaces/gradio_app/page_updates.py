@@ -1,4 +1,4 @@
-"""How pages follow answers: each until it ends, or until the page is gone."""
+"""Following answers from pages, until the answer ends or the page is gone."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 from ollama_backend.surfaces.gradio_app.rendered_answer import RenderedAnswers
 from ollama_backend.surfaces.gradio_app.turn import Turn, chat_request_of
 
-HEARTBEAT_SECONDS = 1.0  # a page says that the connection is lost when it has heard nothing for longer than this
+HEARTBEAT_SECONDS = 1.0  # a page checks its connection after a longer silence, and reports when it is lost
 
 
 class PageUpdates:
@@ -49,11 +49,11 @@ class PageUpdates:
         self._replaced: dict[tuple[str, str], asyncio.Event] = {}
 
     async def stop(self, name: str, caller: Caller) -> None:
-        """Stop an answer of this caller's; one that does not exist needs no stopping."""
+        """Stop an answer of this caller, if it exists."""
         await self._answers.stop(name, caller.key)
 
     async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[str, None]:
-        """Yield the numbered updates of an answer until its end, or until the page is gone or follows it anew."""
+        """Yield the numbered updates of an answer until it ends, or the page is gone or follows it again."""
         follower = session, turn.id
         replaced = self._replace(follower)
         try:
@@ -67,7 +67,7 @@ class PageUpdates:
                 del self._replaced[follower]
 
     def _replace(self, follower: tuple[str, str]) -> asyncio.Event:
-        """Make an earlier follower of the same page and answer leave; the event returned will make this one leave."""
+        """End an earlier follower of the same page and answer; return the event that will end this one."""
         if before := self._replaced.get(follower):
             before.set()
         replaced = self._replaced[follower] = asyncio.Event()
@@ -102,7 +102,7 @@ class PageUpdates:
                     yield updates.next(reader, reason, self._hosts.context_length(answer.model))
 
     async def _answer(self, turn: Turn, caller: Caller) -> Answer:
-        """Return the answer of a turn, started if nobody has. Raises BackendError."""
+        """Return the answer of a turn; start it if requested and not yet started. Raises BackendError."""
         if not turn.start:
             return await self._answers.find(turn.id, caller.key)
         with contextlib.suppress(NotFound):

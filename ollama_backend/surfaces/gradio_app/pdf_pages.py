@@ -1,6 +1,6 @@
-"""A program of its own: reads a PDF from standard input and writes the text of its pages as JSON.
+"""A separate program that reads a PDF from standard input and writes the text of its pages as JSON.
 
-Strangers send the files: memory, time and the writing of files are limited before anything is read.
+The files are untrusted, so memory, CPU time and writing files are limited before anything is read.
 """
 
 import io
@@ -18,7 +18,7 @@ MAX_PAGES = 5000
 
 
 def limit() -> None:
-    """Limit this process; a system that lacks one of the limits (macOS has no RLIMIT_AS) keeps the others."""
+    """Limit this process. If the system lacks a limit (macOS has no RLIMIT_AS), the others still apply."""
     signal.alarm(SECONDS)
     os.nice(10)
     for kind, most in (
@@ -32,7 +32,7 @@ def limit() -> None:
 
 
 def read() -> dict[str, object]:
-    """Return `pages` and the number of `unreadable` ones, or the `reason` why there are none."""
+    """Return `pages` and the number of `unreadable` pages, or the `reason` why the PDF cannot be read."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
@@ -49,9 +49,9 @@ def read() -> dict[str, object]:
             except (MemoryError, LimitReachedError):
                 raise
             except Exception as exc:  # one bad font must not cost the other pages
-                sys.stderr.write(f"a page is left out: {exc!r}\n")
+                sys.stderr.write(f"skipped a page: {exc!r}\n")
                 text, unreadable = "", unreadable + 1
-            # Half a surrogate pair is no text for JSON.
+            # Lone surrogates cannot be encoded as UTF-8.
             pages.append(text.encode("utf-8", "replace").decode().replace("\0", ""))
             size += len(text)
             if size > MAX_CHARACTERS:

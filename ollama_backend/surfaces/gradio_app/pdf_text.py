@@ -1,4 +1,4 @@
-"""`POST /page/pdf-text`: the text of a PDF for the page, page by page. Nothing of it is kept."""
+"""`POST /page/pdf-text`: the text of each page of a PDF. Nothing is stored."""
 
 import asyncio
 import logging
@@ -21,21 +21,21 @@ from ollama_backend.surfaces.asgi.exchange import Exchange
 log = logging.getLogger(__name__)
 
 PDF_BYTES = 20 * 2**20
-OPEN_PDF_BYTES = 8 * 2**20  # of visitors without a key
+OPEN_PDF_BYTES = 8 * 2**20  # for visitors without a key
 SECONDS = 60.0
 MAX_WAITING = 8
 MAX_WAITING_OF_ONE = 2
 _PROGRAM = Path(__file__).with_name("pdf_pages.py")
 _MESSAGES = {
-    "pdfDamaged": "This PDF cannot be read: it is damaged, or no PDF.",
+    "pdfDamaged": "This file cannot be read: it is damaged, or not a PDF.",
     "pdfEncrypted": "This PDF is protected by a password. Save it without one.",
     "pdfTooLong": f"Reading this PDF took more than {SECONDS:.0f} seconds. Send a part of it.",
-    "pdfTooMuch": "This PDF holds more than can be read here. Send a part of it.",
+    "pdfTooMuch": "This PDF is too large to be read here. Send a part of it.",
 }
 
 
 class PdfAnswer(msgspec.Struct, omit_defaults=True):
-    """What the child program writes: the text of each page, or the reason why there is none."""
+    """The output of the child process: the text of each page, or the reason why there is none."""
 
     pages: list[str] = []
     unreadable: int = 0
@@ -43,9 +43,9 @@ class PdfAnswer(msgspec.Struct, omit_defaults=True):
 
 
 class PdfText:
-    """The handler of `POST /page/pdf-text`: one PDF at a time, each for at most `seconds` in a child process.
+    """The handler of `POST /page/pdf-text`. Reads one PDF at a time in a child process, for at most `seconds`.
 
-    A PDF that cannot be read is a 400 with a `reason` for programs beside the words.
+    If a PDF cannot be read, the response is a 400 with a `reason` code beside the message.
     """
 
     def __init__(self, settings: Settings, admission: Admission, *, seconds: float = SECONDS) -> None:
@@ -57,7 +57,7 @@ class PdfText:
         self._reading: set[asyncio.Task[PdfAnswer]] = set()
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Read one PDF, which is the whole body. Raises LineFull while others wait."""
+        """Read the PDF in the request body. Raises LineFull if too many others wait."""
         exchange.allow("POST")
         caller = self._admission.gate.caller(exchange.headers, exchange.peer, keyless=self._is_open)
         self._admission.refuse_when_closing()
@@ -76,7 +76,7 @@ class PdfText:
             await _send(exchange, task.result())
 
     async def close(self) -> None:
-        """End what is being read."""
+        """Cancel all reading."""
         for task in self._reading:
             task.cancel()
         if self._reading:
@@ -105,7 +105,7 @@ async def _send(exchange: Exchange, answer: PdfAnswer) -> None:
 
 
 async def _read(pdf: bytes, seconds: float) -> PdfAnswer:
-    # -P: a module of this folder must not stand in for one of Python's.
+    # -P: modules of this folder, such as queue.py, must not shadow those of the standard library.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",

@@ -1,7 +1,7 @@
-"""The messages that wait in Gradio to be read, by session: bounded in number and age.
+"""Gradio's unread messages by session, bounded in number and age.
 
-Gradio keeps the 2,000 latest sessions, read or not, so that a flood of calls that nobody reads pushes out what a page
-is about to read, and for each session a set of ids for ever.
+Gradio itself keeps the latest 2,000 sessions, read or not, so that a flood of calls that nobody reads pushes out the
+messages that a page is about to read. It also keeps a set of ids for each session without limit.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from ollama_backend.changes import Changes
 UNREAD_SESSIONS = 2000
 UNREAD_SECONDS = 60.0
 SWEEP_SECONDS = 15.0
-MESSAGES_AHEAD = 32  # after so many unread ones an event makes no more
+MESSAGES_AHEAD = 32  # with this many unread messages, an event pauses
 
 
 class MessageQueue(Queue[Any]):
-    """The messages of one session; `changes` notifies whenever one is taken, `used_at` is when one came or went."""
+    """The messages of one session. `changes` notifies when one is read; `used_at` is the time of the last change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class MessageQueue(Queue[Any]):
 
     @property
     def is_full(self) -> bool:
-        """Whether the reader is so far behind that nothing more should be made for it."""
+        """Whether the reader is so far behind that its event should pause."""
         return self.qsize() >= MESSAGES_AHEAD
 
     def _put(self, item: Any) -> None:
@@ -42,10 +42,10 @@ class MessageQueue(Queue[Any]):
 
 
 class PendingMessages(dict[str, MessageQueue]):
-    """Takes the place of Gradio's `pending_messages_per_session`, where Gradio puts an empty queue for each session.
+    """Replaces Gradio's `pending_messages_per_session`, into which Gradio puts an empty queue for each session.
 
-    `is_read` returns whether somebody reads a session, `give_up` is called with a session that is given up: one that
-    nobody has read for `seconds`, and the one that is unread for longest where there are more than `most`.
+    `is_read` returns whether somebody reads a session. `give_up` is called with sessions to drop: those that nobody has
+    read for `seconds`, and the one that was unread for longest if there are more than `most`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PendingMessages(dict[str, MessageQueue]):
             self._timer = asyncio.get_running_loop().call_later(min(SWEEP_SECONDS, self._seconds), self._sweep)
 
     def __delitem__(self, session: str) -> None:
-        self.pop(session, None)  # Gradio deletes one twice where two streams of it are left
+        self.pop(session, None)  # Gradio deletes a session twice if two streams of it are dropped
 
     def close(self) -> None:
         """Stop the timer."""

@@ -1,4 +1,4 @@
-"""Gradio's queue, set up for many slow streams instead of a few quick functions."""
+"""Gradio's queue, configured for many slow streams instead of a few quick functions."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -24,11 +24,11 @@ PROGRESS_SECONDS = 3600.0
 class GradioQueue:
     """The queue of a page.
 
-    Its limit of 40 events at once is lifted, the direct API is closed, and nothing is spent on idling and statistics:
-    Gradio's own looks for work every millisecond, for progress bars (which are not used here) every ten, and puts
-    every event into a pandas frame for a monitoring page that is closed here (queueing.py). This one is woken when an
-    event is joined or has ended: it costs nothing while it is idle, and an event begins at once. What it keeps of
-    sessions and events is bounded: see `pending_messages`.
+    Gradio's limit of 40 concurrent events is raised, and the direct API is closed. Gradio's own queue polls for work
+    every millisecond and for progress bars, which the page does not use, every ten. It also adds every event to a
+    pandas frame for a monitoring page that is closed here (queueing.py). This queue is woken when an event joins or
+    ends: it uses no CPU time while it is idle, and events begin at once. What it keeps of sessions and events is
+    bounded, see `pending_messages`.
     """
 
     def __init__(self, blocks: Blocks, streams: EventStreams) -> None:
@@ -64,32 +64,32 @@ class GradioQueue:
         return notifying
 
     def knows(self, session: str) -> bool:
-        """Tell whether there is a stream to be read for a session."""
+        """Return whether a session has a stream to read."""
         return session in self._pending
 
     @property
     def functions(self) -> dict[int, BlockFunction]:
-        """Gradio's functions by their numbers."""
+        """Gradio's functions by number."""
         return self.blocks.fns
 
     def session_of(self, event_id: str) -> str:
-        """Return the session that an event belongs to; without one of its own it is the event's id."""
+        """Return the session of an event; without one, the event's own id serves as the session."""
         if event := self._queue.event_ids_to_events.get(event_id):
             return event.session_hash
-        pending = self._queue.pending_event_ids_session.items()  # holds those that are finished and not yet read
+        pending = self._queue.pending_event_ids_session.items()  # includes events that are finished but not yet read
         return next((session for session, events in pending if event_id in events), event_id)
 
     def close(self) -> None:
-        """End Gradio's event streams, so that the server need not wait for them."""
+        """End Gradio's event streams, so that the server does not wait for them on shutdown."""
         self.blocks.app.stop_event.set()
         self._queue.close()  # type: ignore[no-untyped-call]
         self._changes.notify()
         self._pending.close()
 
     def _at_readers_pace(self, process: Callable[..., Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
-        """Return Gradio's function for the next value of an event, called only while its reader keeps up.
+        """Wrap Gradio's function for the next value of an event, so that it waits while the reader is too far behind.
 
-        A reader that leaves meanwhile is noticed by what is called then.
+        If the reader leaves meanwhile, the wrapped function notices it.
         """
 
         async def process_api(*arguments: Any, session_hash: str | None = None, **named: Any) -> dict[str, Any]:
@@ -101,12 +101,12 @@ class GradioQueue:
         return process_api
 
     def _stream_closed(self, session: str) -> None:
-        """Forget a session whose events are over, or whose reader has left."""
+        """Forget a session if its events are over or its reader has left."""
         if session not in self._pending or not self._queue.pending_event_ids_session.get(session):
             self._forget(session)
 
     def _forget(self, session: str) -> None:
-        """Keep nothing of a session; its events end."""
+        """Drop everything that is kept of a session; its events end."""
         self._pending.pop(session, None)
         queue = self._queue
         for event_id in queue.pending_event_ids_session.pop(session, ()):

@@ -1,4 +1,4 @@
-"""The HTML of answers while they are written, rendered once for all pages that follow them."""
+"""The HTML of an answer while it is written, rendered once for all pages that follow it."""
 
 import re
 from collections.abc import Iterator
@@ -12,42 +12,42 @@ from ollama_backend.surfaces.gradio_app.rendering.stream_renderer import StreamR
 Kind = Literal["thinking", "content"]
 BEYOND_BMP = "\U00010000"
 LONGEST_WORDS = 500
-_PLAIN = re.compile(r"(?:[^\W_]|[ ,])+")  # can neither be markup nor end it
+_PLAIN = re.compile(r"(?:[^\W_]|[ ,])+")  # such text neither is nor ends markup
 _END = "</p>"
 
 
 class RenderedText:
-    """The HTML of a growing text: finished blocks, a tail, and text for the open element at the end of the tail.
+    """The HTML of a growing text: finished blocks, a tail, and text to append to the open element at the tail's end.
 
-    `restarts` counts how often everything was replaced, `tails` how often the tail was. Words that continue a paragraph
-    are put into it without rendering it again, until something comes that may be markup.
+    `restarts` counts how often everything was replaced, `tails` how often the tail was. Plain words that continue a
+    paragraph are inserted without rendering it again, until text arrives that may be markup.
     """
 
     def __init__(self, prefix: str) -> None:
         self._renderer = StreamRenderer(prefix)
         self._finished = False
-        self._paragraph = ""  # the rendered tail without its end, if words can be put there
-        self._words = ""  # what the renderer has not got yet
+        self._paragraph = ""  # the rendered tail without `</p>`, if words can be inserted there
+        self._words = ""  # text that the renderer has not received yet
         self.blocks: list[str] = []
         self.tail = ""
         self.appended: list[str] = []
         self.restarts = self.tails = 0
 
     def feed(self, text: str) -> None:
-        """Take in more text."""
+        """Add more text."""
         if self._paragraph and len(self._words) < LONGEST_WORDS and _PLAIN.fullmatch(text):
             self._words += text
             self._replace_tail(self._paragraph + self._words + _END)
             return
         text = self._words + text
-        visible = text.rstrip(" ")  # a paragraph is rendered without the blanks at its end
+        visible = text.rstrip(" ")  # a paragraph is rendered without trailing spaces
         self._words = text[len(visible) :]
         self._apply(self._renderer.feed(visible))
         ends_in_text = self.tail.endswith(_END) and self.tail[-len(_END) - 1] != ">" and not self.appended
         self._paragraph = self.tail[: -len(_END)] if ends_in_text and self._renderer.is_within_line else ""
 
     def finish(self) -> None:
-        """Take note that the text is complete. May be called again."""
+        """Render the rest of a complete text. May be called more than once."""
         if not self._finished:
             self._finished = True
             if self._words:
@@ -83,7 +83,7 @@ class RenderedAnswer:
         self.texts = {kind: RenderedText(f"{kind[0]}{self._name[:12]}") for kind in KINDS}
 
     def advance(self) -> None:
-        """Render what has come since the last call, or all of it once it was rewritten."""
+        """Render the text since the last call, or all of it after a rewrite."""
         if self._answer.rewritten != self._rewritten:
             self._begin()
         new = self._answer.deltas[self._at :]
@@ -98,14 +98,14 @@ class RenderedAnswer:
 
 
 class RenderedAnswers:
-    """Shares the HTML of an answer between its followers, for as long as there are any."""
+    """Shares the HTML of an answer between its followers, as long as there are any."""
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[RenderedAnswer, int]] = {}
 
     @contextmanager
     def open(self, name: str, answer: Answer) -> Iterator[RenderedAnswer]:
-        """Give the HTML of an answer that the caller reads meanwhile."""
+        """Return the HTML of an answer, which is kept for the duration of the block."""
         rendered, followers = self._open.get(name) or (RenderedAnswer(name, answer), 0)
         self._open[name] = rendered, followers + 1
         try:
@@ -119,7 +119,7 @@ class RenderedAnswers:
 
 
 class SentText:
-    """What a page was sent of a text, and what it lacks."""
+    """What a page has received of a text."""
 
     def __init__(self) -> None:
         self._blocks = self._appended = self._restarts = 0
@@ -127,10 +127,10 @@ class SentText:
         self._tail = ""
 
     def changes(self, text: RenderedText) -> dict[str, Any]:
-        """Return what a page has to change.
+        """Return the changes that the page must apply.
 
-        `restart`: drop all blocks; `blocks`: add these; `tail`: keep so many UTF-16 units of the tail and put this HTML
-        after them; `append`: add this text to the open element at the end of the tail.
+        `restart`: drop all blocks. `blocks`: add these. `tail`: keep this many UTF-16 units of the tail and add this
+        HTML after them. `append`: add this text to the open element at the end of the tail.
         """
         changes: dict[str, Any] = {}
         if text.restarts != self._restarts:
@@ -151,7 +151,7 @@ class SentText:
 
 
 def common_prefix(one: str, other: str) -> int:
-    """Return how many characters two texts begin with alike."""
+    """Return the length of the common prefix of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -163,5 +163,5 @@ def common_prefix(one: str, other: str) -> int:
 
 
 def utf16_length(text: str) -> int:
-    """Return the length of a text as JavaScript counts it."""
+    """Return the length of a text in UTF-16 units, as JavaScript counts it."""
     return len(text) if not text or max(text) < BEYOND_BMP else len(text.encode("utf-16-le")) // 2

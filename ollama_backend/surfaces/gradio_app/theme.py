@@ -1,4 +1,4 @@
-"""Theme of the page, and what Gradio is told when the page is mounted."""
+"""The page's theme and the options for mounting it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A turn of a conversation, as a page sends it."""
+"""A turn of a conversation, as sent by a page."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ class TurnMessage(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
 
 class Turn(msgspec.Struct, forbid_unknown_fields=True):
-    """What the page wants: to follow the answer `id`, and to start it if nobody has."""
+    """A request to follow the answer `id`, and with `start` to start it if it does not exist."""
 
     id: Name
     start: bool = False
@@ -32,15 +32,15 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_turn(received: object) -> Turn:
-    """Return the turn that a browser has sent. Raises BadRequest."""
+    """Return the turn from a browser. Raises BadRequest."""
     try:
         return msgspec.convert(received, Turn)
     except msgspec.ValidationError as exc:
-        raise BadRequest("The page sent something that this server does not understand. Reload the page.") from exc
+        raise BadRequest("This server does not understand what the page sent. Reload the page.") from exc
 
 
 def chat_request_of(turn: Turn, settings: Settings) -> ChatRequest:
-    """Return the request to a model that a turn describes. Raises BadRequest."""
+    """Return the chat request of a turn. Raises BadRequest."""
     if not turn.messages or turn.messages[-1].role != "user":
         raise BadRequest("There is no message to answer. Write one.")
     messages = [msgspec.to_builtins(message) for message in turn.messages]

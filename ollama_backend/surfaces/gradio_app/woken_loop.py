@@ -1,4 +1,4 @@
-"""A polling loop of a library's, woken instead: it runs only when there is something to do."""
+"""Running a library's polling loop only when there is something to do."""
 
 from collections.abc import Coroutine, Generator
 from typing import Any
@@ -7,7 +7,7 @@ from ollama_backend.changes import Changes
 
 
 class WokenLoop:
-    """Awaits a coroutine that polls with `asyncio.sleep(0)`; each such pause lasts until the next change instead.
+    """Awaits a coroutine that polls with `asyncio.sleep(0)`, and turns each such pause into a wait for the next change.
 
     `asyncio.sleep(0)` yields None to the event loop, every real wait yields a future (asyncio/tasks.py).
     """
@@ -31,5 +31,5 @@ class WokenLoop:
                     seen = self._changes.version
                 else:
                     yield waits_for
-            except BaseException as exc:  # a cancel, which is the polling coroutine's to handle
+            except BaseException as exc:  # such as a cancellation, which the polling coroutine must handle
                 raised = exc

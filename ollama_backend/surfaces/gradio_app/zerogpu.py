@@ -1,7 +1,7 @@
-"""What a Space on ZeroGPU requires of an app: a function for the GPU, and a report that there is one.
+"""The requirements of a Space on ZeroGPU: a function for the GPU, and a report that there is one.
 
-Imported only there, where the package `spaces` is. The model runs on the CPU: the function is a formality, and no
-visitor's quota is spent.
+Only imported where the package `spaces` is installed. The model runs on the CPU, so the function is a formality and
+uses none of a visitor's GPU quota.
 """
 
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @spaces.GPU  # type: ignore[untyped-decorator, unused-ignore]
 def visible_gpus() -> str:
-    """Return the GPU that this call was given."""
+    """Return the GPU that is visible in this call."""
     return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
@@ -24,4 +24,4 @@ def report() -> None:
     try:
         zero.startup()
     except Exception:
-        log.exception("The start could not be reported to ZeroGPU; the Space may be stopped")
+        log.exception("reporting the startup to ZeroGPU failed; the Space may be stopped")

@@ -96,7 +96,7 @@ async def test_the_queue_fills_in_defaults_too(served: Served) -> None:
         (CALL, {"data": []}, "The prompt is missing"),
         (CALL, {}, "The prompt is missing"),
         (CALL_V2, {}, "The prompt is missing"),
-        (CALL_V2, {"prompt": 3}, "'prompt' must be a text"),
+        (CALL_V2, {"prompt": 3}, "'prompt' must be a string"),
         (CALL_V2, {"prompt": "x", "options": []}, "'options' must be an object"),
         (CALL_V2, {"prompt": "x", "think": "loud"}, 'invalid think value: "loud"'),
         (CALL_V2, {"prompt": "x", "think": 1}, "think must be a boolean or string"),

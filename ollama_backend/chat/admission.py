@@ -79,6 +79,7 @@ class Admission:
         """Serve the lines again whenever the state of a host changes, until cancelled."""
         changes = self.hosts.changes
         while True:
+            # Read before serving, so that a change in between is not missed.
             seen = changes.version
             self._line.serve()
             self._embed_line.serve()

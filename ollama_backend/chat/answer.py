@@ -70,6 +70,7 @@ class Reader:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.at = 0
+        # No version of the answer, so that the first `changed` returns immediately.
         self._seen = -1
         self._open = True
         answer.came()

@@ -70,6 +70,7 @@ class Answers:
         owner = request.caller.key
         with contextlib.suppress(NotFound):
             return await self.find(name, owner)
+        # After `find`: a page that joins again starts no generation, so it is not counted again.
         await request.count()
         if not await self._claim(name, owner):  # started in the meantime, or taken by another key
             return await self.find(name, owner)
@@ -122,6 +123,7 @@ class Answers:
             try:
                 return await self._write_once(answer, request, chat)
             except BackendError:
+                # Passed over: the host failed before the first token, and the next round uses another one.
                 if not request.passed_over:
                     raise
 
@@ -132,6 +134,7 @@ class Answers:
             self._habits.ask(client, model)
             is_first = True
 
+            # Only the first chunk may have to wait. The others are added at once, without a task switch for each token.
             def take(chunk: Chunk) -> Drain | None:
                 place.slot.progress(finished=chunk.done)
                 if is_first:
@@ -153,6 +156,7 @@ class Answers:
 
     def _forget_old(self) -> None:
         """Drop the oldest finished answers beyond the limits on number, bytes and age."""
+        # In the order of their start, so the oldest are dropped first.
         ended = [(name, answer) for name, answer in self._named.items() if answer.ended]
         kept_bytes = sum(answer.size for _, answer in ended)
         oldest = time.monotonic() - KEPT_SECONDS

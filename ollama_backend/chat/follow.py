@@ -26,9 +26,11 @@ async def follow(
     leaving = asyncio.create_task(gone)
     try:
         with answer.reader() as reader:
+            # Wakes `reader.changed` below.
             leaving.add_done_callback(lambda _: answer.changes.notify())
             while not leaving.done():
                 await reader.changed(heartbeat)
+                # Read before the yield: if the answer ends during it, its last state is one more update.
                 last = answer.ended
                 if leaving.done():
                     return

@@ -65,6 +65,7 @@ class Ticket:
             if (position := self.position) != reported:
                 reported = position
                 report(position)
+            # `asyncio.wait` leaves the future alone at a timeout; `wait_for` would cancel it.
             await asyncio.wait({self._turn}, timeout=self._line.position_pause)
         return self.host
 
@@ -170,9 +171,11 @@ class MemoryLine(Line):
         self._present[caller] += 1
         before, self._rounds[caller] = self._rounds.get(caller), order
         self.serve()
+        # After serving, because a request that can run at once does not wait.
         if not ticket.has_place and len(self._waiting) > self._max_waiting:
             del self._waiting[ticket.order]
             self._forget(caller)
+            # A refused request must not move the caller's next one to a later round.
             if before is not None:
                 self._rounds[caller] = before
             raise line_full(len(self._waiting))
@@ -206,6 +209,7 @@ class MemoryLine(Line):
         return self._waiting.index(ticket.order) + 1 if ticket.order in self._waiting else 0
 
     def serve(self) -> None:
+        # Each place that is given changes what `choose` returns, so the search starts again from the head.
         while found := next(self._servable(), None):
             ticket, host = found
             del self._waiting[ticket.order]

@@ -113,6 +113,7 @@ class MemoryModelSlots(ModelSlots):
     ended: Changes = field(default_factory=Changes)
 
     async def take_at_once(self, per_model: int) -> bool:
+        # Whoever has the turn is about to change the state.
         if self.lock.locked() or not self._state().has_room(per_model):
             return False
         self.running += 1

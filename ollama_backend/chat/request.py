@@ -119,6 +119,7 @@ class Request:
         Requests of one `conversation` go to the same host if possible, where the prompt cache has their history.
         """
         self._admission.refuse_when_closing()
+        # A request for an unknown model is refused before it counts against the rate limit.
         self.resolve(model)
         if work is not Work.EMBED:
             await self.count()
@@ -162,6 +163,7 @@ class Request:
             self._host_failed(host, place.slot, exc)
             raise
         finally:
+            # A request that is passed over keeps its ticket for the next host.
             if not self.passed_over:
                 ticket.leave()
 
@@ -205,6 +207,7 @@ class Request:
         if not self._closed:
             self._closed = True
             self.record.outcome = outcome
+            # Surfaces without HTTP statuses, such as WebSocket sessions, record the status of the error.
             self.record.status = self._status() or (exc.status if isinstance(exc, BackendError) else None)
             self.record.total = self.record.age
             self._admission.finish(self.record)

@@ -94,6 +94,7 @@ class Session:
 
     def leave(self, holder: Holder) -> None:
         """Detach the session from a socket, unless another has taken over."""
+        # `==`, because a bound method is a new object at each access.
         if self.holder == holder:
             self.holder = None
             self.used_at = time.monotonic()

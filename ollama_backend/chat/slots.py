@@ -153,6 +153,7 @@ class Slots:
                 await self._free(model, known)
                 drains = False
             elif state.suspects and not self._readiness.owns:
+                # A lost slot could not be recovered here: let the request through, and only log what a probe finds.
                 await known.freed()
                 self._in_background(self._report(model))
             elif state.suspects and not drains:
@@ -161,6 +162,7 @@ class Slots:
                 await known.wait_ended(state.ended)
                 self._forget_after_restart()
                 state = await known.look()
+                # Draining: begin no more answers until the running ones have ended and the model can be unloaded.
                 drains = state.lost > 0 and state.drain_in <= 0
                 continue
             state = await known.look()

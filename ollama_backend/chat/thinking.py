@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Literal
 
 OPENING, CLOSING = "<think>", "</think>"
+# After one of these a closing tag is part of a text about tags.
 _QUOTES = ("`", '"', "'")
 Piece = tuple[Literal["thinking", "content"], str]
 

@@ -66,6 +66,7 @@ class ThinkingHabits:
         if think is False and answer.splitter.closed_unopened:
             self._disobedient.add(model)
         elif answer.splitter.unclosed and answer.state is AnswerState.DONE:
+            # The block was never closed: this time the model did not think, so it is expected to obey again.
             self._disobedient.discard(model)
 
     async def _look(self, client: Upstream, model: str) -> _Habit | None:

@@ -41,6 +41,7 @@ class WrittenAnswer(Answer):
         self.keeps_deltas = keeps_deltas
         self.splitter = ThinkingSplitter()
         self._leading: set[str] = set(KINDS)
+        # Runs until the first reader comes.
         self._timer = asyncio.get_running_loop().call_later(max(grace, UNREAD_SECONDS), self.stop, "left")
         self._task = asyncio.create_task(self._run(write))
 
@@ -90,6 +91,7 @@ class WrittenAnswer(Answer):
 
     def _end(self, state: AnswerState) -> None:
         if state is not AnswerState.DONE:
+            # What was held back as the possible beginning of a tag is text. If it is too much, the rest is kept.
             with contextlib.suppress(OllamaFailed):
                 self._add_pieces(self.splitter.finish(), "")
         self.times.ended = time.monotonic()
@@ -143,6 +145,7 @@ class WrittenAnswer(Answer):
         """Turn all text so far into thinking; readers keep their positions."""
         self.rewritten = True
         self.deltas = [delta._replace(kind="thinking") for delta in self.deltas]
+        # The thinking has begun, so its leading newlines are gone; the content has not.
         self._leading = {"content"} if self.deltas else set(KINDS)
         if self.deltas:
             self.state = AnswerState.THINKING
@@ -178,6 +181,7 @@ class WrittenAnswer(Answer):
             self.join_deltas()
         if self.readers or self.ended:
             return
+        # Without a grace period nobody can find the answer again, so nobody would read the rest.
         if self.grace:
             self._timer = asyncio.get_running_loop().call_later(self.grace, self.stop, "left")
         else:

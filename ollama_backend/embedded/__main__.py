@@ -34,7 +34,7 @@ def _duration(text: str) -> float:
     try:
         return keep_alive_seconds(float(text) if re.fullmatch(r"-?\d+", text) else text) or 0.0
     except RequestError as exc:
-        raise argparse.ArgumentTypeError(exc.words) from exc
+        raise argparse.ArgumentTypeError(exc.message) from exc
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -70,8 +70,8 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
             name, file = re.sub(r"[^\w.-]+", "-", stem, flags=re.ASCII).strip("-._") or "model", item
         model = ServedModel(name, gguf.read(path := Path(file)))
         if (other := models.setdefault(plain_name(model.name), model)) is not model:
-            words = f"Two models are named {model.name} ({other.gguf.path.name} and {path.name}): rename one of the "
-            raise StartupError(Exit.USAGE, words + "files, or write NAME=FILE.")
+            message = f"Two models are named {model.name} ({other.gguf.path.name} and {path.name}): rename one of the "
+            raise StartupError(Exit.USAGE, message + "files, or write NAME=FILE.")
     return tuple(models.values())
 
 
@@ -87,8 +87,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as exc:
-        words = f"Cannot listen on port {port} of {host} ({exc.strerror}): stop what uses it or choose another port."
-        raise StartupError(Exit.PORT_TAKEN, words) from exc
+        message = f"Cannot listen on port {port} of {host} ({exc.strerror}): stop what uses it or choose another port."
+        raise StartupError(Exit.PORT_TAKEN, message) from exc
 
 
 def _watch_parent(stop: Callable[[], object]) -> None:
@@ -125,6 +125,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     loading = asyncio.create_task(serving.pool.load(serving.models[0]))
     try:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
+        # A default model that cannot be loaded ends the program.
         if loading.done():
             loading.result()
         await running

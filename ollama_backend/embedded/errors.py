@@ -13,9 +13,9 @@ TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)
 class RequestError(Exception):
     """A request that cannot be served: an HTTP status, and a message that says what to do."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status, self.words = status, words
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 class LlamaError(RequestError):
@@ -66,6 +66,6 @@ class Exit(IntEnum):
 class StartupError(Exception):
     """The program or a model cannot start. The message is a single line that says what to do."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(" ".join(words.split()))
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(" ".join(message.split()))
         self.status = status

@@ -40,6 +40,7 @@ def _without_null(value: Body) -> Body:
 
 def convert(body: Body, shape: type[Shape]) -> Shape:
     """Return a body as a struct. Raises RequestError, which names the field with the wrong type."""
+    # Go's decoder ignores null for any field of a struct.
     for name in ("messages", "options"):
         if isinstance(inner := body.get(name), dict):
             body = body | {name: _without_null(inner)}
@@ -48,12 +49,12 @@ def convert(body: Body, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
-        words, _, place = str(exc).partition(" - at `$.")
-        words = re.sub("`(.+?)`", lambda match: _type_words(match[1]), words)
-        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {words.lower()}.") from exc
+        reason, _, place = str(exc).partition(" - at `$.")
+        reason = re.sub("`(.+?)`", lambda match: _type_names(match[1]), reason)
+        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {reason.lower()}.") from exc
 
 
-def _type_words(types: str) -> str:
+def _type_names(types: str) -> str:
     return " or ".join(TYPES.get(name, name) for name in types.split(" | ") if name != "null")
 
 

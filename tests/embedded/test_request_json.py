@@ -49,7 +49,7 @@ def test_a_wrong_type_is_named(body: dict[str, Any], words: str) -> None:
     """The error says where, what was expected and what came."""
     with pytest.raises(RequestError) as caught:
         convert(body, OllamaChatBody)
-    assert caught.value.words == words
+    assert caught.value.message == words
 
 
 def test_null_is_as_good_as_absent() -> None:
@@ -103,4 +103,4 @@ def test_a_duration_that_is_none_is_refused() -> None:
 def test_errors_of_llama_cpp_become_sentences(answer: str, status: int, words: str) -> None:
     """Whatever llama.cpp answers, a caller gets one line."""
     error = LlamaError(500, answer)
-    assert (error.status, error.words) == (status, words)
+    assert (error.status, error.message) == (status, words)

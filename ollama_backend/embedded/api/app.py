@@ -48,6 +48,7 @@ def create_app(serving: Serving) -> ASGIApp:
     routes += [Route(f"/api/{path}", models.refuse, methods=["POST", "DELETE"]) for path in REFUSED]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])
     handlers = {RequestError: _refused, HTTPException: _no_route, Exception: _failed}
+    # The guard is the outer middleware: a foreign origin gets no CORS headers.
     app = Starlette(routes=routes, middleware=[Middleware(EngineGuard), cors], exception_handlers=handlers)  # type: ignore[arg-type]
     return EndsWithCaller(app)
 
@@ -57,8 +58,8 @@ def _refused(request: Request, error: RequestError) -> Response:
 
 
 def _no_route(request: Request, error: HTTPException) -> Response:
-    words = f"{request.method} {request.url.path[:200]} is not a route of this server."
-    refusal = RequestError(error.status_code, words)
+    message = f"{request.method} {request.url.path[:200]} is not a route of this server."
+    refusal = RequestError(error.status_code, message)
     return json_reply(error_body(request.url.path, refusal), error.status_code, dict(error.headers or {}))
 
 

@@ -10,6 +10,7 @@ from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
 Think = bool | str | None
+# Levels that Ollama does not have become the nearest of its own.
 EFFORTS: dict[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
 EFFORTS |= {level: level for level in ("low", "medium", "high", "max")}
 SAMPLING = frozenset({"temperature", "top_p", "top_k", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "seed"})
@@ -90,6 +91,7 @@ class RelayedDialect:
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield the client's version of an event; the chunk with the usage only if the client asked for it."""
+        # A field of llama.cpp that the clients' APIs do not have.
         self.timings = event.pop("timings", self.timings)
         options = self.body.get("stream_options")
         wants_usage = isinstance(options, dict) and options.get("include_usage")
@@ -136,12 +138,14 @@ class ChatDialect(RelayedDialect):
     def request(self) -> Body:
         """Return the request for llama.cpp."""
         messages = [self._message(message) for message in named_items(self.body, "messages")]
+        # The last event has the usage; `whole` takes the other fields from it as well.
         query: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
         query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
         return super().request() | query | self.tools(self.body.get("tools") or [])
 
     def _message(self, message: Body) -> Body:
         message = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
+        # "developer" is OpenAI's newer name for "system", which chat templates do not know.
         return message | ({"role": "system"} if message.get("role") == "developer" else {})
 
     def events(self, event: Body) -> Iterator[Body]:

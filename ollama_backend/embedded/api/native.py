@@ -48,14 +48,14 @@ class Part:
         return {name: value for name in names if (value := getattr(self, name))}
 
 
-Words = Callable[[Part], Body]
+PartFields = Callable[[Part], Body]
 
 
-def _chat_words(part: Part) -> Body:
+def _chat_fields(part: Part) -> Body:
     return {"message": {"role": "assistant", "content": part.content} | part.filled("thinking", "tool_calls")}
 
 
-def _generate_words(part: Part) -> Body:
+def _generate_fields(part: Part) -> Body:
     return {"response": part.content} | part.filled("thinking", "tool_calls")
 
 
@@ -65,9 +65,9 @@ class OllamaDialect(RelayedDialect):
     media_type = NDJSON
     end = b""
 
-    def __init__(self, body: GenerationBody, openai: RelayedDialect, words: Words) -> None:
+    def __init__(self, body: GenerationBody, openai: RelayedDialect, part_fields: PartFields) -> None:
         super().__init__(openai.body, openai.model)
-        self.path, self._openai, self._words, self._think = openai.path, openai, words, body.think
+        self.path, self._openai, self._part_fields, self._think = openai.path, openai, part_fields, body.think
         self.keep_alive, self.truncate, self.shift = keep_alive_seconds(body.keep_alive), body.truncate, body.shift
         self._whole, self._calls, self._reason = Part(), ToolCalls(), "stop"
 
@@ -95,13 +95,13 @@ class OllamaDialect(RelayedDialect):
             self._whole.add(part)
             yield self._line(part)
         context = {}
-        if self._words is _generate_words and "messages" in self.body:
+        if self._part_fields is _generate_fields and "messages" in self.body:
             context["context"] = context_of(self.body["messages"], self._whole.content)
         yield self._line(Part()) | {"done": True, "done_reason": self._reason} | context | self._counts()
 
     def _line(self, part: Part) -> Body:
         head = {"model": self.name, "created_at": stamp()}
-        return head | self._words(part) | {"done": False} | part.filled("logprobs")
+        return head | self._part_fields(part) | {"done": False} | part.filled("logprobs")
 
     def _counts(self) -> dict[str, int]:
         """Return durations (nanoseconds) and counts (tokens) in Ollama's order; like Ollama, leave zeros out."""
@@ -122,7 +122,7 @@ class OllamaDialect(RelayedDialect):
 
     def whole(self, events: list[Body]) -> Body:
         """Return the answer as one object."""
-        return events[-1] | self._words(self._whole) | self._whole.filled("logprobs")
+        return events[-1] | self._part_fields(self._whole) | self._whole.filled("logprobs")
 
 
 def _part(choice: Body, calls: ToolCalls) -> Part:
@@ -158,9 +158,9 @@ class GenerationRoutes:
         body = convert(read(await request.body()), OllamaChatBody)
         model, openai = self._checked(body)
         if not body.messages:
-            return await self._load(model, body, _chat_words)
+            return await self._load(model, body, _chat_fields)
         openai |= {"tools": body.tools, "messages": [llama_message(message) for message in body.messages]}
-        dialect = OllamaDialect(body, ChatDialect(openai, model), _chat_words)
+        dialect = OllamaDialect(body, ChatDialect(openai, model), _chat_fields)
         return await self._serving.respond(request, dialect, stream=body.stream)
 
     async def generate(self, request: Request) -> Response:
@@ -169,14 +169,14 @@ class GenerationRoutes:
         model, openai = self._checked(body)
         refuse_images(body.images)
         if not body.prompt and not body.suffix:
-            return await self._load(model, body, _generate_words)
+            return await self._load(model, body, _generate_fields)
         if raw := body.raw or body.suffix:
             openai |= {"prompt": body.prompt, "suffix": body.suffix}
         else:
             system = [{"role": "system", "content": body.system}] if body.system else []
             openai["messages"] = [*system, *earlier(body.context), {"role": "user", "content": body.prompt}]
         inner = CompletionsDialect(openai, model) if raw else ChatDialect(openai, model)
-        dialect = OllamaDialect(body, inner, _generate_words)
+        dialect = OllamaDialect(body, inner, _generate_fields)
         return await self._serving.respond(request, dialect, stream=body.stream)
 
     def _checked(self, body: GenerationBody) -> tuple[ServedModel, Body]:
@@ -190,7 +190,7 @@ class GenerationRoutes:
             raise RequestError(400, "top_logprobs must be between 0 and 20")
         return model, {"model": body.model} | sampling(body)
 
-    async def _load(self, model: ServedModel, body: GenerationBody, words: Words) -> Response:
+    async def _load(self, model: ServedModel, body: GenerationBody, part_fields: PartFields) -> Response:
         keep_alive = keep_alive_seconds(body.keep_alive)
         if keep_alive == 0:
             self._serving.pool.unload(model)
@@ -198,4 +198,4 @@ class GenerationRoutes:
             async with self._serving.pool.slot(model, keep_alive):
                 pass
         reason = {"done": True, "done_reason": "unload" if keep_alive == 0 else "load"}
-        return json_reply({"model": body.model, "created_at": stamp()} | words(Part()) | reason)
+        return json_reply({"model": body.model, "created_at": stamp()} | part_fields(Part()) | reason)

@@ -24,10 +24,10 @@ def error_body(path: str, error: RequestError) -> Body:
     """Return an error in the shape of a route's API: Anthropic's, OpenAI's or Ollama's."""
     kind = KINDS.get(error.status, "api_error")
     if path.startswith("/v1/messages"):
-        return {"type": "error", "error": {"type": kind, "message": error.words}}
+        return {"type": "error", "error": {"type": kind, "message": error.message}}
     if path.startswith("/v1/"):
-        return {"error": {"message": error.words, "type": kind, "param": None, "code": None}}
-    return {"error": error.words}
+        return {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
+    return {"error": error.message}
 
 
 def sse(event: Body, name: str = "") -> bytes:
@@ -42,6 +42,7 @@ class Streamed(Response):
     """
 
     def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
+        # Not `super().__init__`, which would render a body.
         self._first, self._pieces, self._last_piece = first, pieces, last_piece
         self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
 

@@ -100,6 +100,7 @@ class Serving:
                                 yield seen
                     break
                 except LlamaError as error:
+                    # llama.cpp checks the length before it generates, so nothing was sent yet and this can be repeated.
                     fits = error.room and dialect.truncate and dialect.shift and shorten(body, error.size, error.room)
                     if not fits:
                         raise

@@ -108,12 +108,12 @@ def _read_part(path: Path) -> tuple[dict[str, Any], int, bytes]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             return _part(mapped)
     except OSError as exc:
-        words = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
-        raise StartupError(Exit.NO_FILE, words) from exc
+        message = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
+        raise StartupError(Exit.NO_FILE, message) from exc
     except (struct.error, KeyError, ValueError, OverflowError, MemoryError) as exc:
         why = str(exc) if type(exc) is ValueError and "empty file" not in str(exc) else "its header is incomplete"
-        words = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
-        raise StartupError(Exit.DAMAGED_FILE, words) from exc
+        message = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
+        raise StartupError(Exit.DAMAGED_FILE, message) from exc
 
 
 def read(path: Path) -> Gguf:

@@ -67,6 +67,7 @@ class ModelPool:
             if not (task := self._loads.get(model.name)):
                 task = self._loads[model.name] = asyncio.create_task(self._load(model))
                 task.add_done_callback(lambda ended: self._loaded_or_failed(model, ended))
+            # Then look again: another load may have unloaded this model in the meantime to make room.
             await asyncio.shield(task)
 
     def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[PooledModel]) -> None:
@@ -130,7 +131,9 @@ class ModelPool:
             self._idle.notify_all()
 
     async def _load(self, model: ServedModel) -> PooledModel:
+        # Two loads at once would count on the same free memory.
         async with self._one_at_a_time:
+            # Its process has crashed; a running model would have been returned before.
             if (dead := self._loaded.get(model.name)) is not None:
                 await self._drop(dead)
             plan = await self._make_room(model)
@@ -157,6 +160,7 @@ class ModelPool:
         alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
         if self._memory is not None:
             return max(0, self._memory - sum(loaded.plan.memory for loaded in alive))
+        # The weights are mapped files: the system counts them as available although loaded models need them.
         free = sizing.free_memory()
         return free if free is None else free - sum(sizing.mapped_bytes(loaded.process.pid) for loaded in alive)
 

@@ -123,6 +123,7 @@ def _settings(model: ServedModel, plan: Plan, hostname: str, key: str) -> Body:
         "cpuparams.n_threads": plan.threads,
         "cpuparams_batch.n_threads": plan.prompt_threads,
         "n_threads_http": plan.slots + 4,
+        # llama.cpp's default is 8 GiB.
         "cache_ram_mib": 0 if is_tiny(model.gguf) else PROMPT_CACHE_MIB,
         "embedding": model.embeds,
         "ctx_shift": not model.embeds,
@@ -142,8 +143,10 @@ async def _load(process: Process, order: bytes, file: str) -> str:
         process.stdin.write(order + b"\n")
         await process.stdin.drain()
     if not (line := await process.stdout.readline()):
-        words = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
-        raise StartupError(Exit.LLAMA_FAILED, words + "or too large for the memory. Fetch it again or choose another.")
+        message = f"llama.cpp ended while it loaded {file} ({_ending(await process.wait())}): the file may be damaged "
+        raise StartupError(
+            Exit.LLAMA_FAILED, message + "or too large for the memory. Fetch it again or choose another."
+        )
     outcome = json.loads(line)
     if "error" in outcome:
         raise StartupError(outcome["exit"], outcome["error"])
@@ -158,7 +161,9 @@ def _session(address: str, key: str) -> aiohttp.ClientSession:
         "http://localhost" if local else address,
         connector=unix or aiohttp.TCPConnector(limit=0, force_close=True),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        # An answer may take any time, and so may the wait for its first token.
         timeout=aiohttp.ClientTimeout(total=None),
+        # aiohttp refuses lines that exceed its buffer; the last event of a long answer is one line.
         read_bufsize=MAX_EVENT_BYTES,
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from ollama_backend.embedded.errors import Exit, StartupError
 from ollama_backend.embedded.llama.gguf import Gguf
 
-TINY_PARAMETERS = 20_000_000
-SMALL_PARAMETERS = 300_000_000
+TINY_PARAMETERS = 20_000_000  # the guide has 0.9 million
+SMALL_PARAMETERS = 300_000_000  # SmolLM2, measured in docs/embedded.md, has 135 million
 LARGEST_CONTEXT = 8192
 SMALLEST_CONTEXT = 1024
 CONTEXT_STEP = 256  # llama.cpp rounds the context up to a multiple of this
@@ -97,9 +97,9 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
     tiny = is_tiny(gguf)
     slots = wishes.slots or (4 if tiny else 1)
     if memory is not None and not tiny and gguf.size > memory:
-        words = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
+        message = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
         way_out = "choose a smaller model or a stronger quantisation, or a larger machine."
-        raise StartupError(Exit.NO_MEMORY, words + way_out)
+        raise StartupError(Exit.NO_MEMORY, message + way_out)
     context = wishes.context or min(gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
     if not wishes.context and memory is not None:
         while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:

@@ -41,22 +41,22 @@ def _check_cpu(cpuinfo: Path) -> None:
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
     missing = [flag.upper() for flag in NEEDED_FLAGS if flag not in flags]
     if missing:
-        words = f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: use another machine, "
-        raise StartupError(Exit.CPU_TOO_OLD, words + INSTALL_OLLAMA)
+        message = f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: use another machine, "
+        raise StartupError(Exit.CPU_TOO_OLD, message + INSTALL_OLLAMA)
 
 
 def _load_binding() -> ModuleType:
     try:
         import xllamacpp
     except ModuleNotFoundError as exc:
-        words = f"The embedded engine needs the package xllamacpp: {sys.executable} -m pip install xllamacpp, "
-        raise StartupError(Exit.NO_LLAMA, words + INSTALL_OLLAMA) from exc
+        message = f"The embedded engine needs the package xllamacpp: {sys.executable} -m pip install xllamacpp, "
+        raise StartupError(Exit.NO_LLAMA, message + INSTALL_OLLAMA) from exc
     except ImportError as exc:
         if "libgomp" in str(exc):
-            words = "The embedded engine needs the system library libgomp.so.1: apt-get install libgomp1 "
-            raise StartupError(Exit.NO_LIBGOMP, words + "(Debian, Ubuntu).") from exc
-        words = f"The embedded engine cannot be loaded ({exc}): reinstall the package xllamacpp."
-        raise StartupError(Exit.NO_LLAMA, words) from exc
+            message = "The embedded engine needs the system library libgomp.so.1: apt-get install libgomp1 "
+            raise StartupError(Exit.NO_LIBGOMP, message + "(Debian, Ubuntu).") from exc
+        message = f"The embedded engine cannot be loaded ({exc}): reinstall the package xllamacpp."
+        raise StartupError(Exit.NO_LLAMA, message) from exc
     module: ModuleType = xllamacpp
     return module
 
@@ -78,9 +78,9 @@ def _serve(order: dict[str, Any]) -> Any:
         return xllamacpp.Server(_parameters(xllamacpp, order["settings"]))
     except (RuntimeError, ValueError, MemoryError) as exc:
         file = Path(order["settings"]["model.path"]).name
-        words = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of an unsupported "
+        message = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of an unsupported "
         way_out = "kind, or too large for the memory. Fetch it again or choose another."
-        raise StartupError(Exit.LLAMA_FAILED, words + way_out) from exc
+        raise StartupError(Exit.LLAMA_FAILED, message + way_out) from exc
 
 
 def main() -> int:

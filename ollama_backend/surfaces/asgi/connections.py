@@ -224,6 +224,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
 def protocols(limits: ConnectionLimits, trusted_proxies: int = 0) -> Mapping[str, Any]:
     """Return uvicorn's options `http` and `ws` for connections with limits."""
+    # uvicorn creates the protocols itself, so they get the limits as a class attribute.
     shared = {"bounds": Connections(limits, trusted_proxies)}
     return {
         "http": type("Http", (BoundedProtocol,), shared),

@@ -72,6 +72,7 @@ class DeferredApp:
             return
         async with app.router.lifespan_context(app):
             ready.set_result(app)
+            # Until `close` cancels this task.
             await loop.create_future()
 
 

@@ -33,6 +33,7 @@ BODY_BYTES = 2**20
 SERVER_SEND = "server_send"  # a key of the scope: the server's own `send`, below all middleware
 # A body that is too large is still read up to this size, so that a client that sends all of it first gets the error.
 DRAINED_BYTES = 64 * 2**20
+# `x-accel-buffering` turns off the buffering of nginx.
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
 # OpenAI's and Anthropic's routes as called by programs whose base URL lacks /v1.
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")

@@ -39,6 +39,7 @@ class Guard:
             allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
             allow_headers=["*"],
             expose_headers=["retry-after", "www-authenticate", "x-request-id"],
+            # Chrome asks for this before a public page may reach a server in a private network.
             allow_private_network=True,
         )
 

@@ -47,6 +47,7 @@ class Heartbeat:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        # The timer is only moved when it fires, which is cheaper than at every token.
         due = max(self._first_at, self._exchange.sent_at + self._every if self._exchange.began else 0.0)
         if now >= due:
             due = now + self._every

@@ -41,6 +41,7 @@ class GradioQueue:
         queue.ANAYLTICS_CACHE_FREQUENCY = NEVER
         queue.ANALYTICS_MAX_EVENTS = 1
         self._changes = Changes()
+        # `WokenLoop` turns `sleep(0)` into a wait for the next change.
         queue.sleep_when_free = 0
         queue.push = self._notifying(queue.push)  # type: ignore[method-assign]
         queue.process_events = self._notifying(queue.process_events)  # type: ignore[method-assign]

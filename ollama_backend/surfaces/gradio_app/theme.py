@@ -28,8 +28,11 @@ def mount_options(icon: Path) -> dict[str, Any]:
         "favicon_path": str(icon),
         "footer_links": [],
         "run_history": False,
+        # The texts of unexpected exceptions are not for visitors.
         "show_error": False,
+        # In a mounted app it would only start an idle Node process.
         "ssr_mode": False,
         "pwa": False,
+        # Its pages are open to anyone.
         "enable_monitoring": False,
     }

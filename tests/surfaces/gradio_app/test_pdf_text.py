@@ -81,7 +81,7 @@ async def test_damaged_files_are_refused_in_words(fake_ollama: FakeOllama, body:
     async with reading(fake_ollama) as session:
         status, answer = await post(session, body)
         assert (status, answer["reason"]) == (400, "pdfDamaged")
-        assert answer["error"] == "This PDF cannot be read: it is damaged, or no PDF."
+        assert answer["error"] == "This file cannot be read: it is damaged, or not a PDF."
 
 
 async def test_a_file_that_grows_beyond_memory_is_refused(fake_ollama: FakeOllama) -> None:

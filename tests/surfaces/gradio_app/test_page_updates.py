@@ -210,9 +210,13 @@ async def test_an_update_is_not_larger_under_a_longer_answer(fake_ollama: FakeOl
     """The bytes of an update depend on what is new, and not on what was sent before."""
     fake_ollama.script(thinking="", content=["some *words*, and more of them. "] * 60 + ["\n\n"] * 1, token_delay=0.02)
     answer = await followed(following(below, Page()), asked())
-    sizes = [len(json.dumps(update)) for update in answer.updates if "content" in update and "stats" not in update]
-    assert len(sizes) > 6
-    assert max(sizes[len(sizes) // 2 :]) < 2 * max(sizes[: len(sizes) // 2]) < 2000
+    sizes = [
+        (len(json.dumps(update)), len(update["content"].get("text", "")))
+        for update in answer.updates
+        if "content" in update and "stats" not in update
+    ]
+    assert len(sizes) > 3
+    assert [(size, new) for size, new in sizes if size > 400 + 3 * new] == []
 
 
 async def test_whoever_comes_later_gets_everything(fake_ollama: FakeOllama, below: Parts) -> None:

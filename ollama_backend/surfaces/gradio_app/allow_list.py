@@ -11,6 +11,7 @@ from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, No
 from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
+from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
 IMAGES_BYTES = 20 * 2**20
@@ -60,7 +61,9 @@ class AllowList:
                 scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
             elif exchange.path == _INFO:
                 scope = {**scope, "query_string": scope["query_string"] + b"&page="}
-            await self._app(scope, receiving, _outgoing(send))
+            errors = CallErrors(scope, _outgoing(send))
+            await self._app(errors.scope, receiving, errors.send)
+            errors.check()
         except ClientGone:
             return
         except BackendError as exc:

@@ -30,6 +30,7 @@ from ollama_backend.ollama.upstream import InstalledModel
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.answer_updates import failure_update, numbered
 from ollama_backend.surfaces.gradio_app.batch_renderer import BatchRenderer, read_texts, renderer_version
+from ollama_backend.surfaces.gradio_app.call_errors import note_error
 from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
 from ollama_backend.surfaces.gradio_app.turn import read_turn
 
@@ -48,11 +49,13 @@ def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdat
 
 
 @contextmanager
-def errors_for_page() -> Iterator[None]:
-    """Report an error to the page without logging it."""
+def errors_for_page(request: gr.Request) -> Iterator[None]:
+    """Report an error to the page, with its own status, without logging it."""
     try:
         yield
     except BackendError as exc:
+        if request.request:
+            note_error(request.request.scope, exc)
         raise gr.Error(exc.message, print_exception=False) from exc
 
 
@@ -119,13 +122,13 @@ class ChatPage(gr.ChatInterface):
             self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
-        with errors_for_page():
+        with errors_for_page(request):
             await self._page_updates.stop(name, self._caller(request))
         return True
 
     async def _render_texts(self, texts: list[dict[str, Any]], request: gr.Request) -> list[list[str]]:
         """Return the HTML blocks of texts."""
-        with errors_for_page():
+        with errors_for_page(request):
             self._caller(request)
             return await self._renderer.render(read_texts(texts))
 

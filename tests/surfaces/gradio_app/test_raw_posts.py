@@ -197,13 +197,30 @@ FIELDS = {
 }
 
 
+@pytest.mark.parametrize("key", ["", "Bearer wrong"])
+@pytest.mark.parametrize("name", ["stop", "render"])
+async def test_functions_of_the_page_need_the_key(
+    served: Served, caplog: pytest.LogCaptureFixture, name: str, key: str
+) -> None:
+    """Gradio would answer 500; with the key, a wrong value is 400."""
+    async with served.session.get("/config") as answer:
+        functions = (await answer.json())["dependencies"]
+    number = next(function["id"] for function in functions if function["api_name"] == name)
+    post = "/gradio_api/run/predict", {"fn_index": number, "data": [3]}
+    status, body = await served.post(*post, headers={"Authorization": key})
+    assert status == 401 and list(body) == ["error"], body
+    status, body = await served.post(*post)
+    assert (status, list(body)) == (400, ["error"]) if name == "render" else status == 200, body
+    assert not caplog.records
+
+
 @given(path=st.sampled_from(POSTS), body=st.fixed_dictionaries({}, optional=FIELDS))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_post_is_too_much(served: Served, caplog: pytest.LogCaptureFixture, path: str, body: Any) -> None:
     """Whatever fields a stranger sends of whatever types: never a 5xx, never a trace, nothing reaches Ollama."""
     known = len(served.fake.generations)
     status, told = await served.post(path, body, headers={"Authorization": ""})
-    assert status in (200, 400, 404), (status, told)
+    assert status in (200, 400, 401, 404), (status, told)
     assert status == 200 or list(told) == ["error"]
     assert len(served.fake.generations) == known
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -247,11 +247,11 @@ export const en = {
     one: 'A message takes {count} picture.',
     other: 'A message takes {count} pictures.',
   },
-  'file.refused.pdfDamaged': '“{name}” is damaged, or no PDF.',
+  'file.refused.pdfDamaged': '“{name}” is damaged or not a PDF.',
   'file.refused.pdfEncrypted': '“{name}” is protected by a password. Save it without one.',
   'file.refused.pdfTooLarge': '“{name}” is too large. At most {limit} can be read.',
   'file.refused.pdfTooLong': 'Reading “{name}” took too long. Attach a part of it.',
-  'file.refused.pdfTooMuch': '“{name}” holds more than can be read here. Attach a part of it.',
+  'file.refused.pdfTooMuch': '“{name}” is too large to be read here. Attach a part of it.',
   'file.refused.pdfPictures':
     '“{name}” holds no text: its pages are pictures. Attach them as pictures, for a model that sees.',
   'file.refused.pdfBusy': 'The server is reading other PDFs. Attach “{name}” again in a moment.',

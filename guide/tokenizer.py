@@ -30,14 +30,20 @@ def texts(corpus: Corpus, seed: int = 0) -> Iterator[str]:
     yield from SYSTEM_PROMPTS
 
 
-def train(corpus: Corpus, size: int) -> Tokenizer:
-    """Learn a vocabulary of `size` tokens, all 256 bytes included, the special ones last."""
-    tokenizer = Tokenizer(models.BPE())
+def prepared(model: models.BPE) -> Tokenizer:
+    """A tokenizer that splits and decodes as the guide's does, around a model without special tokens."""
+    tokenizer = Tokenizer(model)
     split = pre_tokenizers.Split(Regex(QWEN2), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def train(corpus: Corpus, size: int) -> Tokenizer:
+    """Learn a vocabulary of `size` tokens, all 256 bytes included, the special ones last."""
+    tokenizer = prepared(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=size - len(SPECIALS),
         min_frequency=2,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import corpus, export, network, tokenizer
+from . import corpus, earlier, export, network, tokenizer
 from .lessons import Lesson, Teacher
 
 LENGTHS = (36, 48, 64, 88, 128, 192, 320, 640)  # each is compiled once
@@ -26,6 +26,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the GGUF file to write")
+    parser.add_argument("--start", type=Path, help="an earlier guide to go on from, in place of fresh weights")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=800, help="tokens in a batch, padding included")
@@ -109,11 +110,13 @@ def make_optimizer(rate: float, steps: int) -> Any:
 
 
 def train(settings: argparse.Namespace) -> tuple[network.Weights, network.Shape, Any]:
-    """Train from fresh weights; returns the weights, their shape and the tokenizer."""
+    """Train from fresh weights or an earlier guide's; returns the weights, their shape and the tokenizer."""
     known = corpus.load()
-    words = tokenizer.train(known, settings.vocab)
     shape = network.Shape(settings.vocab)
-    weights = network.initial_weights(shape, settings.seed)
+    if settings.start:
+        weights, words = earlier.read(settings.start, shape)
+    else:
+        weights, words = network.initial_weights(shape, settings.seed), tokenizer.train(known, settings.vocab)
     teacher, batcher = Teacher(known, settings.seed), Batcher(words, settings)
     steps = settings.epochs * sum(1 for _ in batcher.epoch(teacher.epoch()))
     optimizer = make_optimizer(settings.rate, steps)

@@ -84,6 +84,31 @@ def announce(settings: Settings) -> None:
         print(f"The page is at {settings.public_url}/", flush=True)
 
 
+def server_config(settings: Settings, space: Any) -> uvicorn.Config:
+    """Return how uvicorn serves the app."""
+    from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
+    from ollama_backend.surfaces.asgi.connections import protocols
+
+    limits = ConnectionLimits()
+    return uvicorn.Config(
+        space,
+        host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
+        port=settings.port,
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        **protocols(limits, settings.trusted_proxies),
+        timeout_keep_alive=round(limits.idle_seconds),
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
+        timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
+    )
+
+
 def main(*, page: bool = True) -> int:
     """Run the app, with or without its page; return 2 for invalid settings, else 128 plus the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -96,34 +121,14 @@ def main(*, page: bool = True) -> int:
         return 2
     # Imported after the keys were removed from the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
-    from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
-    from ollama_backend.surfaces.asgi.connections import protocols
     from ollama_backend.surfaces.asgi.exchange import UnfinishedFilter
 
     logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
     raise_file_limit()
     space = create_app(settings, page=page)
-    config = uvicorn.Config(
-        space,
-        host="0.0.0.0",  # noqa: S104 - a Space's proxy connects from outside the container
-        port=settings.port,
-        loop="uvloop",
-        log_config=None,
-        # `chat/record.py` logs a line for each request.
-        access_log=False,
-        # uvicorn would take the leftmost X-Forwarded-For, which callers can forge; `auth.client_address` does not.
-        proxy_headers=False,
-        server_header=False,
-        **protocols(ConnectionLimits(), settings.trusted_proxies),
-        ws_max_size=SOCKET_MESSAGE_BYTES,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PING_SECONDS,
-        ws_per_message_deflate=False,  # a message is one token: compression costs more than it saves
-        timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
-    )
-    server = Server(config, space)
+    server = Server(server_config(settings, space), space)
     try:
-        bound = config.bind_socket()
+        bound = server.config.bind_socket()
         bound.set_inheritable(False)  # a child process that outlives this one would keep the port open
     except SystemExit:
         print(f"PORT: {settings.port} cannot be used. Set it to a free port.", file=sys.stderr)

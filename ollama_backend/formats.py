@@ -37,7 +37,10 @@ def parse_host(text: str) -> str:
     name = _WILDCARDS.get(name, name)
     name = f"[{name}]" if ":" in name and not name.startswith("[") else name
     shown_port = "" if found and port == _PORTS[scheme] else f":{port}"
-    return f"{scheme}://{name}{shown_port}" + (f"/{path.rstrip('/')}" if path.strip("/") else "")
+    url = f"{scheme}://{name}{shown_port}" + (f"/{path.rstrip('/')}" if path.strip("/") else "")
+    if not urlsplit(url).hostname:  # which raises ValueError itself for brackets that hold no IPv6 address
+        raise ValueError("it names no host")
+    return url
 
 
 def _split_port(where: str) -> tuple[str, int | None]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import limits
 
@@ -59,6 +59,8 @@ class HostPlaces:
 def hosts(text: str) -> tuple[HostPlaces, ...]:
     """Parse a comma-separated list of hosts, each with its places. Raises ValueError."""
     entries = [host(part.strip()) for part in text.split(",") if part.strip()]
+    if not entries:
+        raise ValueError("names no host; write it as host:port or https://host")
     urls = [entry.url for entry in entries]
     if len(set(urls)) < len(urls):
         raise ValueError("lists one address twice; list it once with the sum of its places, such as host:port=4")
@@ -76,10 +78,20 @@ def host(text: str) -> HostPlaces:
         raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
 
 
+def _url_parts(text: str) -> SplitResult | None:
+    """Return the parts of a URL, or None for wrong brackets or a port that is no number up to 65535."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError
+    except ValueError:
+        return None
+    return parts
+
+
 def upstream(text: str) -> str:
     """Parse the base URL of an OpenAI-compatible server. Raises ValueError."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    parts = _url_parts(text)
+    if not parts or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("is not a base URL; write it as https://host/v1")
     if parts.username or parts.password:
         raise ValueError("contains a user name or password; set the key in CHAT_UPSTREAM_KEY")
@@ -88,8 +100,10 @@ def upstream(text: str) -> str:
 
 def redis_url(text: str) -> str:
     """Parse the address of a Redis or Valkey. Raises ValueError."""
-    parts = urlsplit(text)
-    if not (parts.hostname if parts.scheme in ("redis", "rediss") else parts.scheme == "unix" and parts.path):
+    parts = _url_parts(text)
+    if not parts or not (
+        parts.hostname if parts.scheme in ("redis", "rediss") else parts.scheme == "unix" and parts.path
+    ):
         raise ValueError("is not an address of Redis; write it as redis://host:6379/0 or rediss://user:password@host")
     return text
 

@@ -46,6 +46,14 @@ def test_every_problem_is_reported_at_once() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["OLLAMA_HOST", "CHAT_UPSTREAM", "CHAT_REDIS_URL"])
+@pytest.mark.parametrize("text", ["[", ",", "https://[x]/v1", "redis://h:99999", "https://h:p/v1"])
+def test_what_is_no_address_is_refused(name: str, text: str) -> None:
+    """With the name and an address as it should be, whichever part is wrong."""
+    (problem,) = problems(**{name: text, "OLLAMA_API_KEY": "key"})
+    assert problem.startswith(f"{name}: ") and "write it as" in problem
+
+
 def test_no_secret_is_shown() -> None:
     """Neither a problem nor the representation of settings holds a secret."""
     found = problems(OLLAMA_API_KEY="schlüssel-geheim", OLLAMA_CLOUD_API_KEY="wolke-ü")

@@ -46,8 +46,9 @@ class Gateway:
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            self.space, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
-        )
+            self.space, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+            timeout_keep_alive=60,
+        )  # fmt: skip
         config.load()
         self.state = ServerState()
         self.space.start()

@@ -20,7 +20,9 @@ BEARER = {"Authorization": f"Bearer {KEY}"}
 @asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:
     """Serve an app; gives its base URL."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, proxy_headers=False)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=60, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

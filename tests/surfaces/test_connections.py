@@ -16,7 +16,7 @@ from ollama_backend.surfaces.asgi.connections import protocols
 from tests.support.waiting import until
 
 QUICK = ConnectionLimits(
-    head_seconds=0.4, body_seconds=0.4, body_bytes=100, write_seconds=0.4, total=40, per_address=20
+    head_seconds=0.4, idle_seconds=0.6, body_seconds=0.4, body_bytes=100, write_seconds=0.4, total=40, per_address=20
 )
 LONG = 64 * 2**20
 

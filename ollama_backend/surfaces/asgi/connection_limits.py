@@ -20,6 +20,9 @@ class ConnectionLimits:
     """
 
     head_seconds: float = 15.0
+    # Longer than clients keep an idle connection: httpx 5 s, Node 4 s, aiohttp 15 s. If the server closes first, a
+    # request that is just being sent is lost.
+    idle_seconds: float = 20.0
     head_bytes: int = 64 * 2**10
     headers: int = 128
     url_bytes: int = 8 * 2**10

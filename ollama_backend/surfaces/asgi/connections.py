@@ -30,7 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
         self._receiving, self._received_bytes, self._body_bytes = False, 0, 0
-        self._await_head()
+        self._await_head(self.bounds.limits.head_seconds)
         fits = self.bounds.enter()
         if not (self.bounds.trusted_proxies or self._hold(network(client_address((), self._peer, 0)))) or not fits:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY)
@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if not self._in_head:
-            self._await_head()
+            self._await_head(self.bounds.limits.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # uvicorn would append trailers to the headers, after those of a proxy, and without a limit on their number.
@@ -148,12 +148,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.bounds.trusted_proxies:
             self._release()
         if not self._refused and not self.transport.is_closing():
-            self._await_head()
+            self._await_head(self.bounds.limits.idle_seconds)
 
-    def _await_head(self) -> None:
+    def _await_head(self, seconds: float) -> None:
         self._in_head, self._head_bytes = True, 0
         self._stop_timer()
-        self._timer = self.loop.call_later(self.bounds.limits.head_seconds, self._end_slow)
+        self._timer = self.loop.call_later(seconds, self._end_slow)
 
     def _check_body(self) -> None:
         limits = self.bounds.limits

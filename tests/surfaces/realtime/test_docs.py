@@ -28,7 +28,7 @@ def rows(heading: str) -> str:
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_every_message_and_field_is_told(kind: type[msgspec.Struct]) -> None:
     """Its type stands in a table, and each of its fields in that row."""
-    said = rows("What a client says") + rows("What the server says")
+    said = rows("Client messages") + rows("Server messages")
     tag = kind.__struct_config__.tag
     row = next(line for line in said.splitlines() if re.match(rf"\| [^|]*[`\"]{tag}[`\"]", line))
     for name in kind.__struct_encode_fields__:
@@ -37,13 +37,13 @@ def test_every_message_and_field_is_told(kind: type[msgspec.Struct]) -> None:
 
 def test_the_counts_of_complete_are_told() -> None:
     """All of Ollama's, by name."""
-    row = next(line for line in rows("What the server says").splitlines() if line.startswith("| `complete`"))
+    row = next(line for line in rows("Server messages").splitlines() if line.startswith("| `complete`"))
     assert all(f"`{name}`" in row for name in COUNTS)
 
 
 def test_every_close_code_is_told() -> None:
     """Those that the code uses are those in the table, but for the protocol's own."""
-    told = {int(code) for code in re.findall(r"^\| (\d{4}) ", rows("When the server closes"), re.MULTILINE)}
+    told = {int(code) for code in re.findall(r"^\| (\d{4}) ", rows("Close codes"), re.MULTILINE)}
     used = {code for code, _ in connection.CLOSE_CODES.values()} | {connection.INTERNAL_ERROR_CODE}
     assert told == used | {app.BAD_SESSION, app.NO_KEY, app.TRY_LATER, 1009, 1012}
 
@@ -57,5 +57,5 @@ def test_the_limits_are_told() -> None:
     assert "an hour after its last connection" in PAGE and "a thousand" in PAGE
     assert f"at most {MESSAGE_BYTES // 2**20} MiB" in PAGE
     assert f"more than {SOCKET_MESSAGE_BYTES // 2**20} MiB" in PAGE
-    assert f"pings every {PING_SECONDS:.0f} seconds" in PAGE
+    assert f"sends a ping every {PING_SECONDS:.0f} seconds" in PAGE
     assert websocket.PROTOCOL in PAGE and websocket.BEARER in PAGE

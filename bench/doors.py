@@ -66,13 +66,15 @@ class HttpDoor(Door):
 class GradioDoor(Door):
     """A function on Gradio's queue: joined, then read as a stream of events."""
 
+    api_name = "chat_api"
+
     async def open(self) -> None:
         """Find the function."""
         self._config = await self.caller.json(get("/config"))
         self._find(self._config)
 
     def _find(self, config: dict[str, Any]) -> None:
-        self._function = next(row["id"] for row in config["dependencies"] if row["api_name"] == "chat_api")
+        self._function = next(row["id"] for row in config["dependencies"] if row["api_name"] == self.api_name)
 
     def _inputs(self, tokens: int, speed: int, history: int) -> list[Any]:
         return [script(tokens, speed), None, None, None, None]
@@ -104,10 +106,7 @@ class PageDoor(GradioDoor):
 
     paces = True
 
-    def _find(self, config: dict[str, Any]) -> None:
-        news = next(row["id"] for row in config["components"] if row["props"].get("elem_id") == "news")
-        rows = [row for row in config["dependencies"] if row["outputs"] == [news] and row["backend_fn"]]
-        self._function = rows[0]["id"]
+    api_name = "follow"
 
     def _inputs(self, tokens: int, speed: int, history: int) -> list[Any]:
         messages = conversation(script(tokens, speed), history)

@@ -112,11 +112,13 @@ async def _count(page: object, port: int) -> int:
     from playwright.async_api import Page, Request
 
     assert isinstance(page, Page)
-    await page.goto(f"http://127.0.0.1:{port}/#key={KEY}", wait_until="networkidle", timeout=60_000)
+    await page.goto(f"http://127.0.0.1:{port}/#key={KEY}", timeout=60_000)
     box = page.locator("textarea:visible").first
+    await box.wait_for(timeout=60_000)
+    await page.wait_for_timeout(3000)  # the page's own requests at its start do not count
     await box.fill("tokens=10 speed=100")
     sent: list[Request] = []
-    page.on("request", sent.append)
+    page.on("request", lambda request: sent.append(request))  # playwright sets an attribute on what it is given
     await box.press("Enter")
     await page.get_by_text("Begin token token").last.wait_for()
     await page.wait_for_timeout(1500)

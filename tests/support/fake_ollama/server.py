@@ -153,7 +153,6 @@ class FakeOllama:
         config = uvicorn.Config(
             App(self), interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
             proxy_headers=False, server_header=False, date_header=False, access_log=False,
-            timeout_keep_alive=3600,  # Ollama sets no idle timeout
         )  # fmt: skip
         config.load()
         self.state = ServerState()

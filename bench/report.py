@@ -185,10 +185,7 @@ def replace_between(path: Path, text: str) -> None:
 
 
 def write_report(figures: Figures) -> None:
-    """Write README's table, docs/performance.md, docs/performance.json and the plots."""
-    from .goals import goal_table
-
-    replace_between(ROOT / "README.md", goal_table(figures))
+    """Write docs/performance.md, docs/performance.json and the plots."""
     replace_between(DOCS / "performance.md", sections(figures))
     (DOCS / "performance.json").write_text(json.dumps(asdict(figures), indent=1) + "\n")
     for name, drawing in plots.drawings(figures).items():

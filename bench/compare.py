@@ -139,9 +139,7 @@ def main() -> None:
     """Measure, print, and write where that is wanted."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten, with fewer figures")
-    parser.add_argument(
-        "--write", action="store_true", help="write docs/performance.md, its data and the plots"
-    )
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md, its data and the plots")
     parser.add_argument("--only", default="", help="a part of the names of the programs to compare, for development")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended

@@ -16,7 +16,7 @@ from ollama_backend.errors import (
     OllamaUnavailable,
     RateLimited,
 )
-from ollama_backend.json_text import decode_mended
+from ollama_backend.json_text import mend_surrogates
 from ollama_backend.ollama.failure_words import clean, error_words, inner_status, is_callers_fault
 
 T = TypeVar("T")
@@ -121,10 +121,7 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 def decode_chunk(line: bytes) -> Chunk:
     """Return the chunk in a line. Raises OllamaFailed if it is invalid, or the error that it reports."""
-    try:
-        chunk = decode_mended(_chunks.decode, line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+    chunk = decode_with(_chunks, line)
     if chunk.error is not None:
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk
@@ -132,10 +129,34 @@ def decode_chunk(line: bytes) -> Chunk:
 
 def decode(body: bytes, kind: type[T]) -> T:
     """Decode a body into a msgspec type. Raises OllamaFailed if it does not match."""
+    return decode_with(msgspec.json.Decoder(kind), body)
+
+
+def decode_with(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decode JSON of Ollama or of a server that speaks its protocol. Raises OllamaFailed if it does not match.
+
+    Other servers also write `null` for an absent value, numbers as floats or text, and bytes that are not UTF-8.
+    """
     try:
-        return decode_mended(lambda raw: msgspec.json.decode(raw, type=kind), body)
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # the tolerant way is slow, and rarely needed
+    try:
+        value = msgspec.json.decode(mend_surrogates(raw).decode("utf-8", "replace"))
+        return msgspec.convert(_without_nulls(value), decoder.type, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the members that are null, except those of a tool call's arguments, which are its own."""
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            key: one if key == "arguments" else _without_nulls(one) for key, one in value.items() if one is not None
+        }
+    return value
 
 
 def decode_tags(body: bytes) -> Tags:

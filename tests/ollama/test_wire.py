@@ -35,7 +35,31 @@ async def test_lines_may_come_in_any_pieces() -> None:
     assert [line async for line in split_lines(stream(*pieces))] == [b'{"a":1}', b'{"b":2}', b'{"c":3}', b'{"d":4}']
 
 
-@pytest.mark.parametrize("line", [b"<html>", b"[]", b"{", b'{"done":"yes"}', b'{"message":{"content":"\xff"}}'])
+@pytest.mark.parametrize(
+    ("line", "content"),
+    [
+        (b'{"message":{"content":"a\xffb"}}', "a\ufffdb"),
+        (rb'{"message":{"content":"cut \ud83d"}}', "cut \ufffd"),
+        (b'{"message":null,"done":null}', ""),
+        (b'{"model":null,"message":{"role":null,"content":null},"eval_count":null}', ""),
+        (b'{"message":{"content":"x"},"eval_count":3.0,"total_duration":"5","done":"false"}', "x"),
+    ],
+)
+def test_chunks_of_other_servers_are_understood(line: bytes, content: str) -> None:
+    """Null for an absent value, as Go reads it, numbers of another type, and bytes that are not UTF-8."""
+    chunk = decode_chunk(line)
+    assert chunk.message.content == content
+    assert not chunk.done
+
+
+def test_the_arguments_of_a_call_keep_their_nulls() -> None:
+    """They belong to the tool, not to the protocol."""
+    call = {"function": {"name": "f", "arguments": {"a": None, "b": [None]}}}
+    line = json.dumps({"message": {"content": None, "tool_calls": [call]}}).encode()
+    assert decode_chunk(line).message.tool_calls == [call]
+
+
+@pytest.mark.parametrize("line", [b"<html>", b"[]", b"{", b'{"done":"yes"}', b'{"message":{"content":[]}}'])
 def test_what_is_no_chunk(line: bytes) -> None:
     """Anything but a chunk is told as a foreign protocol."""
     with pytest.raises(OllamaFailed, match="protocol"):

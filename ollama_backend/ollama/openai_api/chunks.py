@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, Chunk, Message, failure, split_lines, timestamp
+from ollama_backend.ollama.wire import CUT_OFF, Chunk, Message, decode_with, failure, split_lines, timestamp
 
 
 class FunctionDelta(msgspec.Struct):
@@ -57,16 +57,17 @@ class CompletionChunk(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(CompletionChunk)
+_DONE = b"[DONE]"
 
 
 async def events(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the data of each server-sent event, up to `[DONE]` or the end."""
+    """Yield the data of each server-sent event, up to and including `[DONE]`."""
     async for line in split_lines(parts):
         if line.startswith(b"data:"):
             content = line[5:].strip()
-            if content == b"[DONE]":
-                return
             yield content
+            if content == _DONE:
+                return
 
 
 class ChunkTranslator:
@@ -77,15 +78,16 @@ class ChunkTranslator:
         self._began = time.perf_counter_ns()
         self._first: int | None = None
         self._reason: str | None = None
+        self._is_done = False
         self._usage = Usage()
         self._calls: dict[int, CallDelta] = {}
 
     def chunks(self, event: bytes) -> Iterator[Chunk]:
         """Yield the chunks of one event. Raises OllamaFailed for an invalid event, or the error that it reports."""
-        try:
-            completion = _decoder.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+        if event == _DONE:
+            self._is_done = True
+            return
+        completion = decode_with(_decoder, event)
         if completion.error is not None:
             raise failure(200, event)
         self._usage = completion.usage or self._usage
@@ -108,7 +110,7 @@ class ChunkTranslator:
 
     def end(self) -> Iterator[Chunk]:
         """Yield the tool calls and the last chunk. Raises OllamaFailed if the stream has broken off."""
-        if self._reason is None:
+        if self._reason is None and not self._is_done:  # some gateways send only one of the two
             raise OllamaFailed(CUT_OFF)
         if self._calls:
             calls = [_tool_call(call) for _, call in sorted(self._calls.items())]

@@ -139,6 +139,24 @@ def test_a_stream_without_its_end_has_broken_off() -> None:
         run({"delta": {"content": "Half"}})
 
 
+def test_either_end_is_enough() -> None:
+    """Some gateways send `[DONE]` without a reason to finish."""
+    translator = ChunkTranslator("m")
+    assert not list(translator.chunks(b"[DONE]"))
+    assert [(chunk.done, chunk.done_reason) for chunk in translator.end()] == [(True, "stop")]
+
+
+def test_null_is_an_absent_value() -> None:
+    """Wherever a server writes it."""
+    chunks = run(
+        {"index": None, "delta": {"role": None, "content": None, "tool_calls": [{"index": None, "function": None}]}},
+        {"delta": None},
+        {"delta": {"content": "Yes"}, "finish_reason": "stop"},
+    )
+    assert [chunk.message.content for chunk in chunks if chunk.message.content] == ["Yes"]
+    assert not list(ChunkTranslator("m").chunks(b'{"choices": null, "usage": null}'))
+
+
 @given(st.lists(st.text(max_size=20), max_size=10), st.integers(1, 7), st.sampled_from(["\n", "\r\n"]))
 async def test_events_survive_any_chunking(texts: list[str], size: int, newline: str) -> None:
     """Whatever the pieces of the stream: the same events, split within characters too."""
@@ -151,5 +169,6 @@ async def test_events_survive_any_chunking(texts: list[str], size: int, newline:
         for at in range(0, len(raw), size):
             yield raw[at : at + size]
 
-    found = [json.loads(event.decode("utf-8", "surrogatepass"))["n"] async for event in events(parts())]
-    assert found == texts
+    *found, last = [event async for event in events(parts())]
+    assert [json.loads(event.decode("utf-8", "surrogatepass"))["n"] for event in found] == texts
+    assert last == b"[DONE]"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ollama_backend.errors import BackendError, OllamaFailed
+from ollama_backend.errors import BackendError, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.http import END_SECONDS, REQUEST_SECONDS, HttpClient
 from ollama_backend.ollama.upstream import Drain, InstalledModel, PullStep, ResponseStream, TakeChunk, Upstream
@@ -55,8 +55,15 @@ class OllamaClient(Upstream):
         await asyncio.shield(self._http.close())  # a cancel must not leave sockets open
 
     async def version(self, seconds: float = 2.0) -> str:
-        """Return Ollama's version. Doubles as the health check: the route needs neither a model nor a slot."""
-        _, body = await self._http.whole("GET", "/api/version", seconds=seconds)
+        """Return Ollama's version. Doubles as the health check: the route needs neither a model nor a slot.
+
+        Empty for a server that lists models and has no such route, as some that speak Ollama's protocol.
+        """
+        try:
+            _, body = await self._http.whole("GET", "/api/version", seconds=seconds)
+        except NotFound:
+            await self.models()
+            return ""
         return decode(body, Version).version
 
     async def models(self) -> list[InstalledModel]:

@@ -12,6 +12,7 @@ from ollama_backend.errors import (
     BadRequest,
     CloudKeyRefused,
     ModelNotFound,
+    NotFound,
     OllamaFailed,
     OllamaUnavailable,
     RateLimited,
@@ -28,6 +29,7 @@ COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy
 REDIRECTED = "Ollama redirected the request. Set OLLAMA_HOST to the final address: redirects are not followed."
 
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
+_NO_ROUTE = re.compile(r"(?:404:? )?(?:page )?not found\.?", re.IGNORECASE)  # gin's, aiohttp's and Starlette's words
 _CALLERS_FAULT = frozenset((400, 413, 415, 422))
 
 
@@ -221,6 +223,8 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
         return RateLimited(
             words or "The remote Ollama is rate limiting requests. Wait and try again.", retry_after=wait or 60
         )
+    if status == 404 and _NO_ROUTE.fullmatch(raw.strip()):
+        return NotFound("The server behind this one does not have this route.")
     # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
     if status == 404 or (status == 200 and _NOT_FOUND.search(raw)):
         return ModelNotFound(f"{words or 'The model was not found'}. Choose a model that is installed.")

@@ -333,6 +333,14 @@ async def test_a_stranger_at_a_remote_host_is_named(fake_ollama: FakeOllama) -> 
         await until(lambda: "does not follow Ollama's protocol" in readiness.reason, "it is told")
 
 
+async def test_a_server_without_the_route_of_its_version_is_used(fake_ollama: FakeOllama) -> None:
+    """Some servers that speak Ollama's protocol have no `/api/version`; their list of models tells what they are."""
+    fake_ollama.replies["/api/version"] = Reply(404, b'{"detail":"Not Found"}', "application/json")
+    async with watched(fake_ollama.url) as readiness:
+        await reach(readiness, "ok")
+        assert "version" not in health(readiness)[1]
+
+
 async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:
     """On Ollama's cloud nothing is pulled, loaded or asked about loads; names work with and without `-cloud`."""
     async with FakeOllama(["deepseek-v3.1:671b", "gpt-oss:120b"], cloud=True) as fake:

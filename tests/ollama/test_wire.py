@@ -10,6 +10,7 @@ from ollama_backend.errors import (
     BadRequest,
     CloudKeyRefused,
     ModelNotFound,
+    NotFound,
     OllamaFailed,
     OllamaUnavailable,
     RateLimited,
@@ -76,6 +77,8 @@ def test_an_error_line_is_a_failure() -> None:
     ("status", "body", "kind"),
     [
         (404, '{"error":"model \'x\' not found"}', ModelNotFound),
+        (404, "404 page not found", NotFound),
+        (404, '{"detail":"Not Found"}', NotFound),
         (200, '{"error":"pull model manifest: file does not exist"}', ModelNotFound),
         (400, '{"error":"\\"m\\" does not support thinking"}', BadRequest),
         (400, OVERFLOW, BadRequest),

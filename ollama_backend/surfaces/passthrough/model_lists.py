@@ -74,7 +74,7 @@ class ModelLists:
         host = self._hosts.with_model(str(body.get("model", "")))
         try:
             media_type, raw = await host.client.get(exchange.path, encode(body), "POST")
-        except ModelNotFound as exc:
+        except NotFound as exc:
             raise NotFound("This engine does not count tokens. As an estimate, one token is about 4 bytes.") from exc
         await _send(exchange, media_type, raw)
 

@@ -6,8 +6,8 @@ from enum import IntEnum
 
 # llama.cpp surrounds the message of a chat template's exception with the template's source.
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
-
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
+LONGEST_MESSAGE = 500
 
 
 class RequestError(Exception):
@@ -26,26 +26,22 @@ class LlamaError(RequestError):
 
     def __init__(self, status: int, answer: str | bytes) -> None:
         try:
-            fields = json.loads(answer)["error"]
+            error = json.loads(answer)["error"]
         except (ValueError, KeyError, TypeError):
-            fields = {}
-        fields = fields if isinstance(fields, dict) else {"message": str(fields)}
+            error = {}
+        fields = error if isinstance(error, dict) else {"message": str(error)}
         message = str(fields.get("message") or "llama.cpp failed")
-        found = TOO_LARGE.search(message)
-        size, room = found.groups() if found else (fields.get("n_prompt_tokens", 0), fields.get("n_ctx", 0))
-        self.size, self.room = int(size), int(room)
-        super().__init__(*_explained(status, self.size, self.room, message))
-
-
-def _explained(status: int, size: int, room: int, message: str) -> tuple[int, str]:
-    if room:
-        return 400, f"The prompt is too long: it has {size} tokens and the model's context holds {room}. Shorten it."
-    if found := list(TEMPLATE_ERROR.finditer(message)):
-        reason = (found[-1][1] or "it cannot be applied to them").strip()
-        return 400, f"The model's chat template refuses these messages: {reason.removesuffix('.')}."
-    if "image input is not supported" in message:
-        return 400, "This model does not support images: choose a vision model."
-    return status, " ".join(message.split())[:500]
+        found = TOO_LARGE.search(message) or ("", fields.get("n_prompt_tokens", 0), fields.get("n_ctx", 0))
+        self.size, self.room = int(found[1]), int(found[2])
+        if self.room:
+            status, sizes = 400, f"it has {self.size} tokens and the model's context holds {self.room}"
+            message = f"The prompt is too long: {sizes}. Shorten it."
+        elif causes := list(TEMPLATE_ERROR.finditer(message)):
+            status, cause = 400, (causes[-1][1] or "it cannot be applied to them").strip().removesuffix(".")
+            message = f"The model's chat template refuses these messages: {cause}."
+        elif "image input is not supported" in message:
+            status, message = 400, "This model does not support images: choose a vision model."
+        super().__init__(status, " ".join(message.split())[:LONGEST_MESSAGE])
 
 
 class Exit(IntEnum):

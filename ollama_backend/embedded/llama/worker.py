@@ -1,11 +1,10 @@
-"""Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker`, started by the engine.
+"""Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker ORDER`, started by the engine.
 
-The engine writes one line of JSON to stdin and keeps the pipe open: `settings` (attributes of llama.cpp's parameters by
-their dotted paths), `parent` (a process id), `folder` (removed at the end) and `cpuinfo`. The process exits when the
-pipe is closed. It answers with one line of JSON on stdout: its `address`, or an `exit` status and an `error`.
+ORDER is JSON: `settings` (attributes of llama.cpp's parameters by their dotted paths), `parent` (a process id), `folder`
+(of the socket, removed at the end) and `cpuinfo`. Once the model is loaded, or cannot be, the process writes a line of
+JSON to stdout: an `exit` status, and an `error` unless that is 0. It exits when stdin is closed.
 """
 
-import contextlib
 import ctypes
 import functools
 import json
@@ -15,7 +14,6 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ollama_backend.embedded.errors import Exit, StartupError
@@ -39,13 +37,12 @@ def _check_cpu(cpuinfo: Path) -> None:
         return
     lines = cpuinfo.read_text(errors="replace").splitlines()
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    missing = [flag.upper() for flag in NEEDED_FLAGS if flag not in flags]
-    if missing:
+    if missing := [flag.upper() for flag in NEEDED_FLAGS if flag not in flags]:
         message = f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: use another machine, "
         raise StartupError(Exit.CPU_TOO_OLD, message + INSTALL_OLLAMA)
 
 
-def _load_binding() -> ModuleType:
+def _load_binding() -> Any:
     try:
         import xllamacpp
     except ModuleNotFoundError as exc:
@@ -57,47 +54,40 @@ def _load_binding() -> ModuleType:
             raise StartupError(Exit.NO_LIBGOMP, message + "(Debian, Ubuntu).") from exc
         message = f"The embedded engine cannot be loaded ({exc}): reinstall the package xllamacpp."
         raise StartupError(Exit.NO_LLAMA, message) from exc
-    module: ModuleType = xllamacpp
-    return module
+    return xllamacpp
 
 
-def _parameters(xllamacpp: ModuleType, settings: dict[str, Any]) -> Any:
+def _serve(settings: dict[str, Any]) -> Any:
+    xllamacpp = _load_binding()
     parameters = xllamacpp.CommonParams()
     for place, value in settings.items():
         *parents, name = place.split(".")
         holder = functools.reduce(getattr, parents, parameters)
         if hasattr(holder, name):
             setattr(holder, name, value)
-    return parameters
-
-
-def _serve(order: dict[str, Any]) -> Any:
-    _check_cpu(Path(order["cpuinfo"]))
-    xllamacpp = _load_binding()
     try:
-        return xllamacpp.Server(_parameters(xllamacpp, order["settings"]))
+        return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError, MemoryError) as exc:
-        file = Path(order["settings"]["model.path"]).name
-        message = f"llama.cpp cannot load {file} ({exc}): the file may be damaged, of an unsupported "
-        way_out = "kind, or too large for the memory. Fetch it again or choose another."
+        message = f"llama.cpp cannot load {Path(parameters.model.path).name} ({exc}): the file may be damaged, of an "
+        way_out = "unsupported kind, or too large for the memory. Fetch it again or choose another."
         raise StartupError(Exit.LLAMA_FAILED, message + way_out) from exc
 
 
 def main() -> int:
     """Serve one model until stdin ends; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine ends this process
-    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    output = os.dup(1)
     os.dup2(2, 1)  # what llama.cpp prints must not get into the reply
-    order = json.loads(sys.stdin.buffer.readline())
+    order = json.loads(sys.argv[1])
     _end_with_parent(True, order["parent"])
     try:
-        server = _serve(order)
+        _check_cpu(Path(order["cpuinfo"]))
+        _server = _serve(order["settings"])  # it serves as long as it is referenced
     except StartupError as error:
-        output.write(json.dumps({"exit": error.status, "error": str(error)}).encode() + b"\n")
+        os.write(output, json.dumps({"exit": error.status, "error": str(error)}).encode() + b"\n")
         return error.status
     _end_with_parent(False, order["parent"])
-    with contextlib.suppress(BrokenPipeError):
-        output.write(json.dumps({"address": str(server.listening_address)}).encode() + b"\n")
+    os.write(output, b'{"exit": 0}\n')
     sys.stdin.buffer.read()
     shutil.rmtree(order["folder"], ignore_errors=True)
     return Exit.STOPPED

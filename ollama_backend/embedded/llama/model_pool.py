@@ -47,8 +47,8 @@ class ModelPool:
     def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None, cpuinfo: str) -> None:
         self._wishes, self._keep_alive, self._memory, self._cpuinfo = wishes, keep_alive, memory, cpuinfo
         self._loaded: dict[str, PooledModel] = {}
-        self._loads: dict[str, asyncio.Task[PooledModel]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loads: dict[str, asyncio.Task[None]] = {}
+        self._ends: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
         self._idle = asyncio.Condition()
 
@@ -59,21 +59,16 @@ class ModelPool:
 
     async def load(self, model: ServedModel, keep_alive: float | None = None) -> PooledModel:
         """Return a model once it is loaded. A cancelled caller does not stop the load. Raises StartupError."""
-        while True:
-            if (loaded := self._loaded.get(model.name)) and loaded.process.alive:
-                loaded.keep_alive = self._keep_alive if keep_alive is None else keep_alive
-                self._touch(loaded)
-                return loaded
+        # After a load look again: another one may have unloaded this model in the meantime to make room.
+        while not (loaded := self._loaded.get(model.name)) or not loaded.process.alive:
             if not (task := self._loads.get(model.name)):
                 task = self._loads[model.name] = asyncio.create_task(self._load(model))
-                task.add_done_callback(lambda ended: self._loaded_or_failed(model, ended))
-            # Then look again: another load may have unloaded this model in the meantime to make room.
+                # asyncio logs an error that nobody has retrieved, when no request waits for the load any more.
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.shield(task)
-
-    def _loaded_or_failed(self, model: ServedModel, ended: asyncio.Task[PooledModel]) -> None:
-        del self._loads[model.name]
-        if not ended.cancelled():
-            ended.exception()  # retrieved here, or asyncio logs it when no request waits for the load any more
+        loaded.keep_alive = self._keep_alive if keep_alive is None else keep_alive
+        self._touch(loaded)
+        return loaded
 
     @asynccontextmanager
     async def slot(self, model: ServedModel, keep_alive: float | None = None) -> AsyncGenerator[ModelProcess, None]:
@@ -90,7 +85,8 @@ class ModelPool:
         finally:
             loaded.users -= 1
             self._touch(loaded)
-            await self._notify()
+            async with self._idle:
+                self._idle.notify_all()
 
     def unload(self, model: ServedModel) -> None:
         """Unload a model once it has no users."""
@@ -103,71 +99,62 @@ class ModelPool:
         loaded.used_at = time.monotonic()
         if loaded.expiry:
             loaded.expiry.cancel()
-            loaded.expiry = None
         if not loaded.users and loaded.keep_alive >= 0:
-            loaded.expiry = asyncio.get_running_loop().call_later(
-                max(loaded.keep_alive, SHORTEST_STAY), self._expire, loaded
-            )
+            delay = max(loaded.keep_alive, SHORTEST_STAY)
+            loaded.expiry = asyncio.get_running_loop().call_later(delay, self._drop, loaded)
 
-    def _expire(self, loaded: PooledModel) -> None:
-        self._forget(loaded)
-        task = asyncio.create_task(self._drop(loaded))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _forget(self, loaded: PooledModel) -> None:
+    def _drop(self, loaded: PooledModel) -> asyncio.Task[None]:
+        """Forget a model, and return the task that ends its process."""
         if self._loaded.get(loaded.model.name) is loaded:
             del self._loaded[loaded.model.name]
         if loaded.expiry:
             loaded.expiry.cancel()
+        task = asyncio.create_task(loaded.process.stop())
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+        return task
 
-    async def _drop(self, loaded: PooledModel) -> None:
-        self._forget(loaded)
-        await loaded.process.stop()
-        await self._notify()
-
-    async def _notify(self) -> None:
-        async with self._idle:
-            self._idle.notify_all()
-
-    async def _load(self, model: ServedModel) -> PooledModel:
-        # Two loads at once would count on the same free memory.
-        async with self._one_at_a_time:
-            # Its process has crashed; a running model would have been returned before.
-            if (dead := self._loaded.get(model.name)) is not None:
-                await self._drop(dead)
-            plan = await self._make_room(model)
-            process = await ModelProcess.start(model, plan, self._cpuinfo)
-            loaded = PooledModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
-            self._loaded[model.name] = loaded
-            self._touch(loaded)
-            return loaded
+    async def _load(self, model: ServedModel) -> None:
+        try:
+            # Two loads at once would count on the same free memory.
+            async with self._one_at_a_time:
+                # Its process has crashed; a running model would have been returned before.
+                if dead := self._loaded.get(model.name):
+                    await asyncio.wait({self._drop(dead)})
+                plan = await self._make_room(model)
+                process = await ModelProcess.start(model, plan, self._cpuinfo)
+                loaded = PooledModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
+                self._loaded[model.name] = loaded
+                self._touch(loaded)
+        finally:
+            del self._loads[model.name]
 
     async def _make_room(self, model: ServedModel) -> Plan:
         """Unload the least recently used models until this one fits, and return its plan. Waits while all answer."""
         while True:
-            free = self._free()
-            others = [loaded for loaded in self._loaded.values() if loaded.process.alive]
+            free, others = self._free(), self.running()
             if free is None or not others or sizing.plan(model.gguf, self._wishes).memory <= free:
                 return sizing.plan(model.gguf, self._wishes, free)
             async with self._idle:
-                await self._idle.wait_for(lambda: any(not loaded.users for loaded in others))  # noqa: B023
+                await self._idle.wait_for(lambda: not all(loaded.users for loaded in others))  # noqa: B023
             idle = [loaded for loaded in others if not loaded.users]
-            await self._drop(min(idle, key=lambda loaded: loaded.used_at))
+            await asyncio.wait({self._drop(min(idle, key=lambda loaded: loaded.used_at))})
 
     def _free(self) -> int | None:
         """Return the bytes of memory for another model, None if unknown."""
-        alive = [loaded for loaded in self._loaded.values() if loaded.process.alive]
         if self._memory is not None:
-            return max(0, self._memory - sum(loaded.plan.memory for loaded in alive))
+            return max(0, self._memory - sum(loaded.plan.memory for loaded in self.running()))
         # The weights are mapped files: the system counts them as available although loaded models need them.
         free = sizing.free_memory()
-        return free if free is None else free - sum(sizing.mapped_bytes(loaded.process.pid) for loaded in alive)
+        mapped = sum(sizing.mapped_bytes(loaded.process.pid) for loaded in self.running())
+        return free if free is None else free - mapped
 
     async def close(self) -> None:
         """End the processes of all models."""
-        tasks = [*self._loads.values(), *self._tasks]
-        for task in tasks:
+        loads = list(self._loads.values())
+        for task in loads:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(self._drop(loaded) for loaded in list(self._loaded.values())))
+        await asyncio.gather(*loads, return_exceptions=True)
+        for loaded in list(self._loaded.values()):
+            self._drop(loaded)
+        await asyncio.gather(*self._ends)

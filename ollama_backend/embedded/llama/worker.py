@@ -1,8 +1,8 @@
 """Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker ORDER`, started by the engine.
 
-ORDER is JSON: `settings` (attributes of llama.cpp's parameters by their dotted paths), `parent` (a process id), `folder`
-(of the socket, removed at the end) and `cpuinfo`. Once the model is loaded, or cannot be, the process writes a line of
-JSON to stdout: an `exit` status, and an `error` unless that is 0. It exits when stdin is closed.
+ORDER is JSON: `settings` (attributes of llama.cpp's parameters by their dotted paths), `parent` (a process id),
+`folder` (of the socket, removed at the end) and `cpuinfo`. Once the model is loaded, or cannot be, the process writes a
+line of JSON to stdout: an `exit` status, and an `error` unless that is 0. It exits when stdin is closed.
 """
 
 import ctypes

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ollama_backend.embedded.api.replies import EVENTS, sse
 from ollama_backend.embedded.errors import RequestError
@@ -25,26 +25,45 @@ def named_items(body: Body, name: str) -> list[Body]:
     return given
 
 
-def _function(tool: Body) -> Body:
-    function = tool.get("function")
-    return function if isinstance(function, dict) else tool
+def accumulate(whole: Body, delta: Body) -> None:
+    """Add a delta to the object that it continues.
+
+    Texts are appended, objects and the items of lists that have the same `index` are merged, other values replace.
+    """
+    for key, value in delta.items():
+        old = whole.get(key)
+        if isinstance(old, str) and isinstance(value, str):
+            whole[key] = old + value
+        elif isinstance(old, dict) and isinstance(value, dict):
+            accumulate(old, value)
+        elif isinstance(value, list):
+            items = whole[key] = old if isinstance(old, list) else []
+            for item in value:
+                same = next((each for each in items if "index" in item and each["index"] == item["index"]), None)
+                if same is None:
+                    items.append(item)
+                else:
+                    accumulate(same, item)
+        elif value is not None or old is None:
+            whole[key] = value
 
 
 class RelayedDialect:
     """One request to one of the APIs, and its events. `name` is the model as the client named it.
 
-    With `truncate` and `shift`, a prompt that exceeds the context is shortened. `keep_alive` is in seconds. `began` and
-    `ready` (when the slot was taken) are in nanoseconds. `timings` are llama.cpp's.
+    `route` is the client's and `path` llama.cpp's. With `truncate` and `shift`, a prompt that exceeds the context is
+    shortened. `keep_alive` is in seconds. `began` and `ready` (when the slot was taken) are in nanoseconds. `timings`
+    are llama.cpp's.
     """
 
-    path: str
+    route: ClassVar[str]
     fields: ClassVar[frozenset[str]] = SAMPLING
     media_type: ClassVar[str] = EVENTS
     end: ClassVar[bytes] = b"data: [DONE]\n\n"
     names_events: ClassVar[bool] = False
 
     def __init__(self, body: Body, model: ServedModel) -> None:
-        self.body, self.model, self.name = body, model, body["model"]
+        self.body, self.model, self.name, self.path = body, model, body["model"], self.route
         self.truncate, self.shift = body.get("truncation") == "auto", True
         self.keep_alive: float | None = None
         self.began, self.ready, self.timings = time.perf_counter_ns(), 0, dict[str, float]()
@@ -73,9 +92,9 @@ class RelayedDialect:
         """Return `tools` and `tool_choice` for llama.cpp, whose choices are `auto`, `none` and `required`."""
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict):
-            named = _function(choice).get("name")
-            own = [tool for tool in own if not named or named == _function(tool).get("name")]
             # llama.cpp cannot force one function by name: only that one is offered, and a call is required.
+            if name := (choice.get("function") or choice).get("name"):
+                own = [tool for tool in own if name == (tool.get("function") or tool).get("name")]
             choice = {"auto": "auto", "none": "none"}.get(str(choice.get("type")), "required")
         if not own or choice == "none":
             return {}
@@ -108,27 +127,16 @@ class RelayedDialect:
 
     def whole(self, events: list[Body]) -> Body:
         """Merge the events of an answer that is not streamed into one object."""
-        raise NotImplementedError
-
-
-class ToolCalls(dict[int, Body]):
-    """The tool calls of an answer in OpenAI's shape, assembled from deltas."""
-
-    def add(self, deltas: list[Body]) -> None:
-        """Add the deltas of one chunk."""
-        for delta in deltas:
-            index, function = delta.get("index", 0), delta.get("function") or {}
-            empty = {"index": index, "id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-            call = self.setdefault(index, empty)
-            call["id"] = delta.get("id") or call["id"]
-            for key in ("name", "arguments"):
-                call["function"][key] += function.get(key) or ""
+        choices: Body = {"choices": []}
+        for event in events:
+            accumulate(choices, {"choices": event["choices"]})
+        return events[-1] | {"choices": sorted(choices["choices"], key=lambda choice: choice["index"])}
 
 
 class ChatDialect(RelayedDialect):
     """`/v1/chat/completions`. Thinking is in the field `reasoning`, as in Ollama."""
 
-    path = "/v1/chat/completions"
+    route = "/v1/chat/completions"
     fields = SAMPLING | {"response_format", "parallel_tool_calls"}
 
     def __init__(self, body: Body, model: ServedModel) -> None:
@@ -137,16 +145,17 @@ class ChatDialect(RelayedDialect):
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
-        messages = [self._message(message) for message in named_items(self.body, "messages")]
+        messages = []
+        for message in named_items(self.body, "messages"):
+            renamed = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
+            # "developer" is OpenAI's newer name for "system", which chat templates do not know.
+            messages.append(renamed | ({"role": "system"} if message.get("role") == "developer" else {}))
+        if self.model.profile.system and not any(message.get("role") == "system" for message in messages):
+            messages.insert(0, {"role": "system", "content": self.model.profile.system})
         # The last event has the usage; `whole` takes the other fields from it as well.
-        query: Body = {"messages": self.model.with_system(messages), "stream_options": {"include_usage": True}}
+        query: Body = {"messages": messages, "stream_options": {"include_usage": True}}
         query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
         return super().request() | query | self.tools(self.body.get("tools") or [])
-
-    def _message(self, message: Body) -> Body:
-        message = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
-        # "developer" is OpenAI's newer name for "system", which chat templates do not know.
-        return message | ({"role": "system"} if message.get("role") == "developer" else {})
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield a chunk as Ollama writes it."""
@@ -163,26 +172,16 @@ class ChatDialect(RelayedDialect):
 
     def whole(self, events: list[Body]) -> Body:
         """Return the completion."""
-        message: Body = {"role": "assistant", "content": ""}
-        calls, choice, tokens = ToolCalls(), dict[str, Any](), list[Body]()
-        for choice in (choice for event in events for choice in event["choices"]):
-            delta = choice["delta"]
-            for key in ("content", "reasoning"):
-                if delta.get(key):
-                    message[key] = message.get(key, "") + delta[key]
-            calls.add(delta.get("tool_calls") or [])
-            tokens += (choice.get("logprobs") or {}).get("content") or []
-        if calls:
-            message["tool_calls"] = list(calls.values())
-        choice = {"index": 0, "message": message, "finish_reason": choice["finish_reason"]}
-        choice |= {"logprobs": {"content": tokens}} if tokens else {}
-        return events[-1] | {"object": "chat.completion", "choices": [choice]}
+        completion = super().whole(events)
+        (choice,) = completion["choices"]
+        choice["message"] = {"role": "assistant", "content": ""} | choice.pop("delta")
+        return completion | {"object": "chat.completion"}
 
 
 class CompletionsDialect(RelayedDialect):
     """`/v1/completions`: continues the prompt without a chat template."""
 
-    path = "/v1/completions"
+    route = "/v1/completions"
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
@@ -192,11 +191,3 @@ class CompletionsDialect(RelayedDialect):
             raise RequestError(400, "prompt is required and must be a string.")
         query = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
         return super().request() | query | {"stream_options": {"include_usage": True}}
-
-    def whole(self, events: list[Body]) -> Body:
-        """Return the completion, with one choice for each prompt."""
-        choices: dict[int, Body] = {}
-        for choice in (choice for event in events for choice in event["choices"]):
-            text = choices.get(choice["index"], {"text": ""})["text"] + choice["text"]
-            choices[choice["index"]] = choice | {"text": text}
-        return events[-1] | {"choices": [choices[index] for index in sorted(choices)]}

@@ -4,7 +4,6 @@ import math
 import time
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.replies import json_reply
@@ -12,7 +11,7 @@ from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.model_process import ModelProcess
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body, convert, keep_alive_seconds, read
+from ollama_backend.embedded.request_json import Body, convert, keep_alive_seconds
 
 PATH = "/v1/embeddings"
 
@@ -34,10 +33,10 @@ class EmbeddingRoutes:
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
-    async def embed(self, request: Request) -> Response:
+    async def embed(self, raw: Body) -> Response:
         """Answer `/api/embed`."""
         began = time.perf_counter_ns()
-        body = convert(read(await request.body()), EmbedBody)
+        body = convert(raw, EmbedBody)
         model = self._serving.find(body.model, embeds=True)
         texts = [body.input] if isinstance(body.input, str) else body.input
         if not texts:
@@ -48,9 +47,9 @@ class EmbeddingRoutes:
         times = {"total_duration": time.perf_counter_ns() - began, "load_duration": loaded_at - began}
         return json_reply({"model": body.model, "embeddings": vectors, **times, "prompt_eval_count": count})
 
-    async def embeddings(self, request: Request) -> Response:
+    async def embeddings(self, raw: Body) -> Response:
         """Answer `/api/embeddings`."""
-        body = convert(read(await request.body()), EmbedBody)
+        body = convert(raw, EmbedBody)
         model = self._serving.find(body.model, embeds=True)
         vectors = (await self._vectors(model, [body.prompt], body))[0] if body.prompt else [[]]
         return json_reply({"embedding": vectors[0]})
@@ -72,9 +71,8 @@ class EmbeddingRoutes:
         vectors = [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
         return vectors, int(answer["usage"]["prompt_tokens"]), ready
 
-    async def openai(self, request: Request) -> Response:
+    async def openai(self, body: Body) -> Response:
         """Answer `/v1/embeddings`."""
-        body = read(await request.body())
         model = self._serving.find(body.get("model"), embeds=True)
         if not body.get("input"):
             raise RequestError(400, "input is required: a string, or a list of strings")

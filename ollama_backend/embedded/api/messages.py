@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, Think, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, named_items
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
@@ -11,7 +11,7 @@ from ollama_backend.embedded.request_json import Body
 class MessagesDialect(RelayedDialect):
     """One request to `/v1/messages`."""
 
-    path = "/v1/messages"
+    route = "/v1/messages"
     fields = frozenset({"messages", "system", "temperature", "top_p", "top_k", "stop_sequences"})
     end = b""
     names_events = True
@@ -30,7 +30,8 @@ class MessagesDialect(RelayedDialect):
         """Return the request for llama.cpp."""
         named_items(self.body, "messages")
         query = super().request() | {"max_tokens": self.limit("max_tokens")}
-        query |= {"system": self.model.profile.system} if not self.body.get("system") else {}
+        if not query.get("system"):
+            query["system"] = self.model.profile.system
         # Tools without a schema, such as web search, run on Anthropic's servers; a local model cannot call them.
         tools = self.tools([tool for tool in self.body.get("tools") or [] if "input_schema" in tool])
         if tools:
@@ -57,16 +58,14 @@ class MessagesDialect(RelayedDialect):
     def whole(self, events: list[Body]) -> Body:
         """Return the message."""
         message: Body = events[0]["message"]
-        blocks: list[Body] = []
         for event in events:
             if event["type"] == "content_block_start":
-                blocks.append(event["content_block"])
+                message["content"].append(event["content_block"])
             elif event["type"] == "content_block_delta":
-                for key in event["delta"].keys() - {"type"}:
-                    blocks[-1][key] = blocks[-1].get(key, "") + event["delta"][key]
+                accumulate(message["content"][-1], event["delta"] | {"type": ""})
             elif event["type"] == "message_delta":
-                message |= event["delta"] | {"usage": message["usage"] | event["usage"]}
-        for block in blocks:
+                accumulate(message, event["delta"] | {"usage": event["usage"]})
+        for block in message["content"]:
             if "partial_json" in block:
                 block["input"] = json.loads(block.pop("partial_json") or "{}")
-        return message | {"content": blocks}
+        return message

@@ -2,14 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, ToolCalls
+from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, accumulate
 from ollama_backend.embedded.api.ollama_bodies import (
     GenerateBody,
     GenerationBody,
@@ -24,84 +22,58 @@ from ollama_backend.embedded.api.replies import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel, stamp
-from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds, read
+from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds
 
 LEVELS = ("low", "medium", "high", "max")
-
-
-@dataclass
-class Part:
-    """A piece of an answer, or all of it."""
-
-    thinking: str = ""
-    content: str = ""
-    tool_calls: list[Body] = field(default_factory=list)
-    logprobs: list[Body] = field(default_factory=list)
-
-    def add(self, other: "Part") -> None:
-        """Append the next piece."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-    def filled(self, *names: str) -> Body:
-        """Return the fields of these names that are not empty."""
-        return {name: value for name in names if (value := getattr(self, name))}
-
-
-PartFields = Callable[[Part], Body]
-
-
-def _chat_fields(part: Part) -> Body:
-    return {"message": {"role": "assistant", "content": part.content} | part.filled("thinking", "tool_calls")}
-
-
-def _generate_fields(part: Part) -> Body:
-    return {"response": part.content} | part.filled("thinking", "tool_calls")
 
 
 class OllamaDialect(RelayedDialect):
     """One request to `/api/chat` or `/api/generate`, sent to llama.cpp as the OpenAI request `openai`."""
 
+    route = "/api"
     media_type = NDJSON
     end = b""
 
-    def __init__(self, body: GenerationBody, openai: RelayedDialect, part_fields: PartFields) -> None:
+    def __init__(self, given: GenerationBody, openai: RelayedDialect) -> None:
         super().__init__(openai.body, openai.model)
-        self.path, self._openai, self._part_fields, self._think = openai.path, openai, part_fields, body.think
-        self.keep_alive, self.truncate, self.shift = keep_alive_seconds(body.keep_alive), body.truncate, body.shift
-        self._whole, self._calls, self._reason = Part(), ToolCalls(), "stop"
+        self.path, self._openai, self._given = openai.path, openai, given
+        self.keep_alive, self.truncate, self.shift = keep_alive_seconds(given.keep_alive), given.truncate, given.shift
+        self._whole: Body = {}
+        self._calls: Body = {"tool_calls": []}
+        self._reason = "stop"
 
     def think(self) -> Think:
         """Return whether the request asks for thinking."""
-        return self._think
+        return self._given.think
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
         return self._openai.request()
 
     def events(self, event: Body) -> Iterator[Body]:
-        """Yield Ollama's lines; events without text or tool calls have none."""
+        """Yield Ollama's lines; events without text have none."""
         for choice in (choice for chunk in self._openai.events(event) for choice in chunk["choices"]):
             if choice.get("finish_reason") == "length":
                 self._reason = "length"
-            if (part := _part(choice, self._calls)) != Part():
-                self._whole.add(part)
-                yield self._line(part)
+            delta = choice.get("delta") or {"content": choice.get("text")}
+            accumulate(self._calls, {"tool_calls": delta.get("tool_calls") or []})
+            texts = {"thinking": delta.get("reasoning"), "content": delta.get("content")}
+            if piece := {name: text for name, text in texts.items() if text}:
+                tokens = (choice.get("logprobs") or {}).get("content") or []
+                yield self._line(piece | ({"logprobs": [_ollama_token(token) for token in tokens]} if tokens else {}))
 
     def last_events(self) -> Iterator[Body]:
         """Yield the tool calls, which Ollama never splits, and the last line with the counts."""
-        if self._calls:
-            part = Part(tool_calls=[_ollama_call(index, call) for index, call in self._calls.items()])
-            self._whole.add(part)
-            yield self._line(part)
+        if calls := self._calls["tool_calls"]:
+            yield self._line({"tool_calls": [_ollama_call(call) for call in calls]})
         context = {}
-        if self._part_fields is _generate_fields and "messages" in self.body:
-            context["context"] = context_of(self.body["messages"], self._whole.content)
-        yield self._line(Part()) | {"done": True, "done_reason": self._reason} | context | self._counts()
+        if isinstance(self._given, GenerateBody) and "messages" in self.body:
+            context["context"] = context_of(self.body["messages"], self._whole.get("content", ""))
+        yield self._line({}) | {"done": True, "done_reason": self._reason} | context | self._counts()
 
-    def _line(self, part: Part) -> Body:
-        head = {"model": self.name, "created_at": stamp()}
-        return head | self._part_fields(part) | {"done": False} | part.filled("logprobs")
+    def _line(self, piece: Body) -> Body:
+        accumulate(self._whole, piece)
+        return {"model": self.name, "created_at": stamp(), "done": False} | _fields(self._given, piece)
 
     def _counts(self) -> dict[str, int]:
         """Return durations (nanoseconds) and counts (tokens) in Ollama's order; like Ollama, leave zeros out."""
@@ -122,62 +94,64 @@ class OllamaDialect(RelayedDialect):
 
     def whole(self, events: list[Body]) -> Body:
         """Return the answer as one object."""
-        return events[-1] | self._part_fields(self._whole) | self._whole.filled("logprobs")
+        return events[-1] | _fields(self._given, self._whole)
 
 
-def _part(choice: Body, calls: ToolCalls) -> Part:
-    """Return the text of a chunk's choice, and add its tool calls to `calls`."""
-    delta = choice.get("delta") or {"content": choice.get("text")}
-    calls.add(delta.get("tool_calls") or [])
-    part = Part(delta.get("reasoning") or "", delta.get("content") or "")
-    for token in (choice.get("logprobs") or {}).get("content") or [] if part.thinking or part.content else []:
-        kept = {key: token[key] for key in ("token", "logprob", "bytes")}
-        top = [{key: other[key] for key in kept} for other in token.get("top_logprobs") or []]
-        part.logprobs.append(kept | ({"top_logprobs": top} if top else {}))
-    return part
+def _fields(given: GenerationBody, answer: Body) -> Body:
+    """Return an answer, or a piece of one, in the fields of its route."""
+    answer = {"content": ""} | answer
+    logprobs = {"logprobs": answer.pop("logprobs")} if "logprobs" in answer else {}
+    if isinstance(given, GenerateBody):
+        return {"response": answer.pop("content")} | answer | logprobs
+    return {"message": {"role": "assistant"} | answer} | logprobs
 
 
-def _ollama_call(index: int, call: Body) -> Body:
+def _ollama_token(token: Body) -> Body:
+    kept = {key: token[key] for key in ("token", "logprob", "bytes")}
+    top = [{key: other[key] for key in kept} for other in token.get("top_logprobs") or []]
+    return kept | ({"top_logprobs": top} if top else {})
+
+
+def _ollama_call(call: Body) -> Body:
     """Return a tool call with its arguments as an object."""
     function = call["function"]
     try:
-        arguments: Any = json.loads(function["arguments"] or "{}")
+        arguments: Any = json.loads(function.get("arguments") or "{}")
     except ValueError:  # the answer was cut off within the arguments
         arguments = {}
-    return {"id": call["id"], "function": {"index": index, "name": function["name"], "arguments": arguments}}
+    return {"id": call["id"], "function": {"index": call["index"], "name": function["name"], "arguments": arguments}}
 
 
 class GenerationRoutes:
-    """The handlers of the two routes."""
+    """The handlers of the two routes. Without messages or a prompt they load or unload the model."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
-    async def chat(self, request: Request) -> Response:
-        """Answer `/api/chat`; without messages, load or unload the model."""
-        body = convert(read(await request.body()), OllamaChatBody)
+    async def chat(self, raw: Body) -> Response:
+        """Answer `/api/chat`."""
+        body = convert(raw, OllamaChatBody)
         model, openai = self._checked(body)
         if not body.messages:
-            return await self._load(model, body, _chat_fields)
+            return await self._load(model, body)
         openai |= {"tools": body.tools, "messages": [llama_message(message) for message in body.messages]}
-        dialect = OllamaDialect(body, ChatDialect(openai, model), _chat_fields)
-        return await self._serving.respond(request, dialect, stream=body.stream)
+        return await self._serving.respond(OllamaDialect(body, ChatDialect(openai, model)), stream=body.stream)
 
-    async def generate(self, request: Request) -> Response:
-        """Answer `/api/generate`; without a prompt, load or unload the model."""
-        body = convert(read(await request.body()), GenerateBody)
+    async def generate(self, raw: Body) -> Response:
+        """Answer `/api/generate`."""
+        body = convert(raw, GenerateBody)
         model, openai = self._checked(body)
         refuse_images(body.images)
         if not body.prompt and not body.suffix:
-            return await self._load(model, body, _generate_fields)
-        if raw := body.raw or body.suffix:
-            openai |= {"prompt": body.prompt, "suffix": body.suffix}
+            return await self._load(model, body)
+        inner: RelayedDialect
+        if body.raw or body.suffix:
+            inner = CompletionsDialect(openai | {"prompt": body.prompt, "suffix": body.suffix}, model)
         else:
             system = [{"role": "system", "content": body.system}] if body.system else []
-            openai["messages"] = [*system, *earlier(body.context), {"role": "user", "content": body.prompt}]
-        inner = CompletionsDialect(openai, model) if raw else ChatDialect(openai, model)
-        dialect = OllamaDialect(body, inner, _generate_fields)
-        return await self._serving.respond(request, dialect, stream=body.stream)
+            messages = [*system, *earlier(body.context), {"role": "user", "content": body.prompt}]
+            inner = ChatDialect(openai | {"messages": messages}, model)
+        return await self._serving.respond(OllamaDialect(body, inner), stream=body.stream)
 
     def _checked(self, body: GenerationBody) -> tuple[ServedModel, Body]:
         """Check the fields that both routes share; return the model, and the body of the OpenAI request."""
@@ -190,12 +164,13 @@ class GenerationRoutes:
             raise RequestError(400, "top_logprobs must be between 0 and 20")
         return model, {"model": body.model} | sampling(body)
 
-    async def _load(self, model: ServedModel, body: GenerationBody, part_fields: PartFields) -> Response:
-        keep_alive = keep_alive_seconds(body.keep_alive)
+    async def _load(self, model: ServedModel, body: GenerationBody) -> Response:
+        reason, keep_alive = "load", keep_alive_seconds(body.keep_alive)
         if keep_alive == 0:
+            reason = "unload"
             self._serving.pool.unload(model)
         else:
             async with self._serving.pool.slot(model, keep_alive):
                 pass
-        reason = {"done": True, "done_reason": "unload" if keep_alive == 0 else "load"}
-        return json_reply({"model": body.model, "created_at": stamp()} | part_fields(Part()) | reason)
+        ending = {"done": True, "done_reason": reason}
+        return json_reply({"model": body.model, "created_at": stamp()} | _fields(body, {}) | ending)

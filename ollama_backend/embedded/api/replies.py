@@ -1,6 +1,6 @@
 """Responses: JSON objects, streams, and errors in the shape of each API."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +11,6 @@ from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.request_json import Body, dumps
 
 JSON, NDJSON, EVENTS = "application/json; charset=utf-8", "application/x-ndjson", "text/event-stream"
-Pieces = AsyncGenerator[bytes, None]
 KINDS = {400: "invalid_request_error", 404: "not_found_error"}
 
 
@@ -20,12 +19,12 @@ def json_reply(value: Any, status: int = 200, headers: dict[str, str] | None = N
     return Response(dumps(value), status, headers, JSON)
 
 
-def error_body(path: str, error: RequestError) -> Body:
+def error_body(route: str, error: RequestError) -> Body:
     """Return an error in the shape of a route's API: Anthropic's, OpenAI's or Ollama's."""
     kind = KINDS.get(error.status, "api_error")
-    if path.startswith("/v1/messages"):
+    if route.startswith("/v1/messages"):
         return {"type": "error", "error": {"type": kind, "message": error.message}}
-    if path.startswith("/v1/"):
+    if route.startswith("/v1/"):
         return {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
     return {"error": error.message}
 
@@ -36,24 +35,18 @@ def sse(event: Body, name: str = "") -> bytes:
 
 
 class Streamed(Response):
-    """A stream of pieces; an error after the first one becomes the last piece.
+    """A stream of pieces. The first was awaited before, so that an error in its place has its own HTTP status."""
 
-    The first piece is passed in, so that an error before it has its own HTTP status.
-    """
-
-    def __init__(self, first: bytes, pieces: Pieces, kind: str, last_piece: Callable[[RequestError], bytes]) -> None:
-        # Not `super().__init__`, which would render a body.
-        self._first, self._pieces, self._last_piece = first, pieces, last_piece
-        self.status_code, self.raw_headers, self.background = 200, [(b"content-type", kind.encode())], None
+    def __init__(self, first: bytes, pieces: AsyncGenerator[bytes, None], kind: str) -> None:
+        super().__init__(first, headers={"content-type": kind})
+        del self.headers["content-length"]
+        self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all pieces, and close their source in any case."""
         async with aclosing(self._pieces) as pieces:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": self._first, "more_body": True})
-            try:
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except RequestError as error:
-                await send({"type": "http.response.body", "body": self._last_piece(error), "more_body": True})
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -20,7 +20,7 @@ SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "
 class ResponsesDialect(RelayedDialect):
     """One request to `/v1/responses`. Adds the numbers and settings that clients read and llama.cpp leaves out."""
 
-    path = "/v1/responses"
+    route = "/v1/responses"
     end = b""
     names_events = True
 

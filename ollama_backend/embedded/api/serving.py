@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import RelayedDialect
@@ -16,7 +15,7 @@ from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.model_pool import ModelPool
 from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
-from ollama_backend.embedded.request_json import Body, read
+from ollama_backend.embedded.request_json import Body
 
 
 @dataclass(frozen=True)
@@ -57,47 +56,61 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
-    async def relay(self, dialect: type[RelayedDialect], request: Request) -> Response:
+    async def relay(self, kind: type[RelayedDialect], body: Body) -> Response:
         """Answer a route that llama.cpp serves itself: only names, limits and errors are changed."""
-        body = read(await request.body())
-        model = self.find(body.get("model"), embeds=False)
-        return await self.respond(request, dialect(body, model), stream=bool(body.get("stream")))
+        dialect = kind(body, self.find(body.get("model"), embeds=False))
+        return await self.respond(dialect, stream=bool(body.get("stream")))
 
-    async def count_tokens(self, dialect: type[RelayedDialect], request: Request) -> Response:
+    async def count_tokens(self, kind: type[RelayedDialect], body: Body) -> Response:
         """Answer Anthropic's route that counts the tokens of a prompt."""
-        body = read(await request.body())
-        query = dialect(body, self.find(body.get("model"), embeds=False))
-        async with self.pool.slot(query.model) as process:
-            return json_reply(await process.ask(f"{query.path}/count_tokens", self.llama_body(query)))
+        dialect = kind(body, self.find(body.get("model"), embeds=False))
+        async with self.pool.slot(dialect.model) as process:
+            return json_reply(await process.ask(f"{dialect.path}/count_tokens", self.llama_body(dialect)))
 
-    async def respond(self, request: Request, dialect: RelayedDialect, *, stream: bool) -> Response:
-        """Answer a generating route. A stream begins with its first piece, so that earlier errors have a status."""
-        events = self._events(dialect)
+    async def respond(self, dialect: RelayedDialect, *, stream: bool) -> Response:
+        """Answer a generating route."""
         if stream:
-            pieces = _encoded(dialect, events)
-            return Streamed(
-                await anext(pieces, b""),
-                pieces,
-                dialect.media_type,
-                lambda error: dialect.encode(error_body(request.url.path, error)),
-            )
-        async with aclosing(events):
+            pieces = self._pieces(dialect)
+            return Streamed(await anext(pieces, b""), pieces, dialect.media_type)
+        async with aclosing(self._events(dialect)) as events:
             return json_reply(dialect.whole([event async for event in events]))
+
+    async def _pieces(self, dialect: RelayedDialect) -> AsyncGenerator[bytes, None]:
+        """Yield the encoded events. An error after the first one becomes the last piece."""
+        begun = False
+        try:
+            async with aclosing(self._events(dialect)) as events:
+                async for event in events:
+                    yield dialect.encode(event)
+                    begun = True
+            if dialect.end:
+                yield dialect.end
+        except RequestError as error:
+            if not begun:
+                raise
+            yield dialect.encode(error_body(dialect.route, error))
 
     async def _events(self, dialect: RelayedDialect) -> AsyncGenerator[Body, None]:
         """Yield the events for the client. Closing the generator stops the generation and frees the slot.
 
         Waits for a slot without a time limit, as Ollama does. Raises RequestError.
         """
-        body = self.llama_body(dialect)
+        body, pace = self.llama_body(dialect), self.pace if is_tiny(dialect.model.gguf) else 0
         async with self.pool.slot(dialect.model, dialect.keep_alive) as process:
             dialect.ready = time.perf_counter_ns()
             while True:
                 try:
-                    async with aclosing(self._paced(dialect, process.stream(dialect.path, body))) as events:
+                    async with aclosing(process.stream(dialect.path, body)) as events:
+                        begin, count = time.monotonic(), 0
                         async for event in events:
+                            # The timings of a paced answer include its pauses.
+                            if pace and "timings" in event:
+                                event["timings"]["predicted_ms"] = (time.monotonic() - begin) * 1000
                             for seen in dialect.events(event):
                                 yield seen
+                            if pace:
+                                count += 1
+                                await asyncio.sleep(begin + count / pace - time.monotonic())
                     break
                 except LlamaError as error:
                     # llama.cpp checks the length before it generates, so nothing was sent yet and this can be repeated.
@@ -106,23 +119,3 @@ class Serving:
                         raise
         for event in dialect.last_events():
             yield event
-
-    async def _paced(self, dialect: RelayedDialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[Body, None]:
-        """Yield events, those of a tiny model no faster than the pace. Its timings then include the pauses."""
-        paces, begin, count = self.pace > 0 and is_tiny(dialect.model.gguf), time.monotonic(), 0
-        async with aclosing(events):
-            async for event in events:
-                if paces and "timings" in event:
-                    event["timings"]["predicted_ms"] = (time.monotonic() - begin) * 1000
-                yield event
-                if paces:
-                    count += 1
-                    await asyncio.sleep(begin + count / self.pace - time.monotonic())
-
-
-async def _encoded(dialect: RelayedDialect, events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
-        async for event in events:
-            yield dialect.encode(event)
-    if dialect.end:
-        yield dialect.end

@@ -6,15 +6,13 @@ the program fails, the last line on stderr says why and what to do; `Exit` lists
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import re
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -37,8 +35,7 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(exc.message) from exc
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ollama_backend.embedded", description="A small Ollama.")
     model_help = "a model file, or its first part; may be repeated, the first is the default"
     parser.add_argument("--model", metavar="[NAME=]FILE", action="append", required=True, help=model_help)
@@ -46,9 +43,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=11434)
     parser.add_argument("--parallel", type=int, help="simultaneous answers per model (default: 1, tiny models 4)")
     parser.add_argument("--context", type=int, help="context length in tokens (default: what memory allows)")
-    parser.add_argument(
-        "--threads", type=int, help="CPUs to use; a small model generates with one (default: all allowed)"
-    )
+    threads_help = "CPUs to use; a small model generates with one (default: all allowed)"
+    parser.add_argument("--threads", type=int, help=threads_help)
     parser.add_argument("--memory", type=int, help="bytes of memory for all models together (default: what is free)")
     keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
     keep_help = "how long an unused model stays loaded: 90, 5m, or -1 for no limit (default: OLLAMA_KEEP_ALIVE, or 5m)"
@@ -58,7 +54,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--think-default", choices=("on", "off"), help=think_help)
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin, a pipe, is closed")
     parser.add_argument("--cpuinfo", default="/proc/cpuinfo", help=argparse.SUPPRESS)
-    return parser.parse_args(given)
+    return parser.parse_args()
 
 
 def _models(given: list[str]) -> tuple[ServedModel, ...]:
@@ -75,13 +71,6 @@ def _models(given: list[str]) -> tuple[ServedModel, ...]:
     return tuple(models.values())
 
 
-def _serving(chosen: argparse.Namespace) -> Serving:
-    wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
-    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
-    think = {"on": True, "off": False}.get(chosen.think_default)
-    return Serving(_models(chosen.model), pool, think, chosen.tokens_per_second)
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -89,18 +78,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         message = f"Cannot listen on port {port} of {host} ({exc.strerror}): stop what uses it or choose another port."
         raise StartupError(Exit.PORT_TAKEN, message) from exc
-
-
-def _watch_parent(stop: Callable[[], object]) -> None:
-    """Stop at the end of stdin, which also comes when the parent was killed and could not send a signal."""
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                pass
-        stop()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Server(uvicorn.Server):
@@ -113,16 +90,19 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(chosen: argparse.Namespace) -> None:
-    listener, serving = _listen(chosen.host, chosen.port), _serving(chosen)
-    config = uvicorn.Config(
-        create_app(serving), log_level="warning", access_log=False, lifespan="off", server_header=False
-    )
+    listener, models = _listen(chosen.host, chosen.port), _models(chosen.model)
+    wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
+    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
+    think_default = {"on": True, "off": False}.get(chosen.think_default)
+    app = create_app(Serving(models, pool, think_default, chosen.tokens_per_second))
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
     server = _Server(config)
-    running = asyncio.create_task(server.serve([listener]))
-    loop = asyncio.get_running_loop()
     if chosen.exit_with_parent:
-        _watch_parent(lambda: loop.call_soon_threadsafe(server.handle_exit, signal.SIGTERM, None))
-    loading = asyncio.create_task(serving.pool.load(serving.models[0]))
+        # The end of stdin also comes when the parent was killed and could not send a signal.
+        loop, stop = asyncio.get_running_loop(), partial(server.handle_exit, signal.SIGTERM, None)
+        loop.add_reader(0, lambda: os.read(0, 4096) or loop.call_soon(stop))
+    running = asyncio.create_task(server.serve([listener]))
+    loading = asyncio.create_task(pool.load(models[0]))
     try:
         await asyncio.wait({running, loading}, return_when=asyncio.FIRST_COMPLETED)
         # A default model that cannot be loaded ends the program.
@@ -131,13 +111,13 @@ async def _serve(chosen: argparse.Namespace) -> None:
         await running
     finally:
         loading.cancel()
-        await serving.pool.close()
+        await pool.close()
 
 
 def main() -> int:
     """Run until stopped; return the exit status."""
     try:
-        asyncio.run(_serve(arguments()))
+        asyncio.run(_serve(_arguments()))
     except StartupError as error:
         print(error, file=sys.stderr, flush=True)
         return error.status

@@ -8,6 +8,7 @@ from enum import IntEnum
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
 LONGEST_MESSAGE = 500
+NO_IMAGES = "This model does not support images: choose a vision model."
 
 
 class RequestError(Exception):
@@ -40,7 +41,7 @@ class LlamaError(RequestError):
             status, cause = 400, (causes[-1][1] or "it cannot be applied to them").strip().removesuffix(".")
             message = f"The model's chat template refuses these messages: {cause}."
         elif "image input is not supported" in message:
-            status, message = 400, "This model does not support images: choose a vision model."
+            status, message = 400, NO_IMAGES
         super().__init__(status, " ".join(message.split())[:LONGEST_MESSAGE])
 
 

@@ -1,7 +1,6 @@
 """A served model as Ollama's routes describe it, and settings for models that need their own."""
 
 import re
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -59,21 +58,17 @@ PROFILES = {
 
 
 def stamp(seconds: float | None = None) -> str:
-    """Format a time (seconds since 1970, by default now) as Ollama does, in nanoseconds."""
-    nanoseconds = time.time_ns() if seconds is None else int(seconds * 1e9)
-    moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09}Z"
+    """Format a time (seconds since 1970, by default now) as in RFC 3339."""
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def human_number(count: int) -> str:
     """Format a number of parameters as Ollama does (format/format.go, HumanNumber)."""
-    if count >= 10**9:
-        billions = count / 10**9
-        return f"{billions:.0f}B" if billions == int(billions) else f"{billions:.1f}B"
-    if count >= 10**6:
-        millions = count / 10**6
-        return f"{millions:.0f}M" if millions == int(millions) else f"{millions:.2f}M"
-    return f"{count / 10**3:.0f}K" if count >= 10**3 else str(count)
+    for unit, size, digits in (("B", 10**9, 1), ("M", 10**6, 2), ("K", 10**3, 0)):
+        if count >= size:
+            return f"{count / size:.{digits if count % size else 0}f}{unit}"
+    return str(count)
 
 
 def plain_name(name: str) -> str:
@@ -98,11 +93,6 @@ class ServedModel:
     def tagged(self) -> str:
         """The name with its tag."""
         return self.name if ":" in self.name else f"{self.name}:latest"
-
-    @property
-    def context_limit(self) -> int:
-        """The longest context that the model gets, in tokens."""
-        return min(self.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
 
     @cached_property
     def profile(self) -> Profile:
@@ -130,15 +120,9 @@ class ServedModel:
 
     def longest_answer(self, wanted: int | None) -> int:
         """Return the limit of an answer in tokens: `wanted`, within what the model and its context allow."""
-        ceiling = self.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * self.context_limit
+        context = min(self.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
+        ceiling = self.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * context
         return ceiling if wanted is None or wanted < 0 else min(wanted, ceiling)
-
-    def with_system(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the messages, with the model's own system prompt if they have none."""
-        own = self.profile.system
-        if not own or any(message.get("role") in ("system", "developer") for message in messages):
-            return messages
-        return [{"role": "system", "content": own}, *messages]
 
     @property
     def embeds(self) -> bool:
@@ -165,37 +149,40 @@ class ServedModel:
             "quantization_level": FILE_TYPES.get(self.gguf.metadata.get("general.file_type", -1), "unknown"),
         }
 
-    def _head(self) -> dict[str, Any]:
-        gguf = self.gguf
-        return {"name": self.tagged, "model": self.tagged, "size": gguf.size, "digest": gguf.digest}
-
-    def _note(self) -> dict[str, str]:
-        return {"note": self.profile.note} if self.profile.note else {}
+    def running(self, context: int, expires_at: str) -> dict[str, Any]:
+        """Return the entry of `/api/ps`."""
+        head = {"name": self.tagged, "model": self.tagged, "size": self.gguf.size, "digest": self.gguf.digest}
+        memory = {"expires_at": expires_at, "size_vram": 0, "context_length": context}
+        return head | {"details": self.details} | memory
 
     def listed(self) -> dict[str, Any]:
         """Return the entry of `/api/tags`."""
         lengths = {key: self.gguf.number(key) for key in ("context_length", "embedding_length")}
-        entry = self._head() | {"modified_at": stamp(self.gguf.modified), "details": self.details | lengths}
-        return entry | {"capabilities": self.capabilities} | self._note()
-
-    def running(self, context: int, expires_at: str) -> dict[str, Any]:
-        """Return the entry of `/api/ps`."""
-        memory = {"expires_at": expires_at, "size_vram": 0, "context_length": context}
-        return self._head() | {"details": self.details} | memory
+        return {
+            "name": self.tagged,
+            "model": self.tagged,
+            "size": self.gguf.size,
+            "digest": self.gguf.digest,
+            "modified_at": stamp(self.gguf.modified),
+            "details": self.details | lengths,
+            "capabilities": self.capabilities,
+        } | self._own("note")  # fmt: skip
 
     def show(self) -> dict[str, Any]:
         """Return the response of `/api/show`. The template is the file's own (Jinja); long lists are left out."""
         gguf = self.gguf
-        parameters = "\n".join(f"{name:30} {value}" for name, value in self.sampling.items())
         hidden = ("general.name", "tokenizer.chat_template")
         facts = {key: value for key, value in sorted(gguf.metadata.items()) if key not in hidden}
-        system = {"system": self.profile.system} if self.profile.system else {}
         return {
             "modelfile": f'FROM {gguf.path.name}\nTEMPLATE """{gguf.template}"""\n',
-            "parameters": parameters,
+            "parameters": "\n".join(f"{name:30} {value}" for name, value in self.sampling.items()),
             "template": gguf.template,
             "details": self.details,
             "model_info": facts | {"general.parameter_count": gguf.parameters},
             "capabilities": self.capabilities,
             "modified_at": stamp(gguf.modified),
-        } | system | self._note()  # fmt: skip
+        } | self._own("system", "note")  # fmt: skip
+
+    def _own(self, *names: str) -> dict[str, str]:
+        """Return these texts of the profile, without empty ones."""
+        return {name: text for name in names if (text := getattr(self.profile, name))}

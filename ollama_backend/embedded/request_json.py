@@ -31,31 +31,28 @@ def read(raw: bytes) -> Body:
         raise RequestError(400, f"The body is not valid JSON: {exc}.") from exc
     if not isinstance(value, dict):
         raise RequestError(400, "The body must be a JSON object.")
-    return _without_null(value)
-
-
-def _without_null(value: Body) -> Body:
     return {key: item for key, item in value.items() if item is not None}
+
+
+def _without_null(value: Any) -> Any:
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def convert(body: Body, shape: type[Shape]) -> Shape:
     """Return a body as a struct. Raises RequestError, which names the field with the wrong type."""
     # Go's decoder ignores null for any field of a struct.
     for name in ("messages", "options"):
-        if isinstance(inner := body.get(name), dict):
-            body = body | {name: _without_null(inner)}
-        elif isinstance(inner, list):
-            body = body | {name: [_without_null(item) if isinstance(item, dict) else item for item in inner]}
+        inner = body.get(name)
+        kept = [_without_null(item) for item in inner] if isinstance(inner, list) else _without_null(inner)
+        body = body | ({name: kept} if name in body else {})
     try:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
         reason, _, place = str(exc).partition(" - at `$.")
-        reason = re.sub("`(.+?)`", lambda match: _type_names(match[1]), reason)
-        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {reason.lower()}.") from exc
-
-
-def _type_names(types: str) -> str:
-    return " or ".join(TYPES.get(name, name) for name in types.split(" | ") if name != "null")
+        for name, words in TYPES.items():
+            reason = re.sub(rf"\b{name}\b", words, reason)
+        reason = reason.replace("`", "").replace(" | null", "").replace(" | ", " or ").lower()
+        raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {reason}.") from exc
 
 
 def dumps(value: Any) -> bytes:

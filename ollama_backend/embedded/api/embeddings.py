@@ -9,7 +9,6 @@ from starlette.responses import Response
 from ollama_backend.embedded.api.replies import json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import LlamaError, RequestError
-from ollama_backend.embedded.llama.model_process import ModelProcess
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, convert, keep_alive_seconds
 
@@ -66,8 +65,9 @@ class EmbeddingRoutes:
                 if not body.truncate or not error.room:
                     raise
                 # llama.cpp does not say which of the texts is too long, so all are cut.
-                cut = [await _cut(process, text, error.room) for text in texts]
-                answer = await process.ask(PATH, {"input": cut})
+                queries = [{"content": text, "add_special": True} for text in texts]
+                tokens = [(await process.ask("/tokenize", query))["tokens"] for query in queries]
+                answer = await process.ask(PATH, {"input": [each[: error.room] for each in tokens]})
         vectors = [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
         return vectors, int(answer["usage"]["prompt_tokens"]), ready
 
@@ -87,9 +87,3 @@ def _shortened(vector: list[float], dimensions: int) -> list[float]:
     kept = vector[:dimensions]
     length = math.sqrt(sum(number * number for number in kept)) or 1.0
     return [number / length for number in kept]
-
-
-async def _cut(process: ModelProcess, text: str, room: int) -> list[int]:
-    """Return the first `room` tokens of a text."""
-    tokens = await process.ask("/tokenize", {"content": text, "add_special": True})
-    return list(tokens["tokens"])[:room]

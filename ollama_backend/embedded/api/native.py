@@ -8,19 +8,10 @@ from typing import Any
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, accumulate
-from ollama_backend.embedded.api.ollama_bodies import (
-    GenerateBody,
-    GenerationBody,
-    OllamaChatBody,
-    context_of,
-    earlier,
-    llama_message,
-    refuse_images,
-    sampling,
-)
+from ollama_backend.embedded.api.ollama_bodies import GenerateBody, GenerationBody, OllamaChatBody, context_of
 from ollama_backend.embedded.api.replies import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
-from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.model_card import ServedModel, stamp
 from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds
 
@@ -131,30 +122,30 @@ class GenerationRoutes:
     async def chat(self, raw: Body) -> Response:
         """Answer `/api/chat`."""
         body = convert(raw, OllamaChatBody)
-        model, openai = self._checked(body)
+        model = self._checked(body)
         if not body.messages:
             return await self._load(model, body)
-        openai |= {"tools": body.tools, "messages": [llama_message(message) for message in body.messages]}
-        return await self._serving.respond(OllamaDialect(body, ChatDialect(openai, model)), stream=body.stream)
+        messages = [message.openai() for message in body.messages]
+        openai = ChatDialect(body.openai() | {"tools": body.tools, "messages": messages}, model)
+        return await self._serving.respond(OllamaDialect(body, openai), stream=body.stream)
 
     async def generate(self, raw: Body) -> Response:
         """Answer `/api/generate`."""
         body = convert(raw, GenerateBody)
-        model, openai = self._checked(body)
-        refuse_images(body.images)
+        model, openai = self._checked(body), body.openai()
+        if body.images:
+            raise RequestError(400, NO_IMAGES)
         if not body.prompt and not body.suffix:
             return await self._load(model, body)
         inner: RelayedDialect
         if body.raw or body.suffix:
             inner = CompletionsDialect(openai | {"prompt": body.prompt, "suffix": body.suffix}, model)
         else:
-            system = [{"role": "system", "content": body.system}] if body.system else []
-            messages = [*system, *earlier(body.context), {"role": "user", "content": body.prompt}]
-            inner = ChatDialect(openai | {"messages": messages}, model)
+            inner = ChatDialect(openai | {"messages": body.conversation()}, model)
         return await self._serving.respond(OllamaDialect(body, inner), stream=body.stream)
 
-    def _checked(self, body: GenerationBody) -> tuple[ServedModel, Body]:
-        """Check the fields that both routes share; return the model, and the body of the OpenAI request."""
+    def _checked(self, body: GenerationBody) -> ServedModel:
+        """Check the fields that both routes share; return the model."""
         model = self._serving.find(body.model, embeds=False)
         if isinstance(body.think, str) and body.think not in LEVELS:
             raise RequestError(400, f'invalid think value: "{body.think}" (must be {", ".join(LEVELS)}, true or false)')
@@ -162,7 +153,7 @@ class GenerationRoutes:
             raise RequestError(400, f'"{model.name}" does not support thinking')
         if not 0 <= body.top_logprobs <= 20:
             raise RequestError(400, "top_logprobs must be between 0 and 20")
-        return model, {"model": body.model} | sampling(body)
+        return model
 
     async def _load(self, model: ServedModel, body: GenerationBody) -> Response:
         reason, keep_alive = "load", keep_alive_seconds(body.keep_alive)

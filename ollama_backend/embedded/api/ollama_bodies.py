@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.request_json import Body, dumps
 
 WHOLE_NUMBERS = ("num_predict", "seed", "top_k", "repeat_last_n")
@@ -20,6 +20,23 @@ class ChatMessage(msgspec.Struct):
     tool_calls: list[Body] = []
     tool_name: str = ""
     tool_call_id: str = ""
+
+    def openai(self) -> Body:
+        """Return the message in OpenAI's shape. Raises RequestError if it has images: no vision models run here."""
+        if self.images:
+            raise RequestError(400, NO_IMAGES)
+        message: Body = {"role": self.role, "content": self.content}
+        optional = {"reasoning_content": self.thinking, "name": self.tool_name, "tool_call_id": self.tool_call_id}
+        message |= {name: value for name, value in optional.items() if value}
+        if self.tool_calls:
+            message["tool_calls"] = []
+        for number, call in enumerate(self.tool_calls):
+            function = call.get("function") or {}
+            arguments = dumps(function.get("arguments") or {}).decode()
+            called = {"name": function.get("name", ""), "arguments": arguments}
+            entry = {"id": call.get("id") or f"call_{number}", "type": "function", "function": called}
+            message["tool_calls"].append(entry)
+        return message
 
 
 class SamplingOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,6 +70,26 @@ class GenerationBody(msgspec.Struct, kw_only=True):
     logprobs: bool = False
     top_logprobs: int = 0
 
+    def openai(self) -> Body:
+        """Return model, options, format and log probabilities as OpenAI's fields, without those that are not set."""
+        query: Body = {"model": self.model} | msgspec.to_builtins(self.options)
+        query |= {name: int(query[name]) for name in WHOLE_NUMBERS if name in query}  # Ollama truncates 4.5 to 4
+        if (limit := query.pop("num_predict", -1)) >= 0:
+            query["max_tokens"] = limit
+        if query.get("seed", 0) < 0:
+            del query["seed"]
+        if isinstance(query.get("stop"), str):
+            query["stop"] = [query["stop"]]
+        if self.logprobs:
+            query |= {"logprobs": True} | ({"top_logprobs": self.top_logprobs} if self.top_logprobs else {})
+        if self.format == "json":
+            query["response_format"] = {"type": "json_object"}
+        elif isinstance(self.format, dict):
+            query["response_format"] = {"type": "json_schema", "json_schema": {"schema": self.format}}
+        elif self.format not in (None, ""):
+            raise RequestError(400, f'invalid format {self.format!r}: expected "json" or a JSON Schema object')
+        return query
+
 
 class OllamaChatBody(GenerationBody, kw_only=True):
     """The body of `/api/chat`."""
@@ -71,56 +108,14 @@ class GenerateBody(GenerationBody, kw_only=True):
     context: list[int] = []
     images: list[str] = []
 
-
-def refuse_images(images: list[str]) -> None:
-    """Raise RequestError if there are images: this engine runs no vision models."""
-    if images:
-        raise RequestError(400, "This model does not support images: choose a vision model.")
-
-
-def llama_message(message: ChatMessage) -> Body:
-    """Return a message in OpenAI's shape."""
-    refuse_images(message.images)
-    optional: Body = {
-        "reasoning_content": message.thinking,
-        "name": message.tool_name,
-        "tool_call_id": message.tool_call_id,
-    }
-    optional |= {"tool_calls": [_call(number, call) for number, call in enumerate(message.tool_calls)]}
-    kept = {name: value for name, value in optional.items() if value}
-    return {"role": message.role, "content": message.content} | kept
-
-
-def _call(number: int, call: Body) -> Body:
-    function = call.get("function") or {}
-    arguments = dumps(function.get("arguments") or {}).decode()
-    called = {"name": function.get("name", ""), "arguments": arguments}
-    return {"id": call.get("id") or f"call_{number}", "type": "function", "function": called}
-
-
-def sampling(body: GenerationBody) -> Body:
-    """Return options, format and log probabilities as OpenAI's fields; fields that are not set are left out."""
-    query: Body = msgspec.to_builtins(body.options)
-    query |= {name: int(query[name]) for name in WHOLE_NUMBERS if name in query}  # Ollama truncates 4.5 to 4
-    if (limit := query.pop("num_predict", -1)) >= 0:
-        query["max_tokens"] = limit
-    if query.get("seed", 0) < 0:
-        del query["seed"]
-    if isinstance(query.get("stop"), str):
-        query["stop"] = [query["stop"]]
-    if body.logprobs:
-        query |= {"logprobs": True} | ({"top_logprobs": body.top_logprobs} if body.top_logprobs else {})
-    return query | _response_format(body.format)
-
-
-def _response_format(wanted: Any) -> Body:
-    if wanted in (None, ""):
-        return {}
-    if wanted == "json":
-        return {"response_format": {"type": "json_object"}}
-    if isinstance(wanted, dict):
-        return {"response_format": {"type": "json_schema", "json_schema": {"schema": wanted}}}
-    raise RequestError(400, f'invalid format {wanted!r}: expected "json" or a JSON Schema object')
+    def conversation(self) -> list[Body]:
+        """Return the messages in OpenAI's shape. Raises RequestError for a context that is not from `context_of`."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        try:
+            earlier = msgspec.json.decode(bytes(self.context), type=list[Body]) if self.context else []
+        except (ValueError, msgspec.MsgspecError) as exc:
+            raise RequestError(400, "The context does not come from this server: leave it out.") from exc
+        return [*system, *earlier, {"role": "user", "content": self.prompt}]
 
 
 def context_of(messages: list[Body], answer: str) -> list[int]:
@@ -129,11 +124,3 @@ def context_of(messages: list[Body], answer: str) -> list[int]:
     Ollama's own context holds tokens; clients only send it back.
     """
     return list(dumps([*messages, {"role": "assistant", "content": answer}]))
-
-
-def earlier(context: list[int]) -> list[Body]:
-    """Return the conversation in a context of `context_of`. Raises RequestError for any other."""
-    try:
-        return msgspec.json.decode(bytes(context), type=list[Body]) if context else []
-    except (ValueError, msgspec.MsgspecError) as exc:
-        raise RequestError(400, "The context does not come from this server: leave it out.") from exc

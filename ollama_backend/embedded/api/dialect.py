@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 from typing import ClassVar
 
-from ollama_backend.embedded.api.replies import EVENTS, sse
+from ollama_backend.embedded.api.replies import EVENTS
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, dumps
 
 Think = bool | str | None
 # Levels that Ollama does not have become the nearest of its own.
@@ -23,6 +23,12 @@ def named_items(body: Body, name: str) -> list[Body]:
     if not isinstance(given, list) or not given or not all(isinstance(item, dict) for item in given):
         raise RequestError(400, f"{name} must be a list of at least one object.")
     return given
+
+
+def nested(body: Body, name: str) -> Body:
+    """Return a field that is an object; anything else counts as an empty one."""
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def accumulate(whole: Body, delta: Body) -> None:
@@ -71,8 +77,7 @@ class RelayedDialect:
 
     def think(self) -> Think:
         """Return whether, or how much, to think; None if the request does not say."""
-        nested = self.body.get("reasoning")
-        effort = (nested.get("effort") if isinstance(nested, dict) else None) or self.body.get("reasoning_effort")
+        effort = nested(self.body, "reasoning").get("effort") or self.body.get("reasoning_effort")
         if effort is not None and effort not in EFFORTS:
             raise RequestError(400, f"Unknown reasoning effort {effort!r}: use one of {', '.join(EFFORTS)}.")
         return None if effort is None else EFFORTS[effort]
@@ -112,8 +117,7 @@ class RelayedDialect:
         """Yield the client's version of an event; the chunk with the usage only if the client asked for it."""
         # A field of llama.cpp that the clients' APIs do not have.
         self.timings = event.pop("timings", self.timings)
-        options = self.body.get("stream_options")
-        wants_usage = isinstance(options, dict) and options.get("include_usage")
+        wants_usage = nested(self.body, "stream_options").get("include_usage")
         if event["choices"] or wants_usage or not self.body.get("stream"):
             yield event | {"model": self.name}
 
@@ -123,7 +127,8 @@ class RelayedDialect:
 
     def encode(self, event: Body) -> bytes:
         """Encode an event, or an error in the API's shape."""
-        return sse(event, event.setdefault("type", "error") if self.names_events else "")
+        name = b"event: %b\n" % event.setdefault("type", "error").encode() if self.names_events else b""
+        return name + b"data: " + dumps(event) + b"\n\n"
 
     def whole(self, events: list[Body]) -> Body:
         """Merge the events of an answer that is not streamed into one object."""

@@ -14,12 +14,7 @@ ORIGINS = r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0)(:\d+)?|(app|file|tauri|
 LOCAL_ENDINGS = (".localhost", ".local", ".internal")
 
 
-def origin_allowed(origin: str, host: str) -> bool:
-    """Return whether pages of this origin may send requests."""
-    return origin in (f"http://{host}", f"https://{host}") or bool(re.fullmatch(ORIGINS, origin))
-
-
-def host_allowed(host: str) -> bool:
+def _host_allowed(host: str) -> bool:
     """Return whether a `Host` header names this machine; any other name is a sign of DNS rebinding."""
     name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
     try:
@@ -39,5 +34,5 @@ class EngineGuard:
         """Pass a request on, or refuse it."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        allowed = host_allowed(host) and (origin is None or origin_allowed(origin, host))
-        await (self._app if allowed else Response(status_code=403))(scope, receive, send)
+        own = origin in (None, f"http://{host}", f"https://{host}") or re.fullmatch(ORIGINS, origin or "")
+        await (self._app if own and _host_allowed(host) else Response(status_code=403))(scope, receive, send)

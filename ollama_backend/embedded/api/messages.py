@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, named_items, nested
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
@@ -22,9 +22,8 @@ class MessagesDialect(RelayedDialect):
 
     def think(self) -> Think:
         """Return whether the request asks for thinking."""
-        thinking = self.body.get("thinking")
-        kind = thinking.get("type") if isinstance(thinking, dict) else None
-        return {"enabled": True, "adaptive": True, "disabled": False}.get(str(kind))
+        kind = str(nested(self.body, "thinking").get("type"))
+        return {"enabled": True, "adaptive": True, "disabled": False}.get(kind)
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""

@@ -29,11 +29,6 @@ def error_body(route: str, error: RequestError) -> Body:
     return {"error": error.message}
 
 
-def sse(event: Body, name: str = "") -> bytes:
-    """Encode a server-sent event."""
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + dumps(event) + b"\n\n"
-
-
 class Streamed(Response):
     """A stream of pieces. The first was awaited before, so that an error in its place has its own HTTP status."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, named_items
+from ollama_backend.embedded.api.dialect import RelayedDialect, named_items, nested
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
@@ -35,24 +35,21 @@ class ResponsesDialect(RelayedDialect):
         if body.get("previous_response_id"):
             raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
         query = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
-        query["input"] = given if given and isinstance(given, str) else self._input(named_items(body, "input"))
-        roles = [] if isinstance(query["input"], str) else [item.get("role") for item in query["input"]]
-        instructions = body.get("instructions") or ("" if "system" in roles else self.model.profile.system)
-        query |= {"instructions": instructions} if instructions else {}
-        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
-        return query | self._format() | self.tools(functions)
-
-    def _input(self, given: list[Body]) -> list[Body]:
-        typed = [{"type": "message"} | item for item in given]
-        kept = [item for item in typed if item["type"] in READABLE]
-        return [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
-
-    def _format(self) -> Body:
-        text = self.body.get("text")
-        wanted = (text.get("format") if isinstance(text, dict) else None) or {}
+        if not isinstance(given, str) or not given:
+            typed = [{"type": "message"} | item for item in named_items(body, "input")]
+            kept = [item for item in typed if item["type"] in READABLE]
+            given = [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
+        has_system = not isinstance(given, str) and any(item.get("role") == "system" for item in given)
+        if instructions := body.get("instructions") or (not has_system and self.model.profile.system):
+            query["instructions"] = instructions
+        wanted = nested(body, "text").get("format") or {}
         if wanted.get("type") == "json_schema":
-            return {"response_format": {"type": "json_schema", "json_schema": {"schema": wanted.get("schema") or {}}}}
-        return {"response_format": {"type": "json_object"}} if wanted.get("type") == "json_object" else {}
+            schema = {"type": "json_schema", "json_schema": {"schema": wanted.get("schema") or {}}}
+            query["response_format"] = schema
+        elif wanted.get("type") == "json_object":
+            query["response_format"] = {"type": "json_object"}
+        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+        return query | {"input": given} | self.tools(functions)
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield an event with its sequence number and indexes."""

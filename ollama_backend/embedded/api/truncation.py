@@ -14,7 +14,12 @@ def shorten(body: Body, size: int, room: int) -> bool:
         body["prompt"] = _without_middle(prompt, size, room)
         return bool(body["prompt"])
     items = body.get("messages", body.get("input"))
-    return isinstance(items, list) and (_drop_turns(items, size, room) or _cut_longest(items, size, room))
+    if not isinstance(items, list) or _drop_turns(items, size, room):
+        return isinstance(items, list)
+    texts = [item for item in items if isinstance(item.get("content"), str)]
+    longest = max(texts, key=lambda item: len(item["content"]), default={"content": ""})
+    longest["content"] = _without_middle(longest["content"], size, room)
+    return bool(longest["content"])
 
 
 def _starts_turn(item: Body) -> bool:
@@ -44,10 +49,3 @@ def _without_middle(text: str, size: int, room: int) -> str:
     """Keep the start and the end of a text, together about half of the room; return "" when too little is left."""
     keep = min(len(text) - 1, len(text) * room // (2 * size)) // 2
     return text[:keep] + "\n" + text[-keep:] if keep > 0 else ""
-
-
-def _cut_longest(items: list[Body], size: int, room: int) -> bool:
-    texts = [item for item in items if isinstance(item.get("content"), str)]
-    longest = max(texts, key=lambda item: len(item["content"]), default={"content": ""})
-    longest["content"] = _without_middle(longest["content"], size, room)
-    return bool(longest["content"])

@@ -7,6 +7,7 @@ from enum import IntEnum
 # llama.cpp surrounds the message of a chat template's exception with the template's source.
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
+INVALID = "Failed to parse"  # llama.cpp answers so to fields that it cannot read, with status 500
 LONGEST_MESSAGE = 500
 NO_IMAGES = "This model does not support images: choose a vision model."
 
@@ -42,6 +43,8 @@ class LlamaError(RequestError):
             message = f"The model's chat template refuses these messages: {cause}."
         elif "image input is not supported" in message:
             status, message = 400, NO_IMAGES
+        elif message.startswith(INVALID):
+            status = 400
         super().__init__(status, " ".join(message.split())[:LONGEST_MESSAGE])
 
 

@@ -305,6 +305,36 @@ async def test_errors_have_each_clients_shape(
         await anthropic_client.messages.create(model="guide", max_tokens=9, messages=user(ASK), tools=tools)
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "value", "words"),
+    [
+        (
+            "/v1/chat/completions",
+            "messages",
+            [1],
+            "messages[0] has the wrong type: expected an object, got an integer.",
+        ),
+        ("/v1/chat/completions", "messages", [], "messages is required and must not be empty."),
+        ("/v1/chat/completions", "tools", "x", "tools has the wrong type: expected a list, got a string."),
+        ("/v1/chat/completions", "tools", [{"function": "x"}], "Failed to parse tools: Missing tool type"),
+        ("/v1/chat/completions", "tool_choice", 1, "tool_choice has the wrong type"),
+        ("/v1/chat/completions", "reasoning_effort", [1], "Unknown reasoning effort [1]"),
+        ("/v1/chat/completions", "max_completion_tokens", "x", "max_completion_tokens has the wrong type"),
+        ("/v1/completions", "prompt", "", "prompt is required and must not be empty."),
+        ("/v1/responses", "input", [1], "input[0] has the wrong type"),
+        ("/v1/responses", "reasoning", {"effort": [1]}, "Unknown reasoning effort [1]"),
+        ("/v1/messages", "tools", [1], "tools[0] has the wrong type"),
+        ("/v1/messages/count_tokens", "messages", "x", "messages has the wrong type"),
+        ("/api/chat", "tools", [{"type": "function"}], "Failed to parse tools: Missing tool function"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_told(running: Engine, path: str, field: str, value: Any, words: str) -> None:
+    """A field of a wrong type is a 400 that names it, on every route, also where llama.cpp would answer 500."""
+    body = {"model": "tools", "messages": user(ASK), "input": ASK, "prompt": ASK, "max_tokens": 2, field: value}
+    status, message = running.refused(path, body)
+    assert status == 400 and message.startswith(words), message
+
+
 async def test_ollama_does_everything(running: Engine) -> None:
     """Chat, generate with its context, tools and their results, a schema, embeddings and lists."""
     async with ollama.AsyncClient(host=running.url, trust_env=False) as client:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
 
 from ollama_backend.embedded.api.replies import EVENTS
 from ollama_backend.embedded.errors import RequestError
@@ -17,12 +19,16 @@ SAMPLING = frozenset({"temperature", "top_p", "top_k", "min_p", "typical_p", "re
 SAMPLING |= {"stop", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"}
 
 
-def named_items(body: Body, name: str) -> list[Body]:
-    """Return a field that must be a non-empty list of objects. Raises RequestError."""
-    given = body.get(name)
-    if not isinstance(given, list) or not given or not all(isinstance(item, dict) for item in given):
-        raise RequestError(400, f"{name} must be a list of at least one object.")
-    return given
+class RelayedBody(msgspec.Struct):
+    """The types of fields that this server works on. llama.cpp checks most others."""
+
+    messages: list[Body] = []
+    input: str | list[Body] = ""
+    tools: list[Body] = []
+    tool_choice: str | Body = ""
+    max_tokens: int = 0
+    max_completion_tokens: int = 0
+    max_output_tokens: int = 0
 
 
 def nested(body: Body, name: str) -> Body:
@@ -78,9 +84,11 @@ class RelayedDialect:
     def think(self) -> Think:
         """Return whether, or how much, to think; None if the request does not say."""
         effort = nested(self.body, "reasoning").get("effort") or self.body.get("reasoning_effort")
-        if effort is not None and effort not in EFFORTS:
+        if effort is None:
+            return None
+        if str(effort) not in EFFORTS:
             raise RequestError(400, f"Unknown reasoning effort {effort!r}: use one of {', '.join(EFFORTS)}.")
-        return None if effort is None else EFFORTS[effort]
+        return EFFORTS[effort]
 
     def request(self) -> Body:
         """Return the request for llama.cpp. Fields that this server does not know are ignored."""
@@ -89,17 +97,21 @@ class RelayedDialect:
     def limit(self, *names: str) -> int:
         """Return the maximum number of tokens: the smallest of these fields, within the model's own limit."""
         given = [self.body[name] for name in names if name in self.body]
-        if not all(isinstance(limit, int) for limit in given):
-            raise RequestError(400, f"{names[0]} must be an integer.")
         return self.model.longest_answer(min(given, default=None))
+
+    def required(self, name: str) -> Any:
+        """Return a field that must not be empty."""
+        if not (value := self.body.get(name)):
+            raise RequestError(400, f"{name} is required and must not be empty.")
+        return value
 
     def tools(self, own: list[Body]) -> Body:
         """Return `tools` and `tool_choice` for llama.cpp, whose choices are `auto`, `none` and `required`."""
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict):
             # llama.cpp cannot force one function by name: only that one is offered, and a call is required.
-            if name := (choice.get("function") or choice).get("name"):
-                own = [tool for tool in own if name == (tool.get("function") or tool).get("name")]
+            if name := (nested(choice, "function") or choice).get("name"):
+                own = [tool for tool in own if name == (nested(tool, "function") or tool).get("name")]
             choice = {"auto": "auto", "none": "none"}.get(str(choice.get("type")), "required")
         if not own or choice == "none":
             return {}
@@ -151,7 +163,7 @@ class ChatDialect(RelayedDialect):
     def request(self) -> Body:
         """Return the request for llama.cpp."""
         messages = []
-        for message in named_items(self.body, "messages"):
+        for message in self.required("messages"):
             renamed = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
             # "developer" is OpenAI's newer name for "system", which chat templates do not know.
             messages.append(renamed | ({"role": "system"} if message.get("role") == "developer" else {}))
@@ -192,7 +204,5 @@ class CompletionsDialect(RelayedDialect):
         """Return the request for llama.cpp."""
         if self.body.get("suffix"):
             raise RequestError(400, f"{self.model.tagged} does not support insert")
-        if not self.body.get("prompt"):
-            raise RequestError(400, "prompt is required and must be a string.")
-        query = {"prompt": self.body["prompt"], "max_tokens": self.limit("max_tokens")}
+        query = {"prompt": self.required("prompt"), "max_tokens": self.limit("max_tokens")}
         return super().request() | query | {"stream_options": {"include_usage": True}}

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, named_items, nested
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, nested
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
 
@@ -27,8 +27,7 @@ class MessagesDialect(RelayedDialect):
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
-        named_items(self.body, "messages")
-        query = super().request() | {"max_tokens": self.limit("max_tokens")}
+        query = super().request() | {"messages": self.required("messages"), "max_tokens": self.limit("max_tokens")}
         if not query.get("system"):
             query["system"] = self.model.profile.system
         # Tools without a schema, such as web search, run on Anthropic's servers; a local model cannot call them.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, named_items, nested
+from ollama_backend.embedded.api.dialect import RelayedDialect, nested
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body
@@ -31,18 +31,18 @@ class ResponsesDialect(RelayedDialect):
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
-        body, given = self.body, self.body.get("input")
+        body, given = self.body, self.required("input")
         if body.get("previous_response_id"):
             raise RequestError(400, "previous_response_id is not supported: send the whole conversation as input.")
         query = super().request() | {"max_output_tokens": self.limit("max_output_tokens")}
-        if not isinstance(given, str) or not given:
-            typed = [{"type": "message"} | item for item in named_items(body, "input")]
+        if not isinstance(given, str):
+            typed = [{"type": "message"} | item for item in given]
             kept = [item for item in typed if item["type"] in READABLE]
             given = [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
         has_system = not isinstance(given, str) and any(item.get("role") == "system" for item in given)
         if instructions := body.get("instructions") or (not has_system and self.model.profile.system):
             query["instructions"] = instructions
-        wanted = nested(body, "text").get("format") or {}
+        wanted = nested(nested(body, "text"), "format")
         if wanted.get("type") == "json_schema":
             schema = {"type": "json_schema", "json_schema": {"schema": wanted.get("schema") or {}}}
             query["response_format"] = schema

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.dialect import RelayedDialect
+from ollama_backend.embedded.api.dialect import RelayedBody, RelayedDialect
 from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.model_pool import ModelPool
 from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, convert
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,18 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
+    def _checked(self, kind: type[RelayedDialect], body: Body) -> RelayedDialect:
+        model = self.find(body.get("model"), embeds=False)
+        convert(body, RelayedBody)
+        return kind(body, model)
+
     async def relay(self, kind: type[RelayedDialect], body: Body) -> Response:
         """Answer a route that llama.cpp serves itself: only names, limits and errors are changed."""
-        dialect = kind(body, self.find(body.get("model"), embeds=False))
-        return await self.respond(dialect, stream=bool(body.get("stream")))
+        return await self.respond(self._checked(kind, body), stream=bool(body.get("stream")))
 
     async def count_tokens(self, kind: type[RelayedDialect], body: Body) -> Response:
         """Answer Anthropic's route that counts the tokens of a prompt."""
-        dialect = kind(body, self.find(body.get("model"), embeds=False))
+        dialect = self._checked(kind, body)
         async with self.pool.slot(dialect.model) as process:
             return json_reply(await process.ask(f"{dialect.path}/count_tokens", self.llama_body(dialect)))
 

@@ -173,11 +173,33 @@ async def test_openai_responds_with_a_tool(openai_client: openai.AsyncOpenAI) ->
         final = await stream.get_final_response()
     (call,) = [item for item in final.output if item.type == "function_call"]
     assert call.name == "weather" and json.loads(call.arguments)
-    assert "response.function_call_arguments.delta" in kinds
+    begin = kinds.index("response.function_call_arguments.delta")
+    ended = ["response.function_call_arguments.done", "response.output_item.done", "response.completed"]
+    assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-3:] == ended and begin < len(kinds) - 3
     output = {"type": "function_call_output", "call_id": call.call_id, "output": "sun"}
     back = [*given, call.model_dump(exclude_none=True, exclude={"parsed_arguments"}), output]
     replied = await openai_client.responses.create(input=back, tool_choice="none", **asked)
     assert replied.output_text
+
+
+def test_a_response_has_every_field_that_the_api_promises(running: Engine) -> None:
+    """Those of Open Responses, with what was asked for, or else with the API's defaults; nothing is ever stored."""
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    tool = {"type": "function", "name": "weather"}
+    asked = {"model": "tools", "input": "x", "max_output_tokens": 9, "store": True, "tools": [tool]}
+    text = {"verbosity": "low", "format": {"type": "json_schema", "name": "person", "schema": schema}}
+    plain = running.ask("/v1/responses", asked | {"tool_choice": "none"})
+    formed = running.ask("/v1/responses", {"model": "smollm2:135m", "input": "x", "max_output_tokens": 9, "text": text})
+    defaults = {"presence_penalty": 0, "frequency_penalty": 0, "top_logprobs": 0, "temperature": 1, "top_p": 1}
+    defaults |= dict.fromkeys(("max_tool_calls", "reasoning", "safety_identifier", "prompt_cache_key", "instructions"))
+    defaults |= {"store": False, "background": False, "service_tier": "default", "truncation": "disabled"}
+    for response in (plain, formed):
+        assert {name: response[name] for name in defaults} == defaults and response["max_output_tokens"] == 9
+        assert response["completed_at"] >= response["created_at"]
+        assert response["usage"]["output_tokens_details"] == {"reasoning_tokens": 0}
+    assert plain["tools"] == [tool | {"description": None, "parameters": None, "strict": None}]
+    assert plain["text"] == {"format": {"type": "text"}}
+    assert formed["text"] == {"verbosity": "low", "format": text["format"] | {"description": None, "strict": False}}
 
 
 async def test_codex_is_understood(running: Engine) -> None:

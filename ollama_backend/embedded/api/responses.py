@@ -13,8 +13,14 @@ from ollama_backend.embedded.request_json import Body
 READABLE = ("message", "function_call", "function_call_output")
 # Request settings that a response repeats, with the API's defaults. Clients read them; llama.cpp leaves them out.
 SETTINGS: Body = dict.fromkeys(("error", "incomplete_details", "previous_response_id", "usage", "instructions"))
-SETTINGS |= {"metadata": {}, "store": False, "output": [], "truncation": "disabled", "parallel_tool_calls": True}
-SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1, "text": {"format": {"type": "text"}}}
+SETTINGS |= {"metadata": {}, "output": [], "truncation": "disabled", "parallel_tool_calls": True}
+SETTINGS |= {"tools": [], "tool_choice": "auto", "temperature": 1, "top_p": 1}
+SETTINGS |= {"presence_penalty": 0, "frequency_penalty": 0, "top_logprobs": 0}
+SETTINGS |= dict.fromkeys(("max_output_tokens", "max_tool_calls", "reasoning", "safety_identifier", "prompt_cache_key"))
+# Whatever a request says: nothing is stored here and nothing runs in the background.
+FIXED: Body = {"store": False, "background": False, "service_tier": "default", "completed_at": None}
+TOOL: Body = dict.fromkeys(("description", "parameters", "strict"))
+SCHEMA_FORMAT: Body = {"name": "", "description": None, "strict": False}
 
 
 class ResponsesDialect(RelayedDialect):
@@ -58,18 +64,43 @@ class ResponsesDialect(RelayedDialect):
             event["output_index"] = self._indexes.setdefault(item, len(self._indexes))
         if "item_id" in event:
             event |= {"content_index": 0, "logprobs": []}
+        if "part" in event:
+            event["part"] = {"annotations": [], "logprobs": []} | event["part"]
         if "response" in event:
-            settings = SETTINGS | {key: value for key, value in self.body.items() if key in SETTINGS}
-            event["response"] = settings | {"created_at": self._created} | event["response"] | {"model": self.name}
+            event["response"] = self._response(event["response"], completed=event["type"] == "response.completed")
         if event["type"].endswith("text.delta"):
             event["delta"] = self.lead(event["type"], event["delta"])
-        yield _without_lead(event) | {"sequence_number": self._sequence}
-        self._sequence += 1
+        for each in _with_missing(event):
+            yield _without_lead(each) | {"sequence_number": self._sequence}
+            self._sequence += 1
+
+    def _response(self, response: Body, *, completed: bool) -> Body:
+        """Return a response with every field that the API promises."""
+        settings = SETTINGS | {key: value for key, value in self.body.items() if key in SETTINGS}
+        tools, text = settings["tools"], nested(self.body, "text")
+        settings["tools"] = [TOOL | tool if tool.get("type") == "function" else tool for tool in tools]
+        wanted = nested(text, "format") or {"type": "text"}
+        settings["text"] = text | {"format": (SCHEMA_FORMAT if wanted.get("type") == "json_schema" else {}) | wanted}
+        response = settings | FIXED | {"created_at": self._created} | response | {"model": self.name}
+        if usage := response["usage"]:
+            response["usage"] = {"output_tokens_details": {"reasoning_tokens": 0}} | usage
+        return response | ({"completed_at": int(time.time())} if completed else {})
 
     def whole(self, events: list[Body]) -> Body:
         """Return the response."""
         response: Body = events[-1]["response"]
-        return response | {"completed_at": int(time.time())}
+        return response
+
+
+def _with_missing(event: Body) -> Iterator[Body]:
+    """Yield an event and those that belong beside it and that llama.cpp does not send."""
+    item = event.get("item") or {}
+    if event["type"] == "response.output_item.done" and item.get("type") == "function_call":
+        ended = {"type": "response.function_call_arguments.done", "item_id": item["id"]}
+        yield ended | {"output_index": event["output_index"], "arguments": item["arguments"]}
+    yield event
+    if event["type"] == "response.created":
+        yield event | {"type": "response.in_progress"}
 
 
 def _without_lead(value: Any) -> Any:

@@ -21,6 +21,7 @@ FIXED |= {"text": {"format": {"type": "text"}}, "top_p": 1, "presence_penalty": 
 FIXED |= {"top_logprobs": 0, "temperature": 1, "reasoning": None}
 LATER: dict[str, Any] = {"max_tool_calls": None, "store": False, "background": False, "service_tier": "default"}
 LATER |= {"metadata": {}, "safety_identifier": None, "prompt_cache_key": None}
+TOOL: dict[str, Any] = {"type": "function", "name": "", "description": None, "strict": None, "parameters": None}
 ids = itertools.count(1)
 
 
@@ -48,7 +49,7 @@ class Responses:
         head = {"id": self.id, "object": "response", "created_at": int(time.time()), "completed_at": completed}
         head |= {"status": status, "incomplete_details": None, "model": self.ask.model, "previous_response_id": None}
         head |= {"instructions": body.get("instructions"), "output": output, "error": None}
-        head |= {"tools": body.get("tools") or []} | FIXED | {"usage": used}
+        head |= {"tools": [TOOL | tool for tool in body.get("tools") or []]} | FIXED | {"usage": used}
         return head | {"max_output_tokens": body.get("max_output_tokens")} | LATER
 
     def begin(self) -> bytes:

@@ -19,7 +19,8 @@ from tests.support.served import serve
 class FakeOpenAI:
     """Answers every chat with `deltas`; `error` is (status, body), `key` what it asks for.
 
-    `after` is how many deltas are sent before `ending`: `cut`, `error` or nothing.
+    `after` is how many deltas are sent before `ending`: `cut`, `error` or nothing. `reply` is a status, a body and
+    headers for whatever is asked.
     """
 
     models: Sequence[str] = ("Qwen/Qwen3-4B", "other")
@@ -29,6 +30,7 @@ class FakeOpenAI:
     delay: float = 0.0
     error: tuple[int, dict[str, Any]] | None = None
     ending: str = ""
+    reply: tuple[int, Any, dict[str, str]] | None = None
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     disconnects: int = 0
     url: str = ""
@@ -40,6 +42,9 @@ class FakeOpenAI:
         return JSONResponse({"object": "list", "data": rows})
 
     def _refusal(self, request: Request) -> Response | None:
+        if self.reply:
+            status, body, headers = self.reply
+            return Response(body if isinstance(body, str) else json.dumps(body), status, headers)
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
             return JSONResponse({"error": "Unauthorized"}, 401)
         return None
@@ -84,9 +89,14 @@ class FakeOpenAI:
     async def _embeddings(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append((request.url.path, body, dict(request.headers)))
+        if refusal := self._refusal(request):
+            return refusal
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
         rows = [{"object": "embedding", "index": n, "embedding": [float(n), 1.0]} for n, _ in enumerate(inputs)]
         return JSONResponse({"object": "list", "data": rows, "model": body["model"], "usage": {"prompt_tokens": 3}})
+
+    async def _elsewhere(self, request: Request) -> Response:
+        return self._refusal(request) or Response("Not Found", 404)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeOpenAI"]:
@@ -95,6 +105,7 @@ class FakeOpenAI:
             Route("/v1/models", self._models),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+            Route("/{path:path}", self._elsewhere, methods=["GET", "POST"]),
         ]
         async with serve(Starlette(routes=routes)) as url:
             self.url = f"{url}/v1"

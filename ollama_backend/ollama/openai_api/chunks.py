@@ -7,7 +7,16 @@ from typing import Any
 import msgspec
 
 from ollama_backend.errors import OllamaFailed
-from ollama_backend.ollama.wire import CUT_OFF, Chunk, Message, decode_with, failure, split_lines, timestamp
+from ollama_backend.ollama.wire import (
+    CUT_OFF,
+    NOT_ITS_PROTOCOL,
+    Chunk,
+    Message,
+    decode_with,
+    failure,
+    split_lines,
+    timestamp,
+)
 
 
 class FunctionDelta(msgspec.Struct):
@@ -78,12 +87,13 @@ class ChunkTranslator:
         self._began = time.perf_counter_ns()
         self._first: int | None = None
         self._reason: str | None = None
-        self._is_done = False
+        self._has_events = self._is_done = False
         self._usage = Usage()
         self._calls: dict[int, CallDelta] = {}
 
     def chunks(self, event: bytes) -> Iterator[Chunk]:
         """Yield the chunks of one event. Raises OllamaFailed for an invalid event, or the error that it reports."""
+        self._has_events = True
         if event == _DONE:
             self._is_done = True
             return
@@ -111,7 +121,7 @@ class ChunkTranslator:
     def end(self) -> Iterator[Chunk]:
         """Yield the tool calls and the last chunk. Raises OllamaFailed if the stream has broken off."""
         if self._reason is None and not self._is_done:  # some gateways send only one of the two
-            raise OllamaFailed(CUT_OFF)
+            raise OllamaFailed(CUT_OFF if self._has_events else NOT_ITS_PROTOCOL)
         if self._calls:
             calls = [_tool_call(call) for _, call in sorted(self._calls.items())]
             yield Chunk(self._model, timestamp(), Message(tool_calls=calls))

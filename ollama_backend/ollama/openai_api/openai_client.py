@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from ollama_backend.errors import ModelNotFound, NotFound
-from ollama_backend.ollama.http import HttpClient
+from ollama_backend.ollama.http import REQUEST_SECONDS, HttpClient
 from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
+from ollama_backend.ollama.server_words import UPSTREAM_WORDS, reworded
 from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunk, Upstream
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
@@ -39,6 +40,7 @@ class OpenAIClient(Upstream):
 
     exact_names: ClassVar[bool] = True
     loads: ClassVar[bool] = False
+    words: ClassVar[Mapping[str, str]] = UPSTREAM_WORDS
 
     def __init__(self, host: str, key: str | None) -> None:
         self._key = key
@@ -60,13 +62,17 @@ class OpenAIClient(Upstream):
 
     async def version(self, seconds: float = 2.0) -> str:
         """Return an empty version: OpenAI's API has none. Raises OllamaUnavailable if the server does not answer."""
-        await self._http.whole("GET", "/models", seconds=seconds)
+        await self._listed(seconds)
         return ""
 
     async def models(self) -> list[InstalledModel]:
         """Return the server's models, in its order."""
-        _, body = await self._http.whole("GET", "/models")
-        return [InstalledModel(row.id, 0, CAPABILITIES) for row in decode(body, ModelList).data]
+        return [InstalledModel(row.id, 0, CAPABILITIES) for row in await self._listed(REQUEST_SECONDS)]
+
+    async def _listed(self, seconds: float) -> list[ListedModel]:
+        with reworded(self.words):
+            _, body = await self._http.whole("GET", "/models", seconds=seconds)
+            return decode(body, ModelList).data
 
     async def capabilities(self, model: str) -> tuple[str, ...]:
         """Return all capabilities, whatever the model."""
@@ -97,7 +103,8 @@ class OpenAIClient(Upstream):
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
         """Return the content type and the body of a short response. Raises NotFound for any other route."""
         if path.startswith("/v1/"):
-            return await self._http.whole(method, path.removeprefix("/v1"), body)
+            with reworded(self.words):
+                return await self._http.whole(method, path.removeprefix("/v1"), body)
         if path == "/api/tags":
             return tags(await self.models())
         if path == "/api/show" and body is not None:
@@ -114,16 +121,18 @@ class OpenAIClient(Upstream):
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
     ) -> AsyncIterator[ResponseStream]:
         """Post a body to one of OpenAI's routes unchanged, or to one of Ollama's, translated."""
-        if path.startswith("/v1/"):
-            async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as upstream:
-                yield upstream
-            return
-        request: dict[str, Any] = msgspec.json.decode(body)
-        if path in ("/api/embed", "/api/embeddings"):
-            yield NativeStream.of(await embeddings(self._http, path, request))
-            return
-        async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
-            yield await NativeStream.of_chunks(path, request, chunks)
+        # Errors of the caller, who reads the stream within its block, are reworded too.
+        with reworded(self.words):
+            if path.startswith("/v1/"):
+                async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as answer:
+                    yield answer
+                return
+            request: dict[str, Any] = msgspec.json.decode(body)
+            if path in ("/api/embed", "/api/embeddings"):
+                yield NativeStream.of(await embeddings(self._http, path, request))
+                return
+            async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
+                yield await NativeStream.of_chunks(path, request, chunks)
 
     async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
         """Post a body of `/api/chat`, translated, and call `take` with each chunk; the last one has `done`."""
@@ -136,13 +145,14 @@ class OpenAIClient(Upstream):
         """Post a body of `/api/chat`, translated, and yield its chunks; the last one has `done`."""
         translator = ChunkTranslator(str(body["model"]))
         encoded = msgspec.json.encode(chat_completion(body))
-        async with (
-            self._http.stream("/chat/completions", encoded, accept="text/event-stream", silence=silence) as upstream,
-            aclosing(events(upstream.parts())) as stream,
-        ):
-            async for event in stream:
-                for chunk in translator.chunks(event):
-                    yield chunk
-            upstream.finish()
-        for chunk in translator.end():
-            yield chunk
+        with reworded(self.words):
+            async with (
+                self._http.stream("/chat/completions", encoded, accept="text/event-stream", silence=silence) as answer,
+                aclosing(events(answer.parts())) as stream,
+            ):
+                async for event in stream:
+                    for chunk in translator.chunks(event):
+                        yield chunk
+                answer.finish()
+            for chunk in translator.end():
+                yield chunk

@@ -5,6 +5,7 @@ import logging
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.formats import is_loopback
 from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.server_words import GONE_ELSEWHERE
 from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.settings import Settings
@@ -15,8 +16,6 @@ CLOUD_SECONDS = 30.0
 
 GONE_OURS = "Ollama does not answer. It will be restarted if it stays silent."
 GONE_HERE = "Ollama does not answer. Start it with `ollama serve`; this server reconnects within a second."
-GONE_ELSEWHERE = "The Ollama server at OLLAMA_HOST does not answer. Retrying every second."
-GONE_UPSTREAM = "The server at CHAT_UPSTREAM does not answer. Retrying every second."
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +71,5 @@ class Presence:
         elif self._engine.started:
             self.reason = GONE_OURS
         else:
-            gone_elsewhere = GONE_UPSTREAM if self._settings.upstream else GONE_ELSEWHERE
             is_ours = is_loopback(self._client.host) and not self._settings.upstream
-            self.reason = GONE_HERE if is_ours else gone_elsewhere
+            self.reason = GONE_HERE if is_ours else self._client.words.get(GONE_ELSEWHERE, GONE_ELSEWHERE)

@@ -10,6 +10,7 @@ import msgspec
 from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.hosts import Hosts
+from ollama_backend.ollama.server_words import reworded
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
 from ollama_backend.surfaces.asgi.exchange import Exchange
 from ollama_backend.surfaces.passthrough.requests import named_model, sent_name
@@ -49,8 +50,11 @@ class ModelLists:
     async def model(self, exchange: Exchange, name: str) -> None:
         """Show one model in OpenAI's shape, taken from the list: Ollama's own route rejects names with a slash."""
         resolved = self._hosts.resolve(named_model("/v1/models", {"model": name}))
-        media_type, raw = await self._hosts.with_model(resolved).client.get("/v1/models")
-        for row in _rows(raw, "data"):
+        client = self._hosts.with_model(resolved).client
+        media_type, raw = await client.get("/v1/models")
+        with reworded(client.words):
+            rows = _rows(raw, "data")
+        for row in rows:
             if model_name(str(row.get("id"))) == model_name(resolved):
                 await _send(exchange, media_type, msgspec.json.encode({**row, "id": name}) + b"\n")
                 return
@@ -87,7 +91,8 @@ class ModelLists:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
         media_type, raw = lists[0]
         allowed = {model_name(model.name) for model in self._hosts.models}
-        listed = [row for _, content in lists for row in _rows(content, rows)]
+        with reworded(self._hosts.all[0].client.words):
+            listed = [row for _, content in lists for row in _rows(content, rows)]
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
         if is_union:  # of equal rows the first one stays, in its place
             kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]

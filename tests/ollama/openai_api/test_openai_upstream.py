@@ -13,8 +13,10 @@ import aiohttp
 import ollama
 import pytest
 
+from ollama_backend.ollama.server_words import UPSTREAM_WORDS
 from ollama_backend.settings import SettingsError, load
 from ollama_backend.space import Space, create_app
+from tests.support.doors import ask_at_every_door
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.ports import free_port
 from tests.support.served import BEARER, KEY, serve
@@ -53,6 +55,26 @@ async def test_our_own_surface() -> None:
     _, body, headers = fake.requests[-1]
     assert body["model"] == "Qwen/Qwen3-4B" and body["max_tokens"] == 9
     assert headers["authorization"] == "Bearer upstream-key" and KEY not in str(headers)
+
+
+REDIRECT = (307, {}, {"location": "/v2"})
+PAGE = (200, "<html>not an API</html>", {"content-type": "text/html"})
+
+
+@pytest.mark.parametrize(("reply", "words"), [(REDIRECT, "Set CHAT_UPSTREAM to"), (PAGE, "Check that CHAT_UPSTREAM")])
+async def test_words_name_the_setting_that_is_set(reply: tuple[int, Any, dict[str, str]], words: str) -> None:
+    """At every door and on /health, where the server redirects or has no API: CHAT_UPSTREAM, and never OLLAMA_HOST."""
+    fake = FakeOpenAI(models=("guide",))
+    async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
+        fake.reply = reply
+        for door, outcome in (await ask_at_every_door(session, without=("Gradio",))).items():
+            assert words in outcome.error and "OLLAMA_HOST" not in outcome.error, door
+        again = create_app(load({"CHAT_UPSTREAM": fake.url, "OLLAMA_API_KEY": KEY}), page=False)
+        async with serve(again):
+            readiness = again.hosts.all[0].readiness
+            await until(lambda: readiness.status == "unavailable", "it is looked at")
+            assert words in readiness.reason and "OLLAMA_HOST" not in readiness.reason
+    assert not [word for word in UPSTREAM_WORDS.values() if "OLLAMA_HOST" in word or "CHAT_UPSTREAM" not in word]
 
 
 async def test_ollamas_routes_are_translated() -> None:

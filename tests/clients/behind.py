@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from tests.clients.own_address import NoWatch, Watch
 from tests.support.fake_ollama import Delta, FakeOllama, Model
 from tests.support.fake_ollama.generation import Generation
 
@@ -30,23 +31,32 @@ ANSWERS: dict[str, Any] = {
 
 
 class Behind(Protocol):
-    """A server behind the product; `model` is the one that clients name."""
+    """A server behind the product, and the product's settings for it.
 
-    model: str
+    `at_once` programs run at a time; most of their time they are silent. Whole answers begin after `whole_begins_after`
+    seconds.
+    """
+
     settings: dict[str, str]
+    at_once: int
+    whole_begins_after: float
 
+    def model_for(self, program: str) -> str: ...
     def prompts_for(self, program: str) -> dict[str, str]: ...
+    def watch(self, program: str) -> Watch: ...
+    async def leave(self, program: str) -> None: ...
     def cancelled_seconds(self, program: str) -> float | None: ...
 
 
 class StandIn:
     """The scripted stand-in: it gives ANSWERS, and fails as the questions say."""
 
-    model = "guide"
+    at_once = 6
+    whole_begins_after = 1.0  # instead of 50 s
 
     def __init__(self, fake: FakeOllama) -> None:
         self.fake = fake
-        self.settings = {"OLLAMA_HOST": fake.url, "OLLAMA_NUM_PARALLEL": str(PLACES)}
+        self.settings = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_NUM_PARALLEL": str(PLACES)}
         thoughtless: dict[str, Any] = {"thinking": ""}
         fake.script(match=PROMPTS["chat"], content=ANSWERS["chat"], **thoughtless)
         fake.script(match=PROMPTS["cancel"], content=["word "] * 20_000, token_delay=0.05, **thoughtless)
@@ -59,6 +69,17 @@ class StandIn:
         fake.script(match=PROMPTS["fails_midway"], ending="error", error="out of luck", **words)  # type: ignore[arg-type]
         fake.script(match=PROMPTS["fails_late"], first_delay=2.5, status=500, error="out of luck")
         fake.script(match=PROMPTS["silence"], content=ANSWERS["silence"], first_delay=SILENT_SECONDS, **thoughtless)
+
+    def model_for(self, program: str) -> str:
+        """All programs ask the same model."""
+        return "guide"
+
+    def watch(self, program: str) -> Watch:
+        """The questions alone say what will happen."""
+        return NoWatch()
+
+    async def leave(self, program: str) -> None:
+        """Nothing is kept for a program."""
 
     def prompts_for(self, program: str) -> dict[str, str]:
         """The questions; those whose fate is looked up later name the program that asks them."""

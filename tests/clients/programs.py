@@ -19,6 +19,19 @@ CASES = {
     "fails_late": "failure after 50 s",
     "cancel": "cancel reaches Ollama",
 }
+# With the embedded engine and a real model behind the product.
+EMBEDDED_CASES = {
+    "chat": "chat",
+    "silence": "stream after 12 s of silence",
+    "tools": "tool round trip",
+    "structured": "structured answer",
+    "wrong_key": "wrong key",
+    "absent_model": "absent model",
+    "fails_before": "model killed before",
+    "fails_midway": "model killed in the middle",
+    "fails_late": "model killed after the head",
+    "cancel": "cancel frees the slot",
+}
 ALL = frozenset(CASES)
 # An endpoint that returns a text has no tools and no schemas, and its answers always stream.
 GRADIO = ALL - {"tools", "structured", "fails_late"}

@@ -2,118 +2,34 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from ollama_backend.settings import load
-from ollama_backend.space import create_app
-from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
-from tests.clients.behind import ANSWERS, SILENT_SECONDS, Behind, stand_in
-from tests.clients.own_address import OwnAddress
-from tests.clients.programs import PROGRAMS, Program
-from tests.support.served import KEY, serve
-from tests.support.waiting import until
+from tests.clients.behind import ANSWERS, SILENT_SECONDS, StandIn, stand_in
+from tests.clients.programs import Program
+from tests.clients.running import Served, cases, served_to_programs, value_of, wanted_programs
+from tests.support.served import KEY
 
-AT_ONCE = 6  # programs: most of their time they are silent
-PROGRAM_SECONDS = 150
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.asyncio(loop_scope="module")]
-Outcomes = dict[str, dict[str, Any]]
-
-
-class Served:
-    """The product before a server, and what the programs have printed so far, each run once."""
-
-    def __init__(self, url: str, behind: Behind, folder: Path) -> None:
-        self.url, self.behind, self.folder = url, behind, folder
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self._runs: dict[str, asyncio.Task[Outcomes]] = {}
-
-    def start(self, program: Program) -> None:
-        """Begin to run a program, unless it was begun before."""
-        self._runs.setdefault(program.name, asyncio.create_task(self._run(program)))
-
-    async def outcomes(self, program: Program) -> Outcomes:
-        """What the program printed, by case."""
-        self.start(program)
-        return await asyncio.shield(self._runs[program.name])
-
-    async def _run(self, program: Program) -> Outcomes:
-        async with self._gate, OwnAddress(int(self.url.rpartition(":")[2])) as address:
-            command = await asyncio.to_thread(program.command, self.folder)
-            environment = {
-                **os.environ,
-                "SPACE_URL": address.url,
-                "SPACE_KEY": KEY,
-                "SPACE_MODEL": self.behind.model,
-                "PROMPTS": json.dumps(self.behind.prompts_for(program.name)),
-                "OLLAMA_API_KEY": "",
-            }
-            process = await asyncio.create_subprocess_exec(
-                *map(str, command), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-            )
-            try:
-                out, err = await asyncio.wait_for(process.communicate(), PROGRAM_SECONDS)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-        assert process.returncode == 0, err.decode()[-4000:]
-        outcomes: Outcomes = json.loads(out.decode().splitlines()[-1])
-        return outcomes
-
-    async def close(self) -> None:
-        for run in self._runs.values():
-            run.cancel()
-        await asyncio.gather(*self._runs.values(), return_exceptions=True)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Served]:
-    """The whole product before the stand-in; every program that will be looked at is started at once."""
+async def behind() -> AsyncIterator[StandIn]:
     async with stand_in() as behind:
-        given = {"OLLAMA_MODEL": behind.model, "OLLAMA_API_KEY": KEY, "CHAT_RATE_LIMIT": "off", **behind.settings}
-        # Whole answers begin early here, instead of after 50 s.
-        space = create_app(load(given), heartbeats=Heartbeats(whole=1.0))
-        async with serve(space) as url, aiohttp.ClientSession(url) as session:
-            assert (await session.get("/config")).status == 200
-            await until(lambda: space.hosts.status == "ok", "Ollama is ready")
-            served = Served(url, behind, tmp_path_factory.mktemp("clients"))
-            for program in wanted_programs(request.session.items):
-                served.start(program)
-            yield served
-            await served.close()
-            await space.close()
+        yield behind
 
 
-def wanted_programs(items: list[pytest.Item]) -> list[Program]:
-    """The programs of the tests that will run."""
-    parameters = [item.callspec.params for item in items if hasattr(item, "callspec")]
-    return [program for program in PROGRAMS if any(program in values.values() for values in parameters)]
-
-
-def cases(*names: str) -> pytest.MarkDecorator:
-    """Every program that runs one of these cases, with it."""
-    rows = [(program, name) for program in PROGRAMS for name in names if name in program.cases | program.extra]
-    return pytest.mark.parametrize(
-        ("program", "case"),
-        [
-            pytest.param(program, case, id=f"{program.name}-{case}", marks=pytest.mark.needs(*program.needs))
-            for program, case in rows
-        ],
-    )
-
-
-def value_of(outcome: dict[str, Any]) -> Any:
-    assert "error" not in outcome, outcome
-    value = outcome["value"]
-    is_json = isinstance(value, str) and value.startswith("{")
-    return json.loads(value) if is_json else value
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(
+    behind: StandIn, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Served]:
+    """The whole product before the stand-in; every program that will be looked at is started at once."""
+    folder, programs = tmp_path_factory.mktemp("clients"), wanted_programs(request)
+    async with served_to_programs(behind, folder, programs) as served:
+        yield served
 
 
 @cases("chat", "tools", "printed_snippet", "short_list")
@@ -170,11 +86,11 @@ async def test_it_notices_a_failure_after_the_head(served: Served, program: Prog
 
 
 @cases("cancel")
-async def test_its_cancel_reaches_ollama(served: Served, program: Program, case: str) -> None:
+async def test_its_cancel_reaches_ollama(served: Served, behind: StandIn, program: Program, case: str) -> None:
     """The generation ends while the program goes on with other cases."""
     outcomes = await served.outcomes(program)
     assert value_of(outcomes[case]).strip()
-    seconds = served.behind.cancelled_seconds(program.name)
+    seconds = behind.cancelled_seconds(program.name)
     assert seconds is not None and seconds < 1.0
 
 

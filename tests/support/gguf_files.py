@@ -10,6 +10,7 @@ ALIGNMENT = 32
 INT32, UINT32, FLOAT32, BOOL, STRING, ARRAY = 5, 4, 6, 7, 8, 9
 F32 = 0
 TEMPLATE_KEY = "tokenizer.chat_template"
+COUNT_AT = 16  # the number of metadata entries, after the magic number, the version and the number of tensors
 
 # Tools as many models write them: the call is a JSON object. SmolLM2 continues the pattern of earlier calls.
 TOOLS_TEMPLATE = """\
@@ -47,6 +48,22 @@ TOOLS_TEMPLATE = """\
     {{- '<|im_start|>assistant\\n' }}
 {%- endif %}
 """
+
+# The same with an answered question before the conversation, so that SmolLM2 calls these functions by itself.
+SHOWN = """\
+{%- macro shown(question, call, answer) %}
+    {{- '<|im_start|>user\\n' + question + '<|im_end|>\\n<|im_start|>assistant\\n' + call + '<|im_end|>\\n' }}
+    {{- '<|im_start|>user\\n<tool_response>\\n' + answer + '\\n</tool_response><|im_end|>\\n' }}
+    {{- '<|im_start|>assistant\\n' + answer + '<|im_end|>\\n' }}
+{%- endmacro %}
+{%- if tools and tools[0].function.name == 'weather' %}
+    {{- shown('What is the weather in Oslo?', '{"name": "weather", "arguments": {"city": "Oslo"}}', 'Snow in Oslo.') }}
+{%- elif tools and tools[0].function.name == 'person' %}
+    {{- shown('Describe a person.', '{"name": "person", "arguments": {"name": "Eva", "age": 30}}', 'Done.') }}
+{%- endif %}
+"""
+MESSAGES = "{%- for message in messages %}\n"
+SHOWING_TEMPLATE = TOOLS_TEMPLATE.replace(MESSAGES, SHOWN + MESSAGES)
 
 # As Gemma's and Mistral's: a conversation that does not alternate is an error.
 ALTERNATING_TEMPLATE = """\
@@ -99,15 +116,24 @@ def write(path: Path, metadata: dict[str, Any], tensors: dict[str, np.ndarray[An
     return path
 
 
-def with_template(source: Path, target: Path, template: str) -> Path:
-    """Copy a file with another chat template in it, and a comment to keep everything else where it is aligned."""
-    raw = source.read_bytes()
-    at = raw.index(text(TEMPLATE_KEY) + struct.pack("<I", STRING)) + len(text(TEMPLATE_KEY)) + 4
-    (length,) = struct.unpack_from("<Q", raw, at)
+def with_template(source: Path, target: Path, template: str, more: dict[str, Any] | None = None) -> Path:
+    """Copy a file with another chat template and more metadata; a comment keeps everything else where it is aligned."""
+    raw, key = source.read_bytes(), text(TEMPLATE_KEY) + struct.pack("<I", STRING)
+    begin = raw.index(key)
+    at = begin + len(key)
+    (length,), (count,) = struct.unpack_from("<Q", raw, at), struct.unpack_from("<Q", raw, COUNT_AT)
+    added = b"".join(pair(name, value) for name, value in (more or {}).items())
     template = template.rstrip("\n") + "{##}"
-    template = template[:-2] + " " * ((length - len(template.encode())) % ALIGNMENT) + "#}"
-    target.write_bytes(raw[:at] + text(template) + raw[at + 8 + length :])
+    template = template[:-2] + " " * ((length - len(template.encode()) - len(added)) % ALIGNMENT) + "#}"
+    head = raw[:COUNT_AT] + struct.pack("<Q", count + len(more or {})) + raw[COUNT_AT + 8 : begin]
+    target.write_bytes(head + added + key + text(template) + raw[at + 8 + length :])
     return target
+
+
+def without_profile(path: Path) -> Path:
+    """Rename the key by which the engine recognises a model that it has settings of its own for."""
+    path.write_bytes(path.read_bytes().replace(text("general.basename"), text("general.basenote"), 1))
+    return path
 
 
 def embedding_model(path: Path, context: int = 256) -> Path:

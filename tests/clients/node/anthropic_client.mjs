@@ -32,7 +32,8 @@ await main({
   },
   structured: async () => {
     const tools = [{ name: "person", description: "A person", input_schema: PERSON }];
-    const message = await client.messages.create(asked("structured_by_tool", { tools }));
+    const tool_choice = { type: "tool", name: "person" };
+    const message = await client.messages.create(asked("structured_by_tool", { tools, tool_choice }));
     return message.content.find((block) => block.type === "tool_use").input;
   },
   wrong_key: () => new Anthropic({ baseURL: URL, apiKey: "wrong", maxRetries: 0 }).messages.create(asked("chat")),

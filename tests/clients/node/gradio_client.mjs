@@ -2,14 +2,14 @@
 
 import { Client } from "@gradio/client";
 
-import { BEARER, main, PROMPTS, URL } from "./cases.mjs";
+import { BEARER, MODEL, main, PROMPTS, URL } from "./cases.mjs";
 
 const API = "/chat_api";
 const connect = (headers = BEARER) => Client.connect(URL, { headers, events: ["data", "status"] });
 const client = await connect();
 
 // Yield the texts of a job; what Gradio calls an error is thrown.
-async function* texts(prompt, job = client.submit(API, { prompt })) {
+async function* texts(prompt, job = client.submit(API, { prompt, model: MODEL })) {
   for await (const event of job) {
     if (event.type === "data") yield event.data[0];
     if (event.type === "status" && event.stage === "error") throw event;
@@ -17,10 +17,10 @@ async function* texts(prompt, job = client.submit(API, { prompt })) {
 }
 
 await main({
-  chat: async () => (await client.predict(API, { prompt: PROMPTS.chat })).data[0],
+  chat: async () => (await client.predict(API, { prompt: PROMPTS.chat, model: MODEL })).data[0],
   short_list: async () => (await client.predict(API, [PROMPTS.chat])).data[0],
   cancel: async () => {
-    const job = client.submit(API, { prompt: PROMPTS.cancel });
+    const job = client.submit(API, { prompt: PROMPTS.cancel, model: MODEL });
     for await (const text of texts("", job)) {
       await job.cancel();
       return text;
@@ -28,12 +28,12 @@ await main({
   },
   wrong_key: async () => (await connect({ Authorization: "Bearer wrong" })).predict(API, { prompt: PROMPTS.chat }),
   absent_model: () => client.predict(API, { prompt: PROMPTS.chat, model: "absent" }),
-  fails_before: () => client.predict(API, { prompt: PROMPTS.fails_before }),
+  fails_before: () => client.predict(API, { prompt: PROMPTS.fails_before, model: MODEL }),
   fails_midway: async (told) => {
     told.text = "";
     for await (const text of texts(PROMPTS.fails_midway)) told.text = text;
   },
-  silence: async () => (await client.predict(API, { prompt: PROMPTS.silence })).data[0],
+  silence: async () => (await client.predict(API, { prompt: PROMPTS.silence, model: MODEL })).data[0],
   printed_snippet: async () => {
     const info = await (await fetch(`${URL}/gradio_api/info`)).json();
     const printed = info.named_endpoints[API].code_snippets.javascript;

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import httpx
-from cases import BEARER, PROMPTS, URL, main
+from cases import BEARER, MODEL, PROMPTS, URL, main
 from gradio_client import Client
 
 API = "/chat_api"
@@ -12,11 +12,11 @@ client = Client(URL, headers=BEARER, verbose=False)
 
 
 def chat() -> Any:
-    return client.predict(PROMPTS["chat"], api_name=API)
+    return client.predict(PROMPTS["chat"], MODEL, api_name=API)
 
 
 def silence() -> Any:
-    return client.submit(PROMPTS["silence"], api_name=API).result()
+    return client.submit(PROMPTS["silence"], MODEL, api_name=API).result()
 
 
 def wrong_key() -> Any:
@@ -28,11 +28,11 @@ def absent_model() -> Any:
 
 
 def fails_before() -> Any:
-    return client.predict(PROMPTS["fails_before"], api_name=API)
+    return client.predict(PROMPTS["fails_before"], MODEL, api_name=API)
 
 
 def fails_midway(told: dict[str, Any]) -> Any:
-    job = client.submit(PROMPTS["fails_midway"], api_name=API)
+    job = client.submit(PROMPTS["fails_midway"], MODEL, api_name=API)
     try:
         job.result()
     finally:
@@ -40,7 +40,7 @@ def fails_midway(told: dict[str, Any]) -> Any:
 
 
 def cancel() -> Any:
-    job = client.submit(PROMPTS["cancel"], api_name=API)
+    job = client.submit(PROMPTS["cancel"], MODEL, api_name=API)
     first = next(iter(job))
     job.cancel()
     return first

@@ -74,7 +74,7 @@ def fails_late() -> Any:
 
 def cancel() -> Any:
     stream = client.chat.completions.create(model=MODEL, messages=ask("cancel"), stream=True)
-    first = next(iter(stream)).choices[0].delta.content
+    first = next(chunk.choices[0].delta.content for chunk in stream if chunk.choices[0].delta.content)
     stream.close()
     return first
 

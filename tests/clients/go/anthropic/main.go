@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +42,7 @@ func asked(name string) anthropic.MessageNewParams {
 }
 
 func tool(name string, properties map[string]any) anthropic.ToolUnionParam {
-	schema := anthropic.ToolInputSchemaParam{Properties: properties}
+	schema := anthropic.ToolInputSchemaParam{Properties: properties, Required: slices.Collect(maps.Keys(properties))}
 	return anthropic.ToolUnionParam{OfTool: &anthropic.ToolParam{Name: name, InputSchema: schema}}
 }
 
@@ -106,6 +108,7 @@ func structured() (any, error) {
 	params := asked("structured_by_tool")
 	properties := map[string]any{"name": map[string]string{"type": "string"}, "age": map[string]string{"type": "integer"}}
 	params.Tools = []anthropic.ToolUnionParam{tool("person", properties)}
+	params.ToolChoice = anthropic.ToolChoiceParamOfTool("person")
 	message, err := create(key, params)
 	if err != nil {
 		return nil, err

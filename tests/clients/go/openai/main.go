@@ -96,6 +96,7 @@ func structured() (any, error) {
 	person := map[string]any{
 		"type":       "object",
 		"properties": map[string]any{"name": map[string]string{"type": "string"}, "age": map[string]string{"type": "integer"}},
+		"required":   []string{"name", "age"},
 	}
 	schema := shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: "person", Schema: person}
 	params.ResponseFormat = openai.ChatCompletionNewParamsResponseFormatUnion{

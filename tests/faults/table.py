@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from tests.faults import answer_faults, host_faults
+from tests.faults import answer_faults, host_faults, lookup_faults
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 ANSWERS_HEAD = ("what Ollama does", "status, code", "words", "text before it", "where it differs")
+LOOKUPS_HEAD = ("what Ollama does", "status, code", "words", "where it differs")
 HOSTS_HEAD = ("what happens", "`/health`", "requests", "words (of `/health` too)", "recovery")
 
 
@@ -21,10 +22,15 @@ def _host(fault: host_faults.HostFault) -> list[str]:
     return [fault.title, f"503 `{fault.health}`", f"{fault.status}, `{fault.code}`", words, repaired]
 
 
+def _lookup(fault: lookup_faults.LookupFault) -> list[str]:
+    return [fault.title, f"{fault.status}, `{fault.code}`", fault.words, fault.remark]
+
+
 def tables() -> dict[str, str]:
     """Return each table by its name in the page."""
     rows = {
         "answers": [ANSWERS_HEAD, *map(_answer, answer_faults.FAULTS)],
+        "lookups": [LOOKUPS_HEAD, *map(_lookup, lookup_faults.FAULTS)],
         "hosts": [HOSTS_HEAD, *map(_host, host_faults.FAULTS)],
     }
     return {name: "\n".join(_lines(lines)) for name, lines in rows.items()}

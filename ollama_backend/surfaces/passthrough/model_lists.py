@@ -11,7 +11,8 @@ from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.server_words import reworded
-from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
+from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
 from ollama_backend.surfaces.asgi.exchange import Exchange
 from ollama_backend.surfaces.passthrough.requests import named_model, sent_name
 from ollama_backend.surfaces.passthrough.strict_json import encode
@@ -30,7 +31,11 @@ class ModelLists:
 
     async def version(self, exchange: Exchange) -> None:
         """Answer with Ollama's version."""
-        await _send(exchange, *await self._hosts.up[0].client.get("/api/version"))
+        client = self._hosts.up[0].client
+        with reworded(client.words):
+            media_type, raw = await client.get("/api/version")
+            _decoded(raw)
+        await _send(exchange, media_type, raw)
 
     async def tags(self, exchange: Exchange) -> None:
         """List the models that requests may name."""
@@ -51,9 +56,7 @@ class ModelLists:
         """Show one model in OpenAI's shape, taken from the list: Ollama's own route rejects names with a slash."""
         resolved = self._hosts.resolve(named_model("/v1/models", {"model": name}))
         client = self._hosts.with_model(resolved).client
-        media_type, raw = await client.get("/v1/models")
-        with reworded(client.words):
-            rows = _rows(raw, "data")
+        media_type, _, rows = await _list_of(client, "/v1/models", "data")
         for row in rows:
             if model_name(str(row.get("id"))) == model_name(resolved):
                 await _send(exchange, media_type, msgspec.json.encode({**row, "id": name}) + b"\n")
@@ -85,14 +88,14 @@ class ModelLists:
     async def _listed(self, exchange: Exchange, path: str, rows: str, name: str, *, is_union: bool = True) -> None:
         """Send the rows of all hosts for allowed models; with `is_union` each model is listed once."""
         # A host that fails must not hide the models of the others.
-        answers = await asyncio.gather(*(host.client.get(path) for host in self._hosts.up), return_exceptions=True)
+        clients = [host.client for host in self._hosts.up]
+        answers = await asyncio.gather(*(_list_of(client, path, rows) for client in clients), return_exceptions=True)
         lists = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not lists:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
-        media_type, raw = lists[0]
+        media_type, raw, _ = lists[0]
         allowed = {model_name(model.name) for model in self._hosts.models}
-        with reworded(self._hosts.all[0].client.words):
-            listed = [row for _, content in lists for row in _rows(content, rows)]
+        listed = [row for _, _, its_rows in lists for row in its_rows]
         kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
         if is_union:  # of equal rows the first one stays, in its place
             kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]
@@ -107,11 +110,21 @@ def without_folders(modelfile: str, model: str) -> str:
     return _OTHERS.sub(lambda line: line[1] + re.split(r"[/\\]", line[0].strip().rstrip('"'))[-1], named)
 
 
+async def _list_of(client: Upstream, path: str, name: str) -> tuple[bytes, bytes, list[dict[str, Any]]]:
+    """Return the content type, the bytes and the rows of a list."""
+    with reworded(client.words):
+        media_type, raw = await client.get(path)
+        return media_type, raw, _rows(raw, name)
+
+
 def _decoded(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        value = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
+    if value.get("error"):  # with status 200
+        raise failure(200, raw)
+    return value
 
 
 def _rows(raw: bytes, name: str) -> list[dict[str, Any]]:

@@ -101,7 +101,11 @@ class Exchange:
         await self.whole(status, text.encode(), "text/plain", headers or {})
 
     async def reply(self, reply: Reply) -> None:
-        await self.whole(reply.status, reply.body, reply.content_type, reply.headers)
+        if not reply.is_cut:
+            return await self.whole(reply.status, reply.body, reply.content_type, reply.headers)
+        await self.start(reply.status, reply.content_type, reply.headers)
+        await self.write(reply.body)
+        self.abort()
 
     def abort(self) -> None:
         """Cut the socket without an end chunk, as a killed process does."""

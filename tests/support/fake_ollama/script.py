@@ -27,12 +27,13 @@ class Delta:
 
 @dataclass
 class Reply:
-    """An answer outside the protocol, or one fixed for a path."""
+    """An answer outside the protocol, or one fixed for a path; with `is_cut` the connection breaks after the body."""
 
     status: int = 200
     body: bytes = b"<html><body>Bad gateway</body></html>"
     content_type: str = "text/html"
     headers: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
 
 
 @dataclass

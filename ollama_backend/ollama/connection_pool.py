@@ -12,11 +12,14 @@ from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
 UNTRUSTED = "The model server's certificate is not trusted. SSL_CERT_FILE can name the authority that signed it."
 NO_TLS = "The model server does not speak TLS at this address. Check whether it begins with https:// or http://."
 UNKNOWN_NAME = "The model server's name cannot be resolved (DNS). Check its address and this machine's network."
+EXPIRED = "The model server's certificate has expired or is not valid yet. Renew it, or set the clocks right."
+OTHER_NAME = "The model server's certificate is for another name. Use that name, or get a certificate for this one."
 _CAUSES = (
-    (ssl.SSLCertVerificationError, UNTRUSTED),
     (ssl.SSLError, NO_TLS),
     ((socket.gaierror, UnicodeError), UNKNOWN_NAME),
 )
+# OpenSSL's codes (x509_vfy.h): not yet valid, expired; the name and the IP address do not match.
+_VERIFY_CODES = {9: EXPIRED, 10: EXPIRED, 62: OTHER_NAME, 64: OTHER_NAME}
 CONNECT_SECONDS = 5.0
 KEPT_SECONDS = 30.0  # health checks every 3 s reuse one connection
 
@@ -96,13 +99,17 @@ class ConnectionPool:
 
     async def _connect(self) -> UpstreamConnection:
         if self._is_tls and self._tls is None:
-            self._tls = self._make_tls()  # on first use: loading certificates takes time that plain http saves
+            # On first use and in a thread: loading certificates takes 30 ms, which plain http saves.
+            self._tls = await asyncio.to_thread(self._make_tls)
         connecting = asyncio.get_running_loop().create_connection(
             UpstreamConnection, self._host, self._port, ssl=self._tls
         )
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await connecting
+        except ssl.SSLCertVerificationError as exc:
+            self._tls = None  # SSL_CERT_FILE may name more authorities by the next time
+            raise OllamaUnavailable(_VERIFY_CODES.get(exc.verify_code, UNTRUSTED), retry_after=5) from exc
         except (OSError, TimeoutError, UnicodeError) as exc:
             words = next((words for kind, words in _CAUSES if isinstance(exc, kind)), AWAY)
             raise OllamaUnavailable(words, retry_after=5) from exc

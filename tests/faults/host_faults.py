@@ -2,15 +2,19 @@
 
 import asyncio
 import math
+import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trustme
 
-from ollama_backend.ollama.connection_pool import NO_TLS, UNKNOWN_NAME, UNTRUSTED
+from ollama_backend.ollama.connection_pool import EXPIRED, NO_TLS, OTHER_NAME, UNKNOWN_NAME, UNTRUSTED
 from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.ollama.wire import CUT_OFF
 from tests.support.doors import CHAT_API, DOORS, WHOLE, ask_at_every_door
@@ -23,7 +27,7 @@ Act = Callable[[FaultyApp], Awaitable[None]]
 
 @dataclass(frozen=True)
 class HostFault:
-    """One fault: `served` gives the app at the moment of it, `repair` ends it (None where a test cannot).
+    """One fault: `served` gives the app at the moment of it, `repair` ends it.
 
     `health` is the `status` of /health, whose `reason` begins with `words`; so do the errors of requests, which have
     `status` and `code`.
@@ -35,7 +39,7 @@ class HostFault:
     status: int
     code: str
     words: str
-    repair: Act | None
+    repair: Act
     recovery: str
 
 
@@ -43,33 +47,106 @@ async def _start(app: FaultyApp) -> None:
     await app.fake.start()
 
 
-def _with(act: Act | None = None, *, tls: bool = False, scheme: str = "", host: str = "", owned: str = "yes") -> Served:
-    """Return how the app is served: after it has seen Ollama where there is something to be done to it then."""
+def _with(act: Act, owned: str = "yes") -> Served:
+    """Return how the app is served: it has seen Ollama, and then something is done to that."""
 
     @asynccontextmanager
     async def served() -> AsyncIterator[FaultyApp]:
-        async with FakeOllama(models=["guide"], slots=PLACES, tls=tls) as fake:
-            address = host or (f"{scheme}://127.0.0.1:{fake.port}" if scheme else fake.url)
-            async with faulty_app(fake, OLLAMA_HOST=address, CHAT_OWNS_OLLAMA=owned) as app:
-                if act:
-                    await app.becomes("ok")
-                    await act(app)
+        async with FakeOllama(models=["guide"], slots=PLACES) as fake:
+            async with faulty_app(fake, CHAT_OWNS_OLLAMA=owned) as app:
+                await app.becomes("ok")
+                await act(app)
                 yield app
 
     return served
 
 
+def _behind_tls(prepare: Callable[[FakeOllama], Awaitable[None]]) -> Served:
+    """Return how the app is served before a stand-in with TLS, whose authority SSL_CERT_FILE names.
+
+    `prepare` may change the stand-in, and the file, before the app sees it.
+    """
+
+    @asynccontextmanager
+    async def served() -> AsyncIterator[FaultyApp]:
+        with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+            fake = FakeOllama(models=["guide"], slots=PLACES, tls=True)
+            fake.trusted.cert_pem.write_to_path(file.name)
+            patch.setenv("SSL_CERT_FILE", file.name)
+            async with fake:
+                await fake.stop()
+                await prepare(fake)
+                async with faulty_app(fake) as app:
+                    yield app
+
+    return served
+
+
+async def _nothing(_: FakeOllama) -> None:
+    """It stays stopped. At a plain loopback address where nothing answers, the app would start an engine of its own."""
+
+
+async def _start_with_unknown_authority(fake: FakeOllama) -> None:
+    trustme.CA().cert_pem.write_to_path(os.environ["SSL_CERT_FILE"])
+    await fake.start()
+
+
+async def _name_the_authority(app: FaultyApp) -> None:
+    app.fake.trusted.cert_pem.write_to_path(os.environ["SSL_CERT_FILE"])
+
+
+async def _start_expired(fake: FakeOllama) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    fake.certificate = fake.trusted.issue_cert("127.0.0.1", not_after=yesterday)
+    await fake.start()
+
+
+async def _start_as_another(fake: FakeOllama) -> None:
+    fake.certificate = fake.trusted.issue_cert("ollama.example")
+    await fake.start()
+
+
+async def _start_without_tls(fake: FakeOllama) -> None:
+    fake.authority = None
+    await fake.start()
+
+
+async def _restart_rightly(app: FaultyApp) -> None:
+    """Restart it with a certificate that is right, from an authority that is trusted from now on."""
+    await app.fake.stop()
+    app.fake.authority, app.fake.certificate = app.fake.authority or trustme.CA(), None
+    await _name_the_authority(app)
+    await app.fake.start()
+
+
+class Names:
+    """Looks up host names as the system does, but for `ollama.internal`, which is known only once it is `known`."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self._system = socket.getaddrinfo
+
+    def __call__(self, host: Any, *rest: Any, **more: Any) -> Any:
+        if host != "ollama.internal":
+            return self._system(host, *rest, **more)
+        if not self.known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return self._system("127.0.0.1", *rest, **more)
+
+
 @asynccontextmanager
-async def _not_there() -> AsyncIterator[FaultyApp]:
-    """Behind TLS: at a plain loopback address where nothing answers, the app starts an engine of its own."""
-    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
-        fake = FakeOllama(models=["guide"], slots=PLACES, tls=True)
-        fake.trusted.cert_pem.write_to_path(file.name)
-        patch.setenv("SSL_CERT_FILE", file.name)
-        async with fake:
-            await fake.stop()
-            async with faulty_app(fake) as app:
+async def _unknown_name() -> AsyncIterator[FaultyApp]:
+    async with FakeOllama(models=["guide"], slots=PLACES) as fake:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", Names())
+            async with faulty_app(fake, OLLAMA_HOST=f"http://ollama.internal:{fake.port}") as app:
                 yield app
+
+
+async def _learn_the_name(_: FaultyApp) -> None:
+    names = socket.getaddrinfo
+    assert isinstance(names, Names)
+    names.known = True
 
 
 def _pulling(**pull: Any) -> Served:
@@ -120,23 +197,34 @@ DISK = (
 POLLED = "Ollama is polled: as soon as it answers, all is well."
 FAULTS = (
     HostFault(
-        "Ollama is not there at the start", _not_there, "unavailable", 503, "ollama_unavailable", GONE, _start, POLLED,
+        "Ollama is not there at the start", _behind_tls(_nothing), "unavailable", 503, "ollama_unavailable", GONE,
+        _start, POLLED,
     ),
     HostFault(
         "Ollama goes in mid-stream", _with(_stop), "unavailable", 503, "ollama_unavailable", GONE, _start,
         f"What was written is kept, and ends with: {CUT_OFF} {POLLED}",
     ),
     HostFault(
-        "its name cannot be resolved (DNS)", _with(host="http://ollama.invalid:11434"), "unavailable", 503,
-        "ollama_unavailable", UNKNOWN_NAME, None, "The name is looked up again each second.",
+        "its name cannot be resolved (DNS)", _unknown_name, "unavailable", 503, "ollama_unavailable", UNKNOWN_NAME,
+        _learn_the_name, "The name is looked up again each second.",
     ),
     HostFault(
-        "its certificate is not trusted (TLS)", _with(tls=True), "unavailable", 503, "ollama_unavailable", UNTRUSTED,
-        None, "The owner corrects the setting and starts the app again.",
+        "its certificate is not trusted (TLS)", _behind_tls(_start_with_unknown_authority), "unavailable", 503,
+        "ollama_unavailable", UNTRUSTED, _name_the_authority,
+        "It is tried again each second, and SSL_CERT_FILE is read again each time.",
     ),
     HostFault(
-        "it speaks no TLS, but the address begins with https", _with(scheme="https"), "unavailable", 503,
-        "ollama_unavailable", NO_TLS, None, "The owner corrects the setting and starts the app again.",
+        "its certificate has expired (TLS)", _behind_tls(_start_expired), "unavailable", 503, "ollama_unavailable",
+        EXPIRED, _restart_rightly, "It is tried again each second.",
+    ),
+    HostFault(
+        "its certificate is for another name (TLS)", _behind_tls(_start_as_another), "unavailable", 503,
+        "ollama_unavailable", OTHER_NAME, _restart_rightly, "It is tried again each second.",
+    ),
+    HostFault(
+        "it speaks no TLS, but the address begins with https", _behind_tls(_start_without_tls), "unavailable", 503,
+        "ollama_unavailable", NO_TLS, _restart_rightly,
+        "It is tried again each second; an address is corrected with a restart of the app.",
     ),
     HostFault(
         "the model is deleted", _with(_delete, owned="no"), "unavailable", 404, "model_not_found",

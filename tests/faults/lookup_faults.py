@@ -78,6 +78,7 @@ FAULTS = (
     ),
     LookupFault(
         "silence", None, 504, SLOW, "ollama_timeout", dict.fromkeys(EMBEDDING, SILENT),
-        f"Embeddings after CHAT_SILENCE_TIMEOUT: {SILENT} Others after 10 s; `/api/version` and `/api/tags` are not tested.",
+        f"Embeddings after `CHAT_SILENCE_TIMEOUT`: {SILENT} Others after 10 s; not tested on `/api/version` and "
+        "`/api/tags`.",
     ),
 )  # fmt: skip

@@ -17,9 +17,8 @@ def _answer(fault: answer_faults.Fault) -> list[str]:
 
 
 def _host(fault: host_faults.HostFault) -> list[str]:
-    repaired = fault.recovery + ("" if fault.repair else " (not tested)")
     words = fault.words if fault.words.endswith(".") else f"{fault.words} …"
-    return [fault.title, f"503 `{fault.health}`", f"{fault.status}, `{fault.code}`", words, repaired]
+    return [fault.title, f"503 `{fault.health}`", f"{fault.status}, `{fault.code}`", words, fault.recovery]
 
 
 def _lookup(fault: lookup_faults.LookupFault) -> list[str]:

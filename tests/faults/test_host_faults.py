@@ -38,10 +38,9 @@ async def test_a_fault_is_reported_and_over_when_it_is_repaired(fault: HostFault
             assert outcome.error.replace("'guide'", "guide").startswith(fault.words) and not outcome.done, door
             assert outcome.status == {"Gradio": 200, "realtime": 101}.get(door, fault.status), door
             assert outcome.code in (fault.code, None), door
-        if fault.repair:
-            await fault.repair(app)
-            await app.becomes("ok")
-            assert await serves_every_door(app)
+        await fault.repair(app)
+        await app.becomes("ok")
+        assert await serves_every_door(app)
 
 
 async def test_a_restart_is_not_noticed() -> None:

@@ -66,6 +66,7 @@ class FakeOllama:
         self.prompt_tokens_per_second: float | None = None
         self.dice = random.Random(7)
         self.authority = trustme.CA() if tls else None
+        self.certificate: trustme.LeafCert | None = None  # else one that is right, from the authority
         self.holder = socket.socket()
         self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.holder.bind(("127.0.0.1", port))
@@ -158,7 +159,8 @@ class FakeOllama:
         self.state = ServerState()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if self.authority else None
         if self.authority and tls:
-            self.authority.issue_cert("127.0.0.1", "localhost", "ollama.com").configure_cert(tls)
+            right = self.authority.issue_cert("127.0.0.1", "localhost", "ollama.com")
+            (self.certificate or right).configure_cert(tls)
         loop = asyncio.get_running_loop()
         self.listening = await loop.create_server(lambda: Connection(config, self.state, {}), sock=listener, ssl=tls)
 

@@ -166,11 +166,17 @@ async def respond(fake: "FakeOllama", exchange: Exchange) -> None:
     body = openai.own(checks.decode(exchange.request.raw, "ResponsesRequest", KINDS))
     if not body.get("model"):
         raise Refused(400, "model is required")
-    messages = turns(body.get("input"), body.get("instructions"))
+    given = body.get("input")
+    if not isinstance(given, str | list | None):
+        raise Refused(400, "input must be a string or array")
+    messages = turns(given, body.get("instructions"))
     if not messages:
         raise Refused(400, "input is required")
     effort = (body.get("reasoning") or {}).get("effort")
     think = {} if effort is None else {"think": openai.EFFORTS.get(effort, effort)}
     limit = {"max_tokens": body.get("max_output_tokens")}
+    wanted = (body.get("text") or {}).get("format") or {}
+    if wanted.get("type") == "json_schema":
+        body["format"] = wanted.get("schema") or {}
     sent = body | think | {"stream": bool(body.get("stream")), "options": openai.options(body | limit)}
     await openai.start(fake, exchange, sent, messages, Responses)

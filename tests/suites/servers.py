@@ -7,8 +7,9 @@ docs/suites.md ask.
 """
 
 import asyncio
+import signal
 import tempfile
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,11 @@ async def main() -> None:
         print(f"app before it, key {KEY}:           {app}")
         print(f"embedded engine, model tools:           {running.url}")
         print(f"app before it, key {KEY}:           {before_engine}", flush=True)
-        await asyncio.Event().wait()
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await stopped.wait()
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    asyncio.run(main())

@@ -112,6 +112,9 @@ def server_config(settings: Settings, space: Any) -> uvicorn.Config:
 def main(*, page: bool = True) -> int:
     """Run the app, with or without its page; return 2 for invalid settings, else 128 plus the signal that ended it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # The format does not use these parts of a log record (logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     for noisy in ("httpx", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

@@ -6,12 +6,14 @@ import ipaddress
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ollama_backend.errors import RateLimited, Unauthorized
 from ollama_backend.key_throttle import KeyThrottle
 
 KEYS_IN_A_REQUEST = 4  # each header once, and a socket's subprotocol in two spellings
 ADDRESS_CHARACTERS = 64  # more than any address has
+KEPT_ADDRESSES = 4096  # parsing one takes longer than checking a key
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
 TOO_MANY_WRONG_KEYS = "Too many wrong keys from this address. Wait a few seconds."
 NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
@@ -49,7 +51,7 @@ class Keys:
     """The valid keys; there may be several, for rotation."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self._keys = tuple(key.encode() for key in keys)
+        self._keys = {key.encode(): fingerprint(key.encode()) for key in keys}
         if not self._keys:
             raise ValueError("at least one key is needed")
 
@@ -63,9 +65,9 @@ class Keys:
         """
         found = None
         for candidate in presented:
-            for key in self._keys:
+            for key, name in self._keys.items():
                 if hmac.compare_digest(candidate, key) and found is None:
-                    found = fingerprint(key)
+                    found = name
         return found
 
 
@@ -108,7 +110,11 @@ def parsed_address(text: str) -> str | None:
 
     IPv4 mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report it) is returned as IPv4.
     """
-    text = text.strip().strip('"')[:ADDRESS_CHARACTERS]
+    return _parsed_address(text.strip().strip('"')[:ADDRESS_CHARACTERS])
+
+
+@lru_cache(maxsize=KEPT_ADDRESSES)
+def _parsed_address(text: str) -> str | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -121,6 +127,7 @@ def parsed_address(text: str) -> str | None:
     return str(mapped or address)
 
 
+@lru_cache(maxsize=KEPT_ADDRESSES)
 def network(address: str) -> str:
     """Return the part of an address that identifies a subscriber: all of IPv4, the first 64 bits of IPv6.
 
@@ -154,12 +161,12 @@ class Gate:
     def _valid_key(self, headers: Headers, address: str) -> str:
         """Return the fingerprint of the valid key. Raises Unauthorized or RateLimited."""
         presented = set(presented_keys(headers))
-        request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
         if not presented:
             raise Unauthorized(NO_KEY)
         # Checked before the throttle: a visitor may share the address of a guesser, and comparing costs microseconds.
         if len(presented) <= KEYS_IN_A_REQUEST and (key := self._keys.check(presented)):
             return key
+        request_id = next((value for name, value in headers if name == b"x-request-id"), b"")
         if wait := self._throttle.wrong(address, request_id):
             raise RateLimited(TOO_MANY_WRONG_KEYS, retry_after=wait)
         raise Unauthorized(WRONG_KEY)

@@ -1,12 +1,14 @@
 """Parses hosts, durations and model names as Ollama writes them."""
 
 import re
+from functools import lru_cache
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
 import durationpy
 
 CLOUD_HOST = "ollama.com"
+LONGEST_KEPT_NAME = 400  # Ollama allows 350 characters; longer names, which only callers invent, are not kept
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
 # `hf://owner/repository/file.gguf@revision`, and one of several parts of a model, `file-00001-of-00003.gguf`.
@@ -95,8 +97,16 @@ def model_name(name: str) -> str:
 
     Lower case, without the default registry and `library/`, and with `:latest` if there is no tag.
     """
+    # A request compares names some twenty times, nearly always the same ones.
+    return _kept_model_name(name) if len(name) <= LONGEST_KEPT_NAME else _model_name(name)
+
+
+def _model_name(name: str) -> str:
     name = name.strip().lower()
     for prefix in ("https://", "http://"):
         name = name.removeprefix(prefix)
     name = name.removeprefix("registry.ollama.ai/").removeprefix("library/")
     return name if ":" in name.rsplit("/", 1)[-1] else name + ":latest"
+
+
+_kept_model_name = lru_cache(maxsize=1024)(_model_name)

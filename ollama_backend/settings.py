@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,7 +109,7 @@ class Settings:
         """The number of proxies in front whose `X-Forwarded-For` entries are trusted; a Space has one."""
         return (1 if self.environment.get("SPACE_ID") else 0) if self.given_proxies is None else self.given_proxies
 
-    @property
+    @cached_property
     def is_cloud(self) -> bool:
         """Whether Ollama's own cloud is used."""
         return not self.ggufs and self.upstream is None and is_cloud(self.host)

@@ -41,20 +41,12 @@ Sink = Callable[[Record], None]
 
 def log_request(record: Record) -> None:
     """Write the log line of a request. It never contains a prompt, a key or an address."""
-    fields: list[tuple[str, object]] = [
-        ("id", record.id),
-        ("surface", record.surface),
-        ("caller", record.caller or "-"),
-        ("outcome", record.outcome),
-        ("status", record.status or "-"),
-        ("model", record.model or "-"),
-        ("prompt_tokens", record.prompt_tokens),
-        ("tokens", record.tokens),
-        ("waited", _seconds(record.waited)),
-        ("first_token", _seconds(record.first_token)),
-        ("total", _seconds(record.total)),
-    ]
-    log.info(" ".join(f"{name}={value}" for name, value in fields))
+    log.info(
+        f"id={record.id} surface={record.surface} caller={record.caller or '-'} outcome={record.outcome} "
+        f"status={record.status or '-'} model={record.model or '-'} prompt_tokens={record.prompt_tokens} "
+        f"tokens={record.tokens} waited={_seconds(record.waited)} first_token={_seconds(record.first_token)} "
+        f"total={_seconds(record.total)}"
+    )
 
 
 def _seconds(duration: float | None) -> str:

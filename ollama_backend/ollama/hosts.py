@@ -43,6 +43,8 @@ def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, b
     prompt in the cache), then the least busy one. Where no host could serve it, one with a free place is returned: the
     request then fails with that host's own words. `choose` in replicas/scripts/line.lua does the same.
     """
+    if len(candidates) == 1:  # whatever is preferred, there is no other
+        return candidates[0].number if busy.get(candidates[0].number, 0) < candidates[0].places else None
     able = [host for host in candidates if host.has(model)]
     able = [host for host in able if not host.rests] or able or list(candidates)
     free = [host for host in able if busy.get(host.number, 0) < host.places]

@@ -1,6 +1,7 @@
 """`GET /health` and `GET /metrics`: the state of Ollama as JSON, and figures for Prometheus."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -21,30 +22,33 @@ class RequestCounters:
     """Counts finished requests by their records."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
+        requests = Counter(
             "ollamaspace_requests",
             "Finished requests. outcome is done, stopped or an error code.",
             ("surface", "outcome"),
             registry=registry,
         )
-        self._tokens = Counter(
+        tokens = Counter(
             "ollamaspace_tokens", "Generated tokens, as reported by Ollama.", ("surface",), registry=registry
         )
-        self._first_token = Histogram(
+        first_token = Histogram(
             "ollamaspace_time_to_first_token_seconds",
             "Time from the request to Ollama until the first token of a stream.",
             ("surface",),
             buckets=FIRST_TOKEN_BUCKETS,
             registry=registry,
         )
+        # The client library checks and locks at every look-up. Surfaces and outcomes are few, so all are kept.
+        self._requests, self._tokens = cache(requests.labels), cache(tokens.labels)
+        self._first_token = cache(first_token.labels)
 
     def record(self, record: Record) -> None:
         """Count one request."""
-        self._requests.labels(record.surface, record.outcome).inc()
+        self._requests(record.surface, record.outcome).inc()
         if record.tokens:
-            self._tokens.labels(record.surface).inc(record.tokens)
+            self._tokens(record.surface).inc(record.tokens)
         if record.first_token is not None:
-            self._first_token.labels(record.surface).observe(record.first_token)
+            self._first_token(record.surface).observe(record.first_token)
 
 
 class Metrics(Collector):

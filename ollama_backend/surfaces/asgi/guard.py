@@ -1,5 +1,7 @@
 """Applied to every connection: request ids, security headers, CORS, and WebSockets on their route only."""
 
+from collections.abc import Sequence
+
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +15,7 @@ from ollama_backend.surfaces.asgi.origins import AllowedOrigins
 
 REQUEST_ID = b"x-request-id"
 SOCKET = "/ws"
+_VARY = ((b"vary", b"Origin"),)
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
@@ -50,19 +53,25 @@ class Guard:
         if scope["type"] == "http":
             _name(scope)
             scope[SERVER_SEND] = send
-            await self._cors(scope, receive, send)
+            if any(name == b"origin" for name, _ in scope["headers"]):
+                await self._cors(scope, receive, send)
+            else:
+                # Most requests. The middleware, which wraps every message, would only add this header.
+                await self._with_headers(scope, receive, send, _VARY)
         elif scope["type"] == "websocket":
             _name(scope)
             await self._socket(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _with_headers(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = (REQUEST_ID, scope["request_id"].encode())
+    async def _with_headers(
+        self, scope: Scope, receive: Receive, send: Send, more: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        added = (*self._headers, (REQUEST_ID, scope["request_id"].encode()), *more)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self._headers, request_id]}
+                message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         await self._app(scope, receive, sending)

@@ -10,7 +10,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ollama_backend.auth import client_address, network
-from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
+from ollama_backend.surfaces.asgi.connection_limits import (
+    ConnectionLimits,
+    Connections,
+    MovingDeadline,
+    ReadingDeadline,
+)
+from ollama_backend.surfaces.asgi.joining_writer import JoiningWriter
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
 TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
@@ -27,7 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._holder: str | None = None
         self._refused = False
         self._counted = True
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = MovingDeadline(self.loop)
         self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
         self._receiving, self._received_bytes, self._body_bytes = False, 0, 0
         self._await_head(self.bounds.limits.head_seconds)
@@ -45,6 +51,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        # Most bodies arrive with their head, and need no deadline.
+        if self._receiving and not self._refused and not self._deadline.is_set:
+            self._deadline.set(self.bounds.limits.body_seconds, self._check_body)
         if self._in_head and self._head_bytes > self.bounds.limits.head_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large. Send less.")
 
@@ -76,10 +85,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY)
         if self._refused:
             return
-        self._stop_timer()
+        self._deadline.clear()
         self._in_head, self._receiving, self._body_bytes = False, True, 0
         super().on_headers_complete()
-        self._timer = self.loop.call_later(limits.body_seconds, self._check_body)
+        if self.cycle and self.cycle.transport is self.transport:  # a new one: none is created for an upgrade
+            self.cycle.transport = JoiningWriter(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         if self._refused:
@@ -94,7 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._refused:
             return
-        self._stop_timer()
+        self._deadline.clear()
         self._end_body()
         super().on_message_complete()
         if not (self.parser.should_upgrade() and self._should_upgrade()):
@@ -128,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _leave(self) -> None:
         """Count this connection out; only the first call counts."""
-        self._stop_timer()
+        self._deadline.close()
         self._reading.end()
         self._end_body()
         self._release()
@@ -152,8 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_head(self, seconds: float) -> None:
         self._in_head, self._head_bytes = True, 0
-        self._stop_timer()
-        self._timer = self.loop.call_later(seconds, self._end_slow)
+        self._deadline.set(seconds, self._end_slow)
 
     def _check_body(self) -> None:
         limits = self.bounds.limits
@@ -162,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end_slow()
             return
         self._body_bytes = 0
-        self._timer = self.loop.call_later(limits.body_seconds, self._check_body)
+        self._deadline.set(limits.body_seconds, self._check_body)
 
     def _end_slow(self) -> None:
         if self._in_head and not self._head_bytes:
@@ -173,7 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:
         """Close the connection, with an error response unless a response has begun."""
-        self._stop_timer()
+        self._deadline.close()
         self._refused = True
         has_begun = not self._in_head and self.cycle is not None and self.cycle.response_started
         if not has_begun:
@@ -182,11 +191,6 @@ class BoundedProtocol(HttpToolsProtocol):
             head += f"content-length: {len(body)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
             self.transport.write(head.encode() + body)
         self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
 
     _in_head = True
     _head_bytes = 0

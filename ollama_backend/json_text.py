@@ -1,7 +1,7 @@
 """Repairs lone surrogates in JSON that is read, and escapes line separators in JSON that is written."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ _ESCAPED_LONE = re.compile(
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
+_encoder = msgspec.json.Encoder()
 _LONE_LENGTH = len(r"\ud83d")
 _RAW_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 _BREAKS = tuple((character.encode(), f"\\u{ord(character):04x}".encode()) for character in "\u2028\u2029\x85")
@@ -67,6 +68,11 @@ def encode_line(value: Any) -> bytes:
     Python's `str.splitlines`, which httpx and the `ollama` package use, also splits at U+2028, U+2029 and U+0085.
     """
     return escape_breaks(msgspec.json.encode(value))
+
+
+def encode_lines(values: Iterable[Any]) -> bytes:
+    """Return values as JSON, one a line, like `encode_line`."""
+    return escape_breaks(_encoder.encode_lines(list(values)))
 
 
 def escape_breaks(encoded: bytes) -> bytes:

@@ -138,16 +138,21 @@ class Answers:
             # Only the first chunk may have to wait. The others are added at once, without a task switch for each token.
             def take(chunk: Chunk) -> Drain | None:
                 place.slot.progress(finished=chunk.done)
-                if is_first:
+                if is_first and self._habits.is_asking(client, model):
                     return partial(take_first, chunk)
-                answer.add(chunk)
+                add(chunk)
                 return None
 
             async def take_first(chunk: Chunk) -> None:
-                nonlocal is_first
-                is_first = False
                 # Only now: a request that holds a slot must not wait for this before it uses the slot.
-                answer.splitter = await self._habits.splitter(client, model, chat.think)
+                await self._habits.asked(client, model)
+                add(chunk)
+
+            def add(chunk: Chunk) -> None:
+                nonlocal is_first
+                if is_first:
+                    is_first = False
+                    answer.splitter = self._habits.splitter(client, model, chat.think)
                 answer.add(chunk)
 
             try:

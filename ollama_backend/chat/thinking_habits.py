@@ -47,13 +47,18 @@ class ThinkingHabits:
         if time.monotonic() - looked_up_at >= LOOKED_UP_AGAIN_SECONDS:
             self._lookups[client, model] = time.monotonic(), asyncio.create_task(self._look(client, model))
 
-    async def splitter(self, client: Upstream, model: str, think: Think) -> ThinkingSplitter:
-        """Return the splitter for a new answer of a model."""
-        habit = None
-        if (client, model) in self._lookups:
-            task = self._lookups[client, model][1]
-            await asyncio.wait((task,), timeout=WAIT_SECONDS)
-            habit = task.result() if task.done() and not task.cancelled() else None
+    def is_asking(self, client: Upstream, model: str) -> bool:
+        """Return whether a model is being looked up."""
+        return (client, model) in self._lookups and not self._lookups[client, model][1].done()
+
+    async def asked(self, client: Upstream, model: str) -> None:
+        """Wait until a model has been looked up, but not longer than WAIT_SECONDS."""
+        await asyncio.wait((self._lookups[client, model][1],), timeout=WAIT_SECONDS)
+
+    def splitter(self, client: Upstream, model: str, think: Think) -> ThinkingSplitter:
+        """Return the splitter for a new answer of a model, by what is known of it."""
+        _, task = self._lookups.get((client, model), (0.0, None))
+        habit = task.result() if task and task.done() and not task.cancelled() else None
         if habit is None:
             return ThinkingSplitter(may_close=True)
         opened = habit.opens and not habit.separates

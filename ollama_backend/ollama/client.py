@@ -2,8 +2,8 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -136,16 +136,14 @@ class OllamaClient(Upstream):
         """Return the content type and the body of a short response."""
         return await self._http.whole(method, path, body)
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self, path: str, body: bytes, *, accept: str = "*/*", silence: float | None = None
-    ) -> AsyncIterator[ResponseStream]:
+    ) -> AbstractAsyncContextManager[ResponseStream]:
         """Post a body and yield the response once its headers have arrived. Exiting early closes the connection.
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).
         """
-        async with self._http.stream(path, body, accept=accept, silence=silence) as upstream:
-            yield upstream
+        return self._http.stream(path, body, accept=accept, silence=silence)
 
     async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
         """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.

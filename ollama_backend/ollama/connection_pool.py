@@ -42,8 +42,10 @@ class ConnectionPool:
         self._used: set[UpstreamConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def request(self, method: str, message: Sequence[bytes]) -> UpstreamConnection:
-        """Send a request and return its connection once the response headers have arrived. Raises BackendError.
+    async def request(self, method: str, message: Sequence[bytes], seconds: float | None = None) -> UpstreamConnection:
+        """Send a request and return its connection once the response headers have arrived.
+
+        Raises OllamaTimeout if they take longer than `seconds`, and other BackendErrors.
 
         If the server closes a reused connection before the first byte of the response, the request is sent once more
         on a new one: a keep-alive timeout can cross a request on its way (RFC 9112, 9.3.1).
@@ -51,17 +53,19 @@ class ConnectionPool:
         connection = self._kept()
         if connection:
             try:
-                return await self._sent(connection, method, message)
+                return await self._sent(connection, method, message, seconds)
             except OllamaUnavailable:
                 if connection.has_answered:
                     raise
-        return await self._sent(await self._connect(), method, message)
+        return await self._sent(await self._connect(), method, message, seconds)
 
-    async def _sent(self, connection: UpstreamConnection, method: str, message: Sequence[bytes]) -> UpstreamConnection:
+    async def _sent(
+        self, connection: UpstreamConnection, method: str, message: Sequence[bytes], seconds: float | None
+    ) -> UpstreamConnection:
         self._used.add(connection)
         try:
             connection.send(method, message)
-            await connection.wait_head()
+            await connection.wait_head(seconds)
         except BaseException:
             self.release(connection)
             raise

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import quote, urlsplit
 
 import certifi
@@ -13,13 +13,12 @@ from ollama_backend import VERSION
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.ollama.connection_pool import ConnectionPool
 from ollama_backend.ollama.upstream import Drain, ResponseStream, Take
-from ollama_backend.ollama.upstream_connection import AWAY, UpstreamConnection
+from ollama_backend.ollama.upstream_connection import AWAY, SILENT, UpstreamConnection
 from ollama_backend.ollama.wire import COMPRESSED, NOT_ITS_PROTOCOL, failure
 
-__all__ = ["AWAY", "END_SECONDS", "REQUEST_SECONDS", "SLOW", "HttpClient", "UpstreamStream"]
+__all__ = ["AWAY", "END_SECONDS", "REQUEST_SECONDS", "SILENT", "SLOW", "HttpClient", "UpstreamStream"]
 
 SLOW = "Ollama took too long to answer. Try again."
-SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."
 REQUEST_SECONDS = 10.0
 END_SECONDS = 2.0  # the rest after the last chunk is a few bytes; a server that does not end the body is cut off
 WHOLE_BYTES = 64 * 2**20  # bounds the memory that a misbehaving server can use
@@ -40,7 +39,8 @@ class UpstreamStream(ResponseStream):
         self._loop = asyncio.get_running_loop()
         self._finished = self._timed_out = False
         self._waiting_since: float | None = None
-        self._timer = self._loop.call_later(silence, self._check) if silence else None
+        if silence:
+            connection.deadline.set(silence, self._check)
 
     @property
     def media_type(self) -> str:
@@ -55,21 +55,27 @@ class UpstreamStream(ResponseStream):
     def finish(self) -> None:
         """Mark the answer as complete."""
         self._finished = True
-        self.close()
-        self._timer = self._loop.call_later(END_SECONDS, self._connection.abort)
+        if self.has_ended:
+            self.close()
+        else:
+            self._connection.deadline.set(END_SECONDS, self._connection.abort)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the whole body has arrived and been taken."""
+        return self._connection.has_ended
 
     def close(self) -> None:
-        """Stop the timer."""
-        if self._timer:
-            self._timer.cancel()
+        """Set no more deadlines."""
+        self._connection.deadline.clear()
 
     def _check(self) -> None:
-        # One timer per stream that is re-armed once per period costs less than a timeout around every read.
+        # Moving the deadline once per period costs less than a timeout around every read.
         silence, since = self._silence or 0.0, self._waiting_since
         # Without a start time nobody waits for a byte: the reader is slow, not the server.
         left = silence if since is None else since + silence - self._loop.time()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._check)
+            self._connection.deadline.set(left, self._check)
         else:
             self._timed_out = True
             self._connection.abort()
@@ -177,11 +183,13 @@ class HttpClient:
         """Close every connection."""
         await self._pool.close()
 
-    async def _request(self, method: str, path: str, body: bytes | None, accept: str = "*/*") -> UpstreamConnection:
-        head = f"{method} {quote(self._prefix + path, safe=_IN_PATHS)} HTTP/1.1\r\n{self._common}Accept: {accept}\r\n"
+    async def _request(
+        self, method: str, path: str, body: bytes | None, accept: str = "*/*", seconds: float | None = None
+    ) -> UpstreamConnection:
+        head = f"{method} {_quoted(self._prefix + path)} HTTP/1.1\r\n{self._common}Accept: {accept}\r\n"
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return await self._pool.request(method, [head.encode("latin-1") + b"\r\n", body or b""])
+        return await self._pool.request(method, [head.encode("latin-1") + b"\r\n", body or b""], seconds)
 
     async def whole(
         self, method: str, path: str, body: bytes | None = None, seconds: float | None = REQUEST_SECONDS
@@ -210,11 +218,7 @@ class HttpClient:
 
         Raises OllamaTimeout after `silence` seconds without a byte (None: no limit).
         """
-        try:
-            async with asyncio.timeout(silence):
-                connection = await self._request("POST", path, body, accept)
-        except TimeoutError as exc:
-            raise OllamaTimeout(SILENT) from exc
+        connection = await self._request("POST", path, body, accept, silence)
         upstream = UpstreamStream(connection, silence)
         try:
             _require_plain(connection)
@@ -230,6 +234,11 @@ class HttpClient:
         key_variable = self._key_variable if self.sends_key else ""
         retry_after = wait.decode("latin-1") if wait else None
         return failure(connection.status, body, retry_after=retry_after, key_variable=key_variable)
+
+
+@lru_cache(maxsize=256)
+def _quoted(path: str) -> str:
+    return quote(path, safe=_IN_PATHS)
 
 
 def _require_plain(connection: UpstreamConnection) -> None:

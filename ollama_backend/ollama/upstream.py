@@ -60,6 +60,11 @@ class ResponseStream(ABC):
     def content_type(self) -> bytes:
         """The content type to send to the caller."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known that nothing more will come."""
+        return False
+
     @abstractmethod
     def finish(self) -> None:
         """Mark the answer as complete."""

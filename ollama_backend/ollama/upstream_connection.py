@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 import httptools
 
-from ollama_backend.errors import BackendError, OllamaFailed, OllamaUnavailable
+from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.moving_deadline import MovingDeadline
 from ollama_backend.ollama.upstream import Drain, Take
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
 
 AWAY = "Ollama does not answer. Try again in a moment."
+SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."
 HEAD_BYTES = 256 * 2**10  # httptools sets no limit of its own
 AHEAD_BYTES = 2**18  # received and not taken yet; above this, reading is paused and TCP slows the server down
 
@@ -27,6 +29,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
+        self.deadline = MovingDeadline(self._loop)
         self.idle_since = 0.0
         self._reset("")
 
@@ -52,16 +55,30 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the response was read to its end and the server keeps the connection open."""
         return self._complete and self._keeps and not self._parts and self.is_open
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the whole body has arrived and been taken."""
+        return self._complete and not self._parts
+
     def send(self, method: str, message: Sequence[bytes]) -> None:
         """Send a request."""
         self._reset(method)
         self._parser = httptools.HttpResponseParser(self)
         self._transport.writelines(message)
 
-    async def wait_head(self) -> None:
-        """Wait for the status and the headers. Raises BackendError."""
-        while not self._has_head:
-            await self._wait()
+    async def wait_head(self, seconds: float | None) -> None:
+        """Wait for the status and the headers. Raises OllamaTimeout after `seconds`, and other BackendErrors."""
+        if seconds:
+            self.deadline.set(seconds, self._time_out)
+        try:
+            while not self._has_head:
+                await self._wait()
+        finally:
+            self.deadline.clear()
+
+    def _time_out(self) -> None:
+        self._error = OllamaTimeout(SILENT)
+        self.abort()
 
     async def part(self) -> bytes:
         """Wait for the next part of the body and return it; empty at the end. Raises BackendError."""
@@ -152,6 +169,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the response: normally if the close marks its end (RFC 9112, 6.3), else with an error."""
+        self.deadline.close()
         if not self.lost.done():
             self.lost.set_result(None)
         if self._parser is not None and not self._complete:

@@ -11,7 +11,7 @@ from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError
-from ollama_backend.json_text import encode_line
+from ollama_backend.json_text import encode_line, encode_lines
 from ollama_backend.ollama.wire import COUNTS, Chunk, timestamp
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, error_body, parse_json
@@ -66,18 +66,20 @@ class ChatApi:
     async def _send_lines(self, exchange: Exchange, answer: Answer) -> None:
         async def beat() -> None:
             await _begin_lines(exchange)
-            await exchange.send(_line(answer.model, Delta("content", "", timestamp())))
+            await exchange.send(_lines(answer.model, [Delta("content", "", timestamp())]))
 
         every = self._heartbeats.stream
         with answer.reader() as reader, Heartbeat(exchange, beat, first=every, every=every):
-            while not answer.ended or reader.at < len(answer.deltas):
+            ended = False
+            while not ended:
                 await reader.changed()
-                if lines := b"".join(_line(answer.model, delta) for delta in reader.take()):
+                lines, ended = _lines(answer.model, reader.take()), answer.ended
+                if lines and answer.state is not AnswerState.DONE:
                     await _begin_lines(exchange)
                     await exchange.send(lines)
         if answer.state is AnswerState.DONE:
             await _begin_lines(exchange)
-            await exchange.send(encode_line(_last_line(answer)) + b"\n", more=False)
+            await exchange.send(lines + encode_line(_last_line(answer)) + b"\n", more=False)
         elif answer.error and not exchange.began:
             raise answer.error
         elif answer.error:
@@ -116,10 +118,13 @@ async def _begin_lines(exchange: Exchange) -> None:
         await exchange.begin(200, NDJSON, STREAM_HEADERS)
 
 
-def _line(model: str, delta: Delta) -> bytes:
-    thinks = delta.kind == "thinking"
-    response, thinking = ("", delta.text) if thinks else (delta.text, "")
-    return encode_line(ResponseLine(model, delta.created_at, response, False, thinking)) + b"\n"
+def _lines(model: str, deltas: list[Delta]) -> bytes:
+    return encode_lines(
+        ResponseLine(model, created_at, "", False, text)
+        if kind == "thinking"
+        else ResponseLine(model, created_at, text, False)
+        for kind, text, created_at in deltas
+    )
 
 
 def _last_line(answer: Answer) -> dict[str, Any]:

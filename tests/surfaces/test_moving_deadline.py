@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ollama_backend.surfaces.asgi.connection_limits import MovingDeadline
+from ollama_backend.moving_deadline import MovingDeadline
 
 
 async def test_a_later_deadline_replaces_an_earlier_one() -> None:

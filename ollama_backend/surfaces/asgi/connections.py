@@ -10,12 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ollama_backend.auth import client_address, network
-from ollama_backend.surfaces.asgi.connection_limits import (
-    ConnectionLimits,
-    Connections,
-    MovingDeadline,
-    ReadingDeadline,
-)
+from ollama_backend.moving_deadline import MovingDeadline
+from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
 from ollama_backend.surfaces.asgi.joining_writer import JoiningWriter
 
 TOO_MANY = "Too many connections are open. Try again in a moment."

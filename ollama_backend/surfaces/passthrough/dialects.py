@@ -151,9 +151,11 @@ class Native(Dialect):
                 if (read_object(line) or {}).get("error"):
                     return at, failure(200, line)
                 at += len(line)
-        if block.count(b"\n") == block.count(_NOT_DONE):
-            return None
-        at = 0
+        # Nearly all lines end like this, so only what follows the last of them is looked at.
+        at = block.rfind(_NOT_DONE) + len(_NOT_DONE) if _NOT_DONE in block else 0
+        if block.count(b"\n", 0, at) != block.count(_NOT_DONE):
+            at = 0
+        block = block[at:]
         for line in block.splitlines(keepends=True):
             if line.strip() and not _is_object(line):
                 return at, OllamaFailed(NOT_ITS_PROTOCOL)

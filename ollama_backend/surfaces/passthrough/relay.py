@@ -104,10 +104,12 @@ async def _stream(
             if offset:  # what came before the error belongs to the answer
                 response.block(block[:offset], content_type)
             raise error
+        is_last = False
         if not slot.finished and dialect.ended(block):
             slot.finished = response.finished = True
             upstream.finish()
-        return response.block(block, content_type)
+            is_last = upstream.has_ended and not blocks.rest.strip()
+        return response.block(block, content_type, is_last=is_last)
 
     if begun and (drain := take(begun)):
         await drain()

@@ -16,8 +16,9 @@ from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
 
 TAIL_BYTES = 8192  # the counts are in the last events of an answer
 AHEAD_BYTES = 16 * 2**20  # buffered for a slow caller; more than the longest answer has
-_TOKENS = re.compile(rb'"(?:eval_count|completion_tokens|output_tokens)"\s*:\s*(\d+)')
-_PROMPT_TOKENS = re.compile(rb'"(?:prompt_eval_count|prompt_tokens|input_tokens)"\s*:\s*(\d+)')
+# Greedy, to find the last count from the end.
+_TOKENS = re.compile(rb'.*"(?:eval_count|completion_tokens|output_tokens)"\s*:\s*(\d+)', re.DOTALL)
+_PROMPT_TOKENS = re.compile(rb'.*"(?:prompt_eval_count|prompt_tokens|input_tokens)"\s*:\s*(\d+)', re.DOTALL)
 
 
 class Response:
@@ -43,6 +44,7 @@ class Response:
         self._stopped: Exception | None = None
         self._requested_at: float | None = None
         self._first_at: float | None = None
+        self._is_sent = False
         self.finished = False
 
     @property
@@ -57,8 +59,8 @@ class Response:
 
     def _count(self, pattern: re.Pattern[bytes]) -> int:
         # The counts may be split over the last two blocks.
-        counts = pattern.findall(self._before[-TAIL_BYTES:] + self._last[-TAIL_BYTES:])
-        return int(counts[-1]) if counts else 0
+        found = pattern.match(self._before[-TAIL_BYTES:] + self._last[-TAIL_BYTES:])
+        return int(found[1]) if found else 0
 
     @property
     def first_token(self) -> float | None:
@@ -97,10 +99,11 @@ class Response:
         if not self.finished:
             self.stop(ClientGone())
 
-    def block(self, block: bytes, media_type: bytes) -> Drain | None:
+    def block(self, block: bytes, media_type: bytes, *, is_last: bool = False) -> Drain | None:
         """Send complete lines or events as fast as the caller reads, and buffer the rest.
 
-        Returns a `Drain` if the buffer holds more than AHEAD_BYTES.
+        Returns a `Drain` if the buffer holds more than AHEAD_BYTES. `is_last`: nothing follows, so that the end of the
+        response can be sent together with this block.
         """
         if self._first_at is None:
             self._first_at = self._loop.time()
@@ -108,16 +111,20 @@ class Response:
         if self._is_writing:
             self._waiting += block
         # Most sends complete without waiting. Creating a task for each would cost a task switch per token.
-        elif remainder := run_eagerly(self._begun(block, media_type)):
-            self._writer = asyncio.create_task(self._write(remainder))
+        else:
+            self._is_sent = is_last
+            if remainder := run_eagerly(self._begun(block, media_type, more=not is_last)):
+                self._writer = asyncio.create_task(self._write(remainder))
         return self._drain if len(self._waiting) > AHEAD_BYTES else None
 
-    def _begun(self, block: bytes, media_type: bytes) -> Coroutine[Any, Any, None]:
-        return self._exchange.send(block) if self._exchange.began else self._send_first(block, media_type)
+    def _begun(self, block: bytes, media_type: bytes, *, more: bool) -> Coroutine[Any, Any, None]:
+        if self._exchange.began:
+            return self._exchange.send(block, more=more)
+        return self._send_first(block, media_type, more=more)
 
-    async def _send_first(self, block: bytes, media_type: bytes) -> None:
+    async def _send_first(self, block: bytes, media_type: bytes, *, more: bool) -> None:
         await self._begin(media_type)
-        await self._exchange.send(block)
+        await self._exchange.send(block, more=more)
 
     async def _drain(self) -> None:
         while len(self._waiting) > AHEAD_BYTES and self._is_writing:
@@ -157,7 +164,8 @@ class Response:
         """End a stream that has begun, once the caller has received all of it."""
         if self._first_at is not None:
             await self._flush()
-            await self._exchange.send(b"", more=False)
+            if not self._is_sent:
+                await self._exchange.send(b"", more=False)
 
     async def whole(self, media_type: bytes, body: bytes) -> None:
         """Send a complete answer, or what is left of it if heartbeats have begun the response."""
@@ -178,6 +186,8 @@ class Response:
         if not self._exchange.began:
             raise exc
         await self._flush()
+        if self._is_sent:
+            return
         if self._request.streams:
             await self._exchange.send(self._dialect.error(exc, self._last), more=False)
         else:

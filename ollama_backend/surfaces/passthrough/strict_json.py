@@ -9,6 +9,7 @@ from ollama_backend.json_text import mend_surrogates
 
 MAX_OBJECTS = 100_000  # a Python dict takes far more memory than the two bytes of an empty object
 
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 Struct = Mapping[str, "Struct"]
 _PLAIN: Struct = {}
 _PART: Struct = {"image_url": _PLAIN, "source": _PLAIN, "input_audio": _PLAIN, "content": {"source": _PLAIN}}
@@ -60,7 +61,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 def encode(body: dict[str, Any]) -> bytes:
     """Return a checked body as JSON for Ollama. Raises BadRequest for a number that JSON cannot represent."""
     try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        return _encoder.encode(body).encode()
     except ValueError as exc:
         raise BadRequest("A number in the body is too large.") from exc
 

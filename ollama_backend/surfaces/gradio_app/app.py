@@ -17,6 +17,7 @@ from ollama_backend.surfaces.asgi.deferred import DeferredApp
 from ollama_backend.surfaces.asgi.exchange import route
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
 from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
+from ollama_backend.surfaces.gradio_app.event_feed import EventFeed
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
 from ollama_backend.surfaces.gradio_app.katex import katex_files
 from ollama_backend.surfaces.gradio_app.page_assets import BROWSER, PREFIX, PageAssets
@@ -43,7 +44,8 @@ class GradioApp:
         self._hosts = hosts
         self._queue: GradioQueue | None = None
         self._deferred = DeferredApp(self._create)
-        self._streams = EventStreams(self._deferred, self._session_of, self._is_known)
+        feed = EventFeed(self._deferred, lambda: self._queue)
+        self._streams = EventStreams(feed, self._session_of, self._is_known)
         self._bodies = EventBodies(lambda: self._queue.functions if self._queue else {})
         self._assets = PageAssets({"highlight.css": highlight_css()})
         document = PageDocument(self._streams, head(self._assets, katex_files(), settings.public_url))
@@ -63,6 +65,10 @@ class GradioApp:
     def start(self) -> None:
         """Start creating the page."""
         self._deferred.start()
+
+    async def created(self) -> None:
+        """Return once Gradio's app exists. Raises BackendError if it could not be created."""
+        await self._deferred.created()
 
     async def close(self) -> None:
         """End Gradio's event streams, then its app."""
@@ -87,6 +93,7 @@ class GradioApp:
         from fastapi import FastAPI
 
         from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
+        from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSessions
         from ollama_backend.surfaces.gradio_app.page import create_page
         from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
         from ollama_backend.surfaces.gradio_app.queue import GradioQueue
@@ -100,6 +107,7 @@ class GradioApp:
             self._queue = GradioQueue(page, self._streams)
             # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.
             app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
+            page.app.state_holder = LeanSessions(page)
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu
 

@@ -111,9 +111,8 @@ class EventStreams:
     def _session(self, scope: Scope) -> str | None:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
-        if scope["path"] == _STREAM:
-            query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
-            return query.get("session_hash", [""])[0]
+        if (session := session_of_stream(scope)) is not None:
+            return session
         call = _CALL.fullmatch(scope["path"])
         return self._session_of(call[1]) if call else None
 
@@ -137,6 +136,14 @@ class EventStreams:
                 count.unread_since = time.monotonic()
                 count.changes.notify()
                 self._closed(session)
+
+
+def session_of_stream(scope: Scope) -> str | None:
+    """Return the session whose events a request reads; None for requests that do not."""
+    if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != _STREAM:
+        return None
+    query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
+    return query.get("session_hash", [""])[0]
 
 
 async def _ended(count: StreamCount) -> None:

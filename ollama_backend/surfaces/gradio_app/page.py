@@ -102,7 +102,6 @@ class ChatPage(gr.ChatInterface):
         return self._gate.caller(request.headers.raw, peer, keyless=self._settings.access == "open")
 
     async def _follow(self, turn: dict[str, Any], request: gr.Request) -> AsyncGenerator[Any, None]:
-        self._forget(request.session_hash)
         name = turn.get("id") if isinstance(turn, dict) else None
         try:
             caller, checked = self._caller(request), read_turn(turn)
@@ -115,11 +114,6 @@ class ChatPage(gr.ChatInterface):
             log.exception("following an answer failed")
             yield numbered(failure_update(name, BackendError(INTERNAL_ERROR)), 0)
         yield gr.skip()  # Gradio sends the last value again at the end, so the last one is empty
-
-    def _forget(self, session: str | None) -> None:
-        """Remove the turn from Gradio's session state: conversations stay in the browser."""
-        if session and session in self.state_holder:
-            self.state_holder[session]._update_value_in_config(self.turn._id, None)
 
     async def _stop(self, name: str, request: gr.Request) -> bool:
         with errors_for_page(request):

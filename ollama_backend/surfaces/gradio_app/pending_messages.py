@@ -31,6 +31,10 @@ class MessageQueue(Queue[Any]):
         """Whether the reader is so far behind that its event should pause."""
         return self.qsize() >= MESSAGES_AHEAD
 
+    def wake(self) -> None:
+        """Make a waiting reader look up, by a message that is none."""
+        self.put_nowait(None)
+
     def _put(self, item: Any) -> None:
         self.used_at = time.monotonic()
         super()._put(item)

@@ -1,15 +1,23 @@
 """Gradio's queue, configured for many slow streams instead of a few quick functions."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
 from gradio.block_function import BlockFunction
 from gradio.blocks import Blocks
+from gradio.server_messages import (
+    CloseStreamMessage,
+    EventMessage,
+    ProcessCompletedMessage,
+    UnexpectedErrorMessage,
+)
 
 from ollama_backend.changes import Changes
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
-from ollama_backend.surfaces.gradio_app.pending_messages import PendingMessages
+from ollama_backend.surfaces.gradio_app.pending_messages import MessageQueue, PendingMessages
 from ollama_backend.surfaces.gradio_app.woken_loop import WokenLoop
 
 P = ParamSpec("P")
@@ -50,7 +58,8 @@ class GradioQueue:
         queue.start_processing = self._process  # type: ignore[method-assign]
         self._pending = PendingMessages(streams.is_open, self._forget)
         queue.pending_messages_per_session = self._pending  # type: ignore[assignment]
-        blocks.process_api = self._at_readers_pace(blocks.process_api)  # type: ignore[method-assign]
+        self._process_api: Callable[..., Any] = blocks.process_api
+        blocks.process_api = self._next_value  # type: ignore[method-assign, assignment]
         streams.when_closed(self._stream_closed)
 
     async def _process(self) -> None:
@@ -85,22 +94,73 @@ class GradioQueue:
         """End Gradio's event streams, so that the server does not wait for them on shutdown."""
         self.blocks.app.stop_event.set()
         self._queue.close()  # type: ignore[no-untyped-call]
+        for messages in self._pending.values():
+            messages.wake()
         self._changes.notify()
         self._pending.close()
 
-    def _at_readers_pace(self, process: Callable[..., Awaitable[dict[str, Any]]]) -> Callable[..., Any]:
-        """Wrap Gradio's function for the next value of an event, so that it waits while the reader is too far behind.
+    async def _next_value(
+        self, block_fn: BlockFunction, *arguments: Any, session_hash: str | None = None, **named: Any
+    ) -> dict[str, Any]:
+        """Return the next value of an event, in place of Gradio's `process_api`. Waits for a reader that is far behind.
 
-        If the reader leaves meanwhile, the wrapped function notices it.
+        If the reader leaves meanwhile, the function of the event notices it.
         """
+        messages = self._pending.get(session_hash or "")
+        if messages and messages.is_full:
+            await self._streams.until_gone(session_hash or "", lambda: not messages.is_full, messages.changes)
+        iterator = named.get("iterator")
+        if iterator is not None and named.get("event_id"):
+            began = time.monotonic()
+            with suppress(StopAsyncIteration):  # Gradio gets the same below, and ends the event
+                value = await anext(iterator)
+                simple = bool(named.get("simple_format"))
+                data = self._differences(block_fn, value, iterator, session_hash, simple=simple)
+                return _continued(block_fn, data, iterator, time.monotonic() - began)
+        output: dict[str, Any] = await self._process_api(block_fn, *arguments, session_hash=session_hash, **named)
+        return output
 
-        async def process_api(*arguments: Any, session_hash: str | None = None, **named: Any) -> dict[str, Any]:
-            messages = self._pending.get(session_hash or "")
-            if messages and messages.is_full:
-                await self._streams.until_gone(session_hash or "", lambda: not messages.is_full, messages.changes)
-            return await process(*arguments, session_hash=session_hash, **named)
+    def _differences(
+        self, function: BlockFunction, value: str, iterator: Any, session: str | None, *, simple: bool
+    ) -> list[Any]:
+        """Return a value as its difference to the one before, unless `simple`."""
+        run = self.blocks._stream_run_key(iterator)
+        return self.blocks.handle_streaming_diffs(function, [value], session, run, final=False, simple_format=simple)
 
-        return process_api
+    def messages(self, session: str) -> MessageQueue | None:
+        """Return the messages to a session, None for an unknown one."""
+        return self._pending.get(session)
+
+    async def next_events(self, session: str, messages: MessageQueue) -> tuple[bytes, bool]:
+        """Wait for messages to a session, and return all there are as events, and whether they are the last.
+
+        Returns without any after `MessageQueue.wake`.
+        """
+        waiting = [await messages.get()]
+        while not messages.empty():
+            waiting.append(messages.get_nowait())
+        events, is_over = [], False
+        for message in waiting:
+            if message is not None and not is_over:
+                events.append(_event(message))
+                is_over = isinstance(message, ProcessCompletedMessage) and self._completed(session, message.event_id)
+        if is_over:
+            events.append(_event(CloseStreamMessage()))
+        elif self._queue.stopped or self._pending.get(session) is not messages:
+            events.append(_event(UnexpectedErrorMessage(message="Server stopped unexpectedly.", success=False)))
+            is_over = True
+        return b"".join(events), is_over
+
+    def _completed(self, session: str, event_id: str | None) -> bool:
+        """Count an event as read to its end; return whether it was the last of its session."""
+        events = self._queue.pending_event_ids_session.get(session, set())
+        events.discard(event_id or "")
+        return not events
+
+    async def drop(self, session: str) -> None:
+        """End the events of a session whose reader has left."""
+        self._pending.pop(session, None)
+        await self._queue.clean_events(session_hash=session)
 
     def _stream_closed(self, session: str) -> None:
         """Forget a session if its events are over or its reader has left."""
@@ -109,7 +169,8 @@ class GradioQueue:
 
     def _forget(self, session: str) -> None:
         """Drop everything that is kept of a session; its events end."""
-        self._pending.pop(session, None)
+        if messages := self._pending.pop(session, None):
+            messages.wake()
         queue = self._queue
         for event_id in queue.pending_event_ids_session.pop(session, ()):
             if event := queue.event_ids_to_events.get(event_id):
@@ -120,3 +181,27 @@ class GradioQueue:
                     del queue.event_ids_to_events[event_id]
         with suppress(AttributeError):  # not mounted yet
             self.blocks.app.iterators_to_reset.intersection_update(queue.event_ids_to_events)
+
+
+def _continued(function: BlockFunction, data: list[Any], iterator: Any, seconds: float) -> dict[str, Any]:
+    """Return a later value of an event as Gradio's `process_api` does, without its steps that change nothing here.
+
+    All functions that stream have one output, which needs no postprocessing.
+    """
+    function.total_runtime += seconds  # type: ignore[assignment]
+    function.total_runs += 1
+    return {
+        "data": data,
+        "is_generating": True,
+        "iterator": iterator,
+        "duration": seconds,
+        "average_duration": function.total_runtime / function.total_runs,
+        "render_config": None,
+        "changed_state_ids": [],
+        "used_cache": None,
+    }
+
+
+def _event(message: EventMessage) -> bytes:
+    """Return a message as a server-sent event, as Gradio writes it."""
+    return b"data: " + msgspec.json.encode(message.model_dump(), enc_hook=str) + b"\n\n"

@@ -20,20 +20,21 @@ gr = import_gradio()
 from gradio import component_meta, queueing, routes, state_holder, utils  # noqa: E402
 from gradio.components.api_component import Api  # noqa: E402
 
+from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSession  # noqa: E402
+
 FOLDER = Path(gradio_app.__file__).parent
 
 
 # Where it is used, and the names.
 PAGE = (
-    "saved_conversations", "conversation_id", "saved_input", "null_component", "state_session_capacity", "_id",
-    "_queue", "fns", "process_api",
+    "saved_conversations", "conversation_id", "saved_input", "null_component", "state_session_capacity",
+    "_queue", "fns", "process_api", "_stream_run_key", "handle_streaming_diffs",
 )  # fmt: skip
 QUEUE = (
     "max_thread_count", "sleep_when_free", "progress_update_sleep_when_free", "ANAYLTICS_CACHE_FREQUENCY", "push",
     "process_events", "start_processing", "close", "event_ids_to_events", "pending_event_ids_session",
-    "pending_messages_per_session", "event_queue_per_concurrency_id", "ANALYTICS_MAX_EVENTS",
+    "pending_messages_per_session", "event_queue_per_concurrency_id", "ANALYTICS_MAX_EVENTS", "clean_events", "stopped",
 )  # fmt: skip
-SESSION_STATE = ("_update_value_in_config",)
 SERVER = ("stop_event", "state_holder", "iterators_to_reset")
 PARAMETER = ("_api_info", "label", "example_payload")
 FUNCTION = ("inputs", "outputs", "fn", "queue")
@@ -50,7 +51,6 @@ async def test_the_names_that_are_used_are_there() -> None:
     used = (
         (page, PAGE),
         (page._queue, QUEUE),
-        (state_holder.SessionState, SESSION_STATE),
         (routes.App.create_app(page), SERVER),
         (Api(None, {"type": "string"}), PARAMETER),
         (next(iter(page.fns.values())), FUNCTION),
@@ -68,7 +68,7 @@ def test_every_private_name_is_in_the_contract() -> None:
         and re.match(r"_[a-z]", node.attr)
         and ast.unparse(node.value) not in ("self", "super()")
     }
-    assert used == {name for name in PAGE + QUEUE + SESSION_STATE + SERVER + PARAMETER if name.startswith("_")}
+    assert used == {name for name in PAGE + QUEUE + SERVER + PARAMETER if name.startswith("_")}
 
 
 def test_a_chat_interface_is_drawn_and_wired_by_methods_of_its_own() -> None:
@@ -78,6 +78,14 @@ def test_a_chat_interface_is_drawn_and_wired_by_methods_of_its_own() -> None:
         assert f"self.{name}(" in called
     given = list(inspect.signature(gr.ChatInterface._render_chatbot_area).parameters)
     assert given == ["self", "chatbot", "textbox", "submit_btn", "stop_btn"]
+
+
+async def test_a_lean_session_has_what_a_session_has() -> None:
+    """All attributes that Gradio sets are set, and what keeps values there is replaced."""
+    page = gr.ChatInterface(answered)
+    assert vars(LeanSession(page)).keys() == vars(state_holder.SessionState(page)).keys()
+    replaced = [name for name in vars(LeanSession) if name.startswith("_update")]
+    assert replaced == [name for name in vars(state_holder.SessionState) if name.startswith("_update")]
 
 
 def test_the_queue_polls_with_sleep() -> None:
@@ -111,6 +119,8 @@ async def test_the_messages_of_a_stream(fake_ollama: FakeOllama) -> None:
                 if line.startswith(b"data:"):
                     messages.append(json.loads(line[5:]))
         await space.close()
+    # The first is Gradio's own, the others are made in its place.
+    assert len({frozenset(each["output"]) for each in messages if each["msg"] == "process_generating"}) == 1
     mine = [message for message in messages if message.get("event_id") == event]
     values = [message["output"]["data"][0] for message in mine if message["msg"] == "process_generating"]
     updates = [values[0], *(change for value in values[1:] for change in value)]

@@ -157,6 +157,8 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._error = self._error or OllamaFailed(NOT_ITS_PROTOCOL)
             self.abort()
+        if self._parts:  # counted for each read, not for each chunk: there may be hundreds in one
+            self._waiting_bytes += len(data)
         try:
             self._deliver()
         except BackendError as exc:
@@ -216,7 +218,6 @@ class UpstreamConnection(asyncio.Protocol):
         """Store a piece of the body."""
         if not self._is_over:
             self._parts.append(body)
-            self._waiting_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Mark the response as complete."""

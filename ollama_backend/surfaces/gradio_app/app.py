@@ -66,10 +66,6 @@ class GradioApp:
         """Start creating the page."""
         self._deferred.start()
 
-    async def created(self) -> None:
-        """Return once Gradio's app exists. Raises BackendError if it could not be created."""
-        await self._deferred.created()
-
     async def close(self) -> None:
         """End Gradio's event streams, then its app."""
         if self._queue:

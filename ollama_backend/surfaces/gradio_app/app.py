@@ -89,7 +89,6 @@ class GradioApp:
         from fastapi import FastAPI
 
         from ollama_backend.surfaces.gradio_app.endpoint import add_endpoint
-        from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSessions
         from ollama_backend.surfaces.gradio_app.page import create_page
         from ollama_backend.surfaces.gradio_app.page_updates import PageUpdates
         from ollama_backend.surfaces.gradio_app.queue import GradioQueue
@@ -103,7 +102,7 @@ class GradioApp:
             self._queue = GradioQueue(page, self._streams)
             # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.
             app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
-            page.app.state_holder = LeanSessions(page)
+            self._queue.serve(app)
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu
 

@@ -6,17 +6,21 @@ from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
+from fastapi import FastAPI
 from gradio.block_function import BlockFunction
 from gradio.blocks import Blocks
+from gradio.routes import App
 from gradio.server_messages import (
     CloseStreamMessage,
     EventMessage,
     ProcessCompletedMessage,
     UnexpectedErrorMessage,
 )
+from starlette.routing import Mount
 
 from ollama_backend.changes import Changes
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSessions
 from ollama_backend.surfaces.gradio_app.pending_messages import MessageQueue, PendingMessages
 from ollama_backend.surfaces.gradio_app.woken_loop import WokenLoop
 
@@ -41,6 +45,7 @@ class GradioQueue:
 
     def __init__(self, blocks: Blocks, streams: EventStreams) -> None:
         self.blocks = blocks
+        self.app = blocks.app
         self._streams = streams
         blocks.queue(api_open=False, default_concurrency_limit=None, max_size=EVENTS_WAITING)
         queue = self._queue = blocks._queue
@@ -61,6 +66,15 @@ class GradioQueue:
         self._process_api: Callable[..., Any] = blocks.process_api
         blocks.process_api = self._next_value  # type: ignore[method-assign, assignment]
         streams.when_closed(self._stream_closed)
+
+    def serve(self, parent: FastAPI) -> None:
+        """Serve the app that `mount_gradio_app` has just mounted: it is not `blocks.app`, which is never served."""
+        mounted = parent.routes[-1]
+        if not isinstance(mounted, Mount) or not isinstance(mounted.app, App):
+            raise TypeError("Gradio's app is not mounted")
+        self.app = mounted.app
+        self.app.state_holder = LeanSessions(self.blocks)
+        self._queue.set_server_app(self.app)
 
     async def _process(self) -> None:
         await WokenLoop(self._start_processing(), self._changes)
@@ -92,7 +106,7 @@ class GradioQueue:
 
     def close(self) -> None:
         """End Gradio's event streams, so that the server does not wait for them on shutdown."""
-        self.blocks.app.stop_event.set()
+        self.app.stop_event.set()
         self._queue.close()  # type: ignore[no-untyped-call]
         for messages in self._pending.values():
             messages.wake()
@@ -179,8 +193,7 @@ class GradioQueue:
                 with suppress(ValueError):
                     waiting.remove(event)
                     del queue.event_ids_to_events[event_id]
-        with suppress(AttributeError):  # not mounted yet
-            self.blocks.app.iterators_to_reset.intersection_update(queue.event_ids_to_events)
+        self.app.iterators_to_reset.intersection_update(queue.event_ids_to_events)
 
 
 def _continued(function: BlockFunction, data: list[Any], iterator: Any, seconds: float) -> dict[str, Any]:

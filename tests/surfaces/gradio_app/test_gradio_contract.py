@@ -34,6 +34,7 @@ QUEUE = (
     "max_thread_count", "sleep_when_free", "progress_update_sleep_when_free", "ANAYLTICS_CACHE_FREQUENCY", "push",
     "process_events", "start_processing", "close", "event_ids_to_events", "pending_event_ids_session",
     "pending_messages_per_session", "event_queue_per_concurrency_id", "ANALYTICS_MAX_EVENTS", "clean_events", "stopped",
+    "server_app", "set_server_app",
 )  # fmt: skip
 SERVER = ("stop_event", "state_holder", "iterators_to_reset")
 PARAMETER = ("_api_info", "label", "example_payload")

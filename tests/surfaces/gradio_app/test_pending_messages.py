@@ -50,7 +50,8 @@ class Caller:
         """How many of each thing Gradio keeps."""
         assert self.space.page and self.space.page.blocks
         blocks = self.space.page.blocks
-        queue, app = blocks._queue, blocks.app
+        queue, app = blocks._queue, blocks._queue.server_app  # `blocks.app` is never served
+        assert app is not None
         return {
             "messages": len(queue.pending_messages_per_session),
             "ids": len(queue.pending_event_ids_session),

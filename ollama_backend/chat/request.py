@@ -1,7 +1,7 @@
 """One request on its way through admission, from its arrival to its record."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -152,7 +152,7 @@ class Request:
             self.record.waited = self.record.age
             host = self._admission.hosts.all[number]
             place = Place(host, host.readiness.installed(self.model) or self.model, Slot())
-            async with self._held(place, report):
+            async with await self._hold(place, report):
                 report(AnswerState.READING, 0)
                 yield place
             host.readiness.used(place.model)
@@ -185,20 +185,17 @@ class Request:
             self.passed_over = True
             self._line.send_back(self._entered())
 
-    @asynccontextmanager
-    async def _held(self, place: Place, report: Report) -> AsyncIterator[None]:
+    async def _hold(self, place: Place, report: Report) -> AbstractAsyncContextManager[None]:
+        """Load the model, and return what holds its slot, as far as the work needs one."""
         if self._work is Work.EMBED:
-            yield
-            return
+            return nullcontext()
         report(AnswerState.LOADING, 0)
         await place.host.readiness.loaded(place.model)
         if self._work is Work.LOAD:
             place.slot.finished = True
-            yield
-            return
+            return nullcontext()
         report(AnswerState.WAITING, 0)
-        async with self._admission.slots[place.host.number].hold(place.model, place.slot):
-            yield
+        return self._admission.slots[place.host.number].hold(place.model, place.slot)
 
     def close(self, outcome: str, exc: BaseException | None = None) -> None:
         """Leave the line and record the outcome and the error, if any. Only the first call records."""

@@ -9,8 +9,8 @@ answers. The prompt cache survives the probe: llama-server keeps the prompts tha
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -99,30 +99,27 @@ class Slots:
             for known in self._models.values():
                 known.restarted()
 
-    @asynccontextmanager
-    async def hold(self, model: str, slot: Slot) -> AsyncIterator[None]:
-        """Wait for a loaded model with a free slot and hold that slot.
+    def hold(self, model: str, slot: Slot) -> "Hold":
+        """Return a context manager that waits for a loaded model with a free slot, and holds that slot.
 
         Report the progress of the answer to `slot`. Leaving early marks the slot as suspect, unless Ollama had already
         ended the stream.
         """
-        known = self._known(model)
-        await self._take(model, known)
+        return Hold(self, model, slot)
+
+    async def take(self, model: str, slot: Slot) -> None:
+        """Wait for a loaded model with a free slot and take that slot."""
+        await self._take(model, self._known(model))
         slot.requested_at = time.monotonic()
-        try:
-            yield
-        except OllamaTimeout:
-            slot.progress()  # it was silent until the timeout: wait only the shortest time for it
-            raise
-        except BackendError:
-            slot.finished = True
-            raise
-        finally:
-            is_suspect = not slot.finished and self._readiness.loses_slots
-            known.end(
-                slot.suspect_for(self._policy) if is_suspect else None,
-                lambda can_be_freed: self._answer_ended(model, known, can_be_freed=can_be_freed),
-            )
+
+    def release(self, model: str, slot: Slot) -> None:
+        """Give a slot back."""
+        known = self._known(model)
+        is_suspect = not slot.finished and self._readiness.loses_slots
+        known.end(
+            slot.suspect_for(self._policy) if is_suspect else None,
+            lambda can_be_freed: self._answer_ended(model, known, can_be_freed=can_be_freed),
+        )
 
     def _answer_ended(self, model: str, known: ModelSlots, *, can_be_freed: bool) -> None:
         if can_be_freed:
@@ -219,3 +216,22 @@ class Slots:
                 model,
                 model,
             )
+
+
+class Hold:
+    """Holds a slot for a block."""
+
+    def __init__(self, slots: Slots, model: str, slot: Slot) -> None:
+        self._slots = slots
+        self._model = model
+        self._slot = slot
+
+    async def __aenter__(self) -> None:
+        await self._slots.take(self._model, self._slot)
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: object) -> None:
+        if isinstance(exc, OllamaTimeout):
+            self._slot.progress()  # it was silent until the timeout: wait only the shortest time for it
+        elif isinstance(exc, BackendError):
+            self._slot.finished = True
+        self._slots.release(self._model, self._slot)

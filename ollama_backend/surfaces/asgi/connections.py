@@ -12,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from ollama_backend.auth import client_address, network
 from ollama_backend.moving_deadline import MovingDeadline
 from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
+from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure
 from ollama_backend.surfaces.asgi.joining_writer import JoiningWriter
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
@@ -30,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         self._counted = True
         self._deadline = MovingDeadline(self.loop)
+        self._departure = Departure()
         self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
         self._receiving, self._received_bytes, self._body_bytes = False, 0, 0
         self._await_head(self.bounds.limits.head_seconds)
@@ -40,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -63,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]
         if not self._in_head:
             self._await_head(self.bounds.limits.head_seconds)
 

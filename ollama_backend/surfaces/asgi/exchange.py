@@ -23,6 +23,7 @@ from ollama_backend.errors import (
 )
 from ollama_backend.json_text import decode_mended, encode_line
 from ollama_backend.surfaces.asgi.content_coding import CODINGS, too_large, unpack
+from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, watched
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Exchange:
         self.headers: Headers = scope["headers"]
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self._receive = receive
+        self._departure: Departure | None = scope.get(DEPARTURE)
         self.send_message = send
         # Middleware changes only headers, so body parts go straight to the server without it.
         self._send_part: Send = scope.get(SERVER_SEND, send)
@@ -157,17 +159,15 @@ class Exchange:
     @contextmanager
     def on_departure(self, leave: Callable[[], object]) -> Iterator[None]:
         """Call `leave` as soon as the client disconnects; the body must have been read before."""
-
-        async def watch() -> None:
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            leave()
-
-        watcher = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watcher.cancel()
+        if self._departure:
+            try:
+                self._departure.add(leave)
+                yield
+            finally:
+                self._departure.remove(leave)
+        else:
+            with watched(self._receive, leave):
+                yield
 
     async def begin(self, status: int, media_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send the status and the headers."""

@@ -1,0 +1,52 @@
+"""Noticing that a client has closed its connection."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from starlette.types import Receive
+
+DEPARTURE = "departure"  # a key of the scope
+
+
+class Departure:
+    """Whether the client of a connection has left; calls functions when it does.
+
+    In place of a task for each request that waits for `http.disconnect`: it would cost more than parsing the request.
+    """
+
+    def __init__(self) -> None:
+        self._has_happened = False
+        self._calls: set[Callable[[], object]] = set()
+
+    def add(self, call: Callable[[], object]) -> None:
+        """Call a function when the client leaves, or now if it has left already."""
+        self._calls.add(call)
+        if self._has_happened:
+            call()
+
+    def remove(self, call: Callable[[], object]) -> None:
+        """Do not call a function any more."""
+        self._calls.discard(call)
+
+    def happen(self) -> None:
+        """Note that the client has left."""
+        self._has_happened = True
+        for call in tuple(self._calls):
+            call()
+
+
+@contextmanager
+def watched(receive: Receive, leave: Callable[[], object]) -> Iterator[None]:
+    """Call `leave` when a client disconnects from a server that has no `Departure`."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        leave()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()

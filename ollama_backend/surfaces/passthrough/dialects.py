@@ -97,8 +97,9 @@ class Dialect:
     def ended(self, block: bytes) -> bool:
         """Return whether a block contains the end of the answer."""
         for mark in self.ends:
-            if mark in block:
-                return any(self._is_end(event) for event in split_events(block))
+            if (at := block.find(mark)) >= 0:
+                begin = max(0, *(block.rfind(boundary, 0, at) for boundary in self.boundaries))
+                return any(self._is_end(event) for event in split_events(block[begin:]))
         return False
 
     def _is_end(self, event: ServerSentEvent) -> bool:

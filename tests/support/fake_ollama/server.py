@@ -148,7 +148,8 @@ class FakeOllama:
     async def start(self) -> None:
         """Listen, always on the same port."""
         self.stopping = False
-        listener = socket.socket()
+        # As Go does: asyncio sends small pieces at once (TCP_NODELAY) only where the socket names its protocol.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         config = uvicorn.Config(

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 class Said:
     """What was said so far."""
 
-    thinking: str = ""
-    content: str = ""
-    tool_calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     deltas: list[Delta] = field(default_factory=list)
 
-    def add(self, delta: Delta) -> None:
-        self.thinking += delta.thinking
-        self.content += delta.content
-        self.tool_calls += delta.tool_calls
-        self.deltas.append(delta)
+    @property
+    def thinking(self) -> str:
+        return "".join(delta.thinking for delta in self.deltas)
+
+    @property
+    def content(self) -> str:
+        return "".join(delta.content for delta in self.deltas)
+
+    @property
+    def tool_calls(self) -> list[tuple[str, dict[str, Any]]]:
+        return [call for delta in self.deltas for call in delta.tool_calls]
 
 
 class Surface(Protocol):
@@ -70,7 +73,7 @@ async def follow(exchange: Exchange, ask: Ask, surface: Surface, events: AsyncGe
         if isinstance(event, End):
             await (finish_stream if ask.stream else finish_whole)(exchange, surface, event, said)
             continue
-        said.add(event)
+        said.deltas.append(event)
         if ask.stream:
             if not exchange.started:
                 await exchange.start(200, surface.stream_type)

@@ -39,11 +39,12 @@ class Exchange:
         self.split_every: int | None = None
 
     async def read(self) -> Request:
-        raw, more = b"", True
+        parts, more = [], True
         while more:
             message = await self.receive()
-            raw += message.get("body", b"")
+            parts.append(message.get("body", b""))
             more = message.get("more_body", False)
+        raw = b"".join(parts)
         try:
             body = json.loads(raw) if raw else None
         except ValueError:

@@ -8,30 +8,15 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import LONG, PLACES, SHORT, Cluster, asked, begun, client, cluster, generating, post, record
+from tests.support.cluster import LONG, PLACES, SHORT, Cluster, asked, begun, client, generating, post, record
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.needs("redis-server", "nginx")
 
 HEAL_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Everything, for all tests of this module."""
-    with cluster(tmp_path_factory.mktemp("cluster")) as everything:
-        yield everything
-
-
-@pytest.fixture
-def all_of_it(running: Cluster) -> Cluster:
-    """Everything, well again."""
-    running.begin()
-    return running
 
 
 async def test_four_places_on_two_ollamas(all_of_it: Cluster) -> None:

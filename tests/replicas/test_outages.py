@@ -7,11 +7,10 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import LONG, PLACES, SHORT, Cluster, begun, client, cluster, generating, healed, post, record
+from tests.support.cluster import LONG, PLACES, SHORT, Cluster, begun, client, generating, healed, post, record
 from tests.support.replicas import ReplicaProcess
 from tests.support.session_client import SessionClient
 from tests.support.waiting import until
@@ -19,20 +18,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.needs("redis-server", "nginx")
 
 HEAL_SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Everything, for all tests of this module."""
-    with cluster(tmp_path_factory.mktemp("cluster")) as everything:
-        yield everything
-
-
-@pytest.fixture
-def all_of_it(running: Cluster) -> Cluster:
-    """Everything, well again."""
-    running.begin()
-    return running
 
 
 async def refused(url: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import TESTS, group, room
+from tests.support.scheduling import TESTS, group, room, shares_fixture
 
 ROOT = TESTS.parent
 CONFTEST = """
@@ -25,6 +25,29 @@ def test_rooms_and_modules_stay_together() -> None:
     assert len({group(path) for path in modules}) == len(modules) > 1
     assert group(TESTS / "chat/test_line.py") == "" and room(TESTS / "chat/test_line.py") == "chat"
     assert group(TESTS / "surfaces/gradio_app/test_allow_list.py").endswith("test_allow_list.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "shares"),
+    [
+        ("@pytest.fixture(\n    scope = 'module',\n)\ndef app(): ...\ndef test(app): ...", True),
+        ("@pytest_asyncio.fixture(loop_scope='module', scope=SCOPE)\nasync def app(): ...", True),
+        ("class Test:\n    @pytest.fixture(scope='class')\n    def app(self): ...", True),
+        ("# scope='module'\n@pytest.fixture(loop_scope='module')\ndef app(): ...", False),
+        ('TEXT = """@pytest.fixture(scope="module")"""\ndef test(running): ...', False),
+    ],
+)
+def test_fixtures_of_a_module_are_found_in_its_source(tmp_path: Path, source: str, shares: bool) -> None:
+    """However they are spelled, and nothing else is taken for one."""
+    path = tmp_path / "test_module.py"
+    path.write_text(source)
+    assert shares_fixture(path) == shares
+
+
+def test_fixtures_of_a_folder_are_found() -> None:
+    """A module that uses a shared fixture of a conftest.py stays together, one that does not is spread."""
+    assert shares_fixture(TESTS / "replicas/test_outages.py")
+    assert not shares_fixture(TESTS / "replicas/test_kept_answers.py")
 
 
 @pytest.mark.processes

@@ -1,7 +1,10 @@
 """Which tests run one after the other in one process, when several processes run them."""
 
+import ast
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -9,6 +12,13 @@ from xdist.workermanage import WorkerController
 TESTS = Path(__file__).resolve().parents[1]
 # Rooms that begin first, because they last longest.
 LONG_ROOMS = ("image", "browser", "embedded", "clients")
+
+
+class Function(NamedTuple):
+    """A function of a test module or a conftest: the fixtures that it names, and whether it is one of a module."""
+
+    names: frozenset[str]
+    of_module: bool
 
 
 def room(path: Path) -> str:
@@ -25,7 +35,58 @@ def group(path: Path) -> str:
     """
     if room(path) in ("image", "embedded"):
         return "engines"
-    return str(path) if room(path) == "browser" or 'scope="module"' in path.read_text() else ""
+    return str(path) if room(path) == "browser" or shares_fixture(path) else ""
+
+
+def shares_fixture(path: Path) -> bool:
+    """Return whether a module has a fixture of its scope, or uses one of a conftest.py.
+
+    The process that hands out the tests imports none of them, so this reads the source. conftest.py compares it with
+    what pytest finds.
+    """
+    own = functions(path)
+    if any(function.of_module for function in own.values()):
+        return True
+    fixtures = own.copy()
+    for folder in path.parents:
+        if folder.is_relative_to(TESTS) and (folder / "conftest.py").is_file():
+            fixtures = functions(folder / "conftest.py") | fixtures
+    wanted, seen = set(own), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in seen or name not in fixtures:
+            continue
+        seen.add(name)
+        if fixtures[name].of_module:
+            return True
+        wanted |= fixtures[name].names
+    return False
+
+
+@cache
+def functions(path: Path) -> dict[str, Function]:
+    """Return the functions of a source file by name."""
+    return {
+        node.name: Function(frozenset(_names(node)), any(_is_of_module(one) for one in node.decorator_list))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def _names(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """Yield the parameters of a function, and words of its decorators such as `usefixtures("name")`."""
+    yield from (argument.arg for argument in (*node.args.args, *node.args.kwonlyargs))
+    for decorator in node.decorator_list:
+        yield from (
+            one.value for one in ast.walk(decorator) if isinstance(one, ast.Constant) and type(one.value) is str
+        )
+
+
+def _is_of_module(decorator: ast.expr) -> bool:
+    """Return whether a decorator says `scope="module"`, or a scope that only running it would tell."""
+    keywords: Iterable[ast.keyword] = decorator.keywords if isinstance(decorator, ast.Call) else ()
+    scopes = [keyword.value for keyword in keywords if keyword.arg == "scope"]
+    return any(not isinstance(scope, ast.Constant) or scope.value in ("module", "class") for scope in scopes)
 
 
 class Scheduling(LoadScopeScheduling):

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from ollama_backend.chat.conversation import ChatRequest
 from ollama_backend.errors import LineFull, NotFound, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from tests.support.fake_ollama import BUSY, Delta, FakeOllama, Reply
 from tests.support.parts import ANNE, BERT, parts
+from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import until
 
 ASK = ChatRequest("guide", [{"role": "user", "content": "Hello"}])
@@ -101,7 +101,6 @@ async def test_a_failure_keeps_what_was_written(
         assert after.state is AnswerState.DONE
 
 
-@pytest.mark.alone
 async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama, shared: dict[str, str]) -> None:
     """Stop before the first token and between tokens closes the request within 0.2 seconds."""
     async with parts(fake_ollama, **shared) as p:
@@ -111,11 +110,11 @@ async def test_stop_reaches_ollama_in_every_phase(fake_ollama: FakeOllama, share
             answer = await p.start(ASK, ANNE)
             await until(lambda: len(fake_ollama.generations) > known)  # noqa: B023
             await until(lambda: "first_delay" in script or answer.deltas)  # noqa: B023
-            stopped = time.monotonic()
+            stopped = Stopwatch()
             answer.stop()
             generation = fake_ollama.generations[-1]
             await until(lambda: generation.disconnected_at is not None)  # noqa: B023
-            assert generation.disconnected_at - stopped < 0.2
+            assert stopped.seconds(generation.disconnected_at) < 0.2
             assert answer.state is AnswerState.STOPPED and answer.stop_reason == "stop"
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.fake_ollama import BUSY, CRASHED, Client, Delta, FakeOllama, Model, Reply, text_of
+from tests.support.stopwatch import Stopwatch
 
 
 @pytest_asyncio.fixture
@@ -30,7 +30,6 @@ async def test_an_answer_is_scripted_by_prompt_model_and_number(fake_ollama: Fak
     assert said == ["once", "on cats", "always"]
 
 
-@pytest.mark.alone
 async def test_a_departure_is_recorded_in_every_phase(fake_ollama: FakeOllama, client: Client) -> None:
     """While the model loads, in the queue, in silence and between tokens: within 50 ms."""
     slow = Model("slow", load_seconds=60)
@@ -49,12 +48,12 @@ async def test_a_departure_is_recorded_in_every_phase(fake_ollama: FakeOllama, c
 
 async def assert_left(fake: FakeOllama, client: Client, phase: str, text: str, model: str, count: int) -> None:
     await client.leave_after(count, text, model)
-    left = time.monotonic()
+    left = Stopwatch()
     record = fake.generations[-1]
     await fake.until(lambda: record.outcome == "disconnected")
     assert record.phase == phase
     assert record.disconnected_at is not None
-    assert record.disconnected_at - left < 0.05
+    assert left.seconds(record.disconnected_at) < 0.05
 
 
 @pytest.mark.parametrize(

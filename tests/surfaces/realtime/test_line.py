@@ -2,16 +2,15 @@
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 from websockets.exceptions import ConnectionClosed
 
 from ollama_backend.chat.sessions import Sessions
 from tests.support.fake_ollama import FakeOllama
 from tests.support.realtime_space import RealtimeSpace, text
+from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import until
 
 
@@ -63,7 +62,6 @@ async def test_a_full_line(fake_ollama: FakeOllama, space: RealtimeSpace) -> Non
         assert (told["code"], told["retry_after"] > 0) == ("line_full", True)
 
 
-@pytest.mark.alone
 async def test_stop_while_waiting_and_in_silence(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """In the line and before the first word it takes effect as quickly as later, and Ollama is left or never asked."""
     fake_ollama.script(first_delay=math.inf)
@@ -73,15 +71,15 @@ async def test_stop_while_waiting_and_in_silence(fake_ollama: FakeOllama, space:
             await talk.take("ack")
         await fake_ollama.until(lambda: fake_ollama.generations and fake_ollama.generations[0].phase == "reading")
         for talk in (b, a):
-            told_at = time.monotonic()
+            left = Stopwatch()
             await talk.send("stop")
             await talk.take("stopped")
-            assert time.monotonic() - told_at < 0.2
-        await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected", 0.2)
+            assert left.seconds() < 0.2
+        await fake_ollama.until(lambda: fake_ollama.generations[0].disconnected_at)
+        assert left.seconds(fake_ollama.generations[0].disconnected_at) < 0.2
         assert len([one for one in fake_ollama.generations if not one.ask.raw]) == 1
 
 
-@pytest.mark.alone
 async def test_shutdown_closes_at_once(fake_ollama: FakeOllama) -> None:
     """Idle or writing, every socket is closed with 1012 within 0.3 s, and Ollama is left."""
     fake_ollama.script(content="word " * 500, token_delay=0.02)
@@ -90,10 +88,10 @@ async def test_shutdown_closes_at_once(fake_ollama: FakeOllama) -> None:
     async with space.talk("a") as writing, space.talk("b") as idle:
         await writing.send("chat", content="Go on")
         await writing.take_until("stream")
-        began = time.monotonic()
+        ended = Stopwatch()
         stopping = asyncio.create_task(space.stop())
         codes = {(await talk.closed())[0] for talk in (writing, idle)}
-        assert time.monotonic() - began < 0.3
+        assert ended.seconds() < 0.3
         assert codes == {1012}
         await stopping
     await fake_ollama.until(lambda: fake_ollama.generations[0].outcome == "disconnected")

@@ -16,11 +16,13 @@ from hypothesis import is_hypothesis_test, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
-from tests.support.scheduling import LONG_ROOMS, RoomScheduling, room
+from tests.support.scheduling import LONG_ROOMS, RoomScheduling, group, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program", "replicas")
 STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+# Markers of tests that `--fast` leaves out.
+NOT_FAST = ("processes", "long", "alone")
 UNMARKED = "This test starts a program: mark it with @pytest.mark.processes."
 # Where tests/run puts files that tests read and that are not in the repository.
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
@@ -28,13 +30,16 @@ FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `tests/run fast`."""
-    parser.addoption("--fast", action="store_true", help="no test that starts programs, and few generated examples")
+    parser.addoption(
+        "--fast", action="store_true", help="only short tests that start no programs, and few generated examples"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import the rooms that `--fast` leaves out."""
-    left_out = config.getoption("--fast") and room(collection_path) in PROGRAM_ROOMS
-    return True if left_out and collection_path.is_dir() and room(collection_path) != "embedded" else None
+    """Do not even import the modules that `--fast` leaves out."""
+    if not config.getoption("--fast") or room(collection_path) not in PROGRAM_ROOMS or collection_path.is_dir():
+        return None
+    return True if "mark.in_process" not in collection_path.read_text() else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,8 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "needs(*names): programs that the test starts, files that tests/run fetches, or `root`; else it is skipped",
         "processes: the test starts child processes, as all of some rooms do; `tests/run fast` leaves it out",
+        "long: the test takes more than two seconds; `tests/run fast` leaves it out",
         "in_process: the test starts none, unlike the others of its room",
-        "alone: the test has a tight time limit, so it runs after the others with nothing beside it",
+        "alone: the test needs a quiet machine, so it runs after the others; `tests/run fast` leaves it out",
     ):
         config.addinivalue_line("markers", line)
     hypothesis_home = tempfile.TemporaryDirectory(prefix="hypothesis")
@@ -69,6 +75,12 @@ def generate_fewer_examples(item: pytest.Item) -> None:
         function._hypothesis_internal_use_settings = settings(usual, max_examples=max(10, usual.max_examples // 10))
 
 
+def fixtures(item: pytest.Item) -> list[pytest.FixtureDef[Any]]:
+    """Return the fixtures of this repository that a test uses."""
+    found = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest has no public name for it
+    return [fixture for several in found for fixture in several[-1:] if fixture.baseid]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
     """Keep rooms together where several processes run the tests."""
@@ -83,12 +95,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         programs = {name for name in needed if not Path(name).suffix}
         if programs or (room(item.path) in PROGRAM_ROOMS and not item.get_closest_marker("in_process")):
             item.add_marker("processes")
+        if any(fixture.scope in ("module", "class") for fixture in fixtures(item)) and not group(item.path):
+            raise pytest.UsageError(f"{item.path} shares a fixture, which tests/support/scheduling.py does not see.")
         lacking = {name for name in needed if is_lacking(name)}
         if lacking:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(lacking))}"))
     if config.getoption("--fast"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("processes")])
-        items[:] = [item for item in items if not item.get_closest_marker("processes")]
+        left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_FAST)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
         for item in items:
             generate_fewer_examples(item)
     order = {name: place for place, name in enumerate(LONG_ROOMS)}

@@ -49,7 +49,7 @@ async def pair(shared: dict[str, str], **scripts: Any) -> AsyncIterator[tuple[Fa
 
 async def test_the_places_of_all_hosts_are_used(shared: dict[str, str]) -> None:
     """With two hosts of two places each, four answers run at once and the fifth waits."""
-    async with pair(shared, content=["w "] * 100, token_delay=0.02) as (one, two, p):
+    async with pair(shared, content=["w "] * 40, token_delay=0.02) as (one, two, p):
         answers = [await p.start(ask(f"question {n}"), ANNE) for n in range(5)]
         await until(lambda: all(answer.deltas for answer in answers[:4]))
         assert (len(one.generations), len(two.generations)) == (2, 2)
@@ -59,14 +59,17 @@ async def test_the_places_of_all_hosts_are_used(shared: dict[str, str]) -> None:
 
 async def test_one_host_away_halves_the_places(shared: dict[str, str]) -> None:
     """With one of two hosts gone, two answers run and the rest wait; when it is back, four run again."""
-    async with pair(shared, content=["w "] * 200, token_delay=0.02) as (one, two, p):
+    async with pair(shared, content=["w "] * 75, token_delay=0.02) as (one, two, p):
+        away = p.space.hosts.all[1].readiness
         await two.stop()
-        await until(lambda: not p.space.hosts.all[1].readiness.is_up)
+        away.suspect()
+        await until(lambda: not away.is_up)
         assert p.space.hosts.status == "ok"
         answers = [await p.start(ask(f"question {n}"), ANNE) for n in range(5)]
         await until(lambda: all(answer.deltas for answer in answers[:2]))
         assert (len(one.generations), p.line.running, p.line.waiting) == (2, 2, 3)
         await two.start()
+        away.suspect()
         await until(lambda: p.line.running == 4)
         await asyncio.gather(*(done(answer) for answer in answers))
         assert len(two.generations) >= 2
@@ -166,6 +169,7 @@ async def test_lists_join_the_hosts_and_the_owner_sees_each(shared: dict[str, st
             async with gateway.session.post("/api/show", json={"model": "right"}) as answer:
                 assert answer.status == 200
             await two.stop()
+            gateway.space.hosts.all[1].readiness.suspect()
             await one.until(lambda: not gateway.space.hosts.all[1].readiness.is_up)
             async with aiohttp.request("GET", gateway.url + "/health") as answer:
                 health = await answer.json()

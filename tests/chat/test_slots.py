@@ -46,6 +46,7 @@ def long_answers(fake_ollama: FakeOllama) -> FakeOllama:
     return fake_ollama
 
 
+@pytest.mark.long
 async def test_a_wedged_model_is_freed_for_the_next_request(long_answers: FakeOllama, shared: dict[str, str]) -> None:
     """After a cancel that wedges Ollama, the next request is served within 15 seconds, by one unload."""
     long_answers.wedge_after_cancel = True
@@ -184,6 +185,7 @@ async def test_another_ones_ollama_is_only_reported(
         assert not long_answers.unloads and not hanging.ended
 
 
+@pytest.mark.long
 async def test_two_hundred_cancels_leave_nothing_hanging(shared: dict[str, str]) -> None:
     """Cancels at random instants of a fast model that wedges now and then: every next answer comes."""
     chance = random.Random(7)

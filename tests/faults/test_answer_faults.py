@@ -37,7 +37,13 @@ def expected(fault: Fault, door: str) -> Outcome:
     return Outcome(status, fault.before if begins else "", error=words, code=fault.code)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=fault.title, marks=[pytest.mark.long] if fault.title.startswith("silence") else [])
+        for fault in FAULTS
+    ],
+)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_fault_is_reported_and_leaves_nothing_behind(app: FaultyApp, fault: Fault) -> None:
     """At every door: the status, the words, the code and the text before it; then an answer is an answer again."""

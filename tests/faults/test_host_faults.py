@@ -12,6 +12,8 @@ from tests.support.fake_ollama.script import CONTENT
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:

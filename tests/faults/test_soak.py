@@ -18,6 +18,7 @@ from tests.support.waiting import until
 TRAFFIC_SECONDS = 20.0
 
 
+@pytest.mark.long
 async def test_mixed_traffic_leaves_no_task_socket_or_place_behind(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

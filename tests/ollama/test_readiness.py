@@ -14,6 +14,7 @@ from ollama_backend import settings
 from ollama_backend.errors import ModelNotFound, ModelNotReady, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
+from ollama_backend.ollama.readiness import pull
 from ollama_backend.ollama.readiness.watcher import Readiness
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.catalogue import Pull
@@ -134,8 +135,9 @@ async def test_a_failed_pull_is_told_in_words(fake_ollama: FakeOllama, error: st
         assert caught.value.retry_after == pytest.approx(5, abs=1)
 
 
-async def test_a_pull_without_internet_is_tried_again(fake_ollama: FakeOllama) -> None:
+async def test_a_pull_without_internet_is_tried_again(fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without internet the reason is said; when it is back, so is the model, without a restart."""
+    monkeypatch.setattr(pull, "FIRST_PAUSE", 0.5)
     fake_ollama.offline = True
     fake_ollama.offer("qwen3:4b", seconds=0.01)
     async with watched(fake_ollama.url, OLLAMA_MODEL="qwen3:4b") as readiness:
@@ -153,6 +155,7 @@ async def test_a_name_that_the_registry_does_not_know_is_not_found(fake_ollama: 
             readiness.resolve(None)
 
 
+@pytest.mark.long
 async def test_gone_and_back_are_states(fake_ollama: FakeOllama) -> None:
     """An Ollama that goes is told within the pause between two looks, and used again when it is back."""
     async with watched(fake_ollama.url) as readiness:
@@ -251,6 +254,7 @@ async def test_an_answer_says_that_its_model_is_loaded(fake_ollama: FakeOllama) 
         assert asked(fake_ollama, "/api/chat") == 1
 
 
+@pytest.mark.long
 async def test_a_model_that_ollama_lets_go_is_known_to_be_gone() -> None:
     """`/api/ps` is asked while a model is believed loaded; once it is not listed, the next answer loads it again."""
     async with FakeOllama(keep_alive_seconds=1) as fake, watched(fake.url) as readiness:

@@ -4,9 +4,7 @@ import json
 from typing import Any
 
 import aiohttp
-import anthropic
 import ollama
-import openai
 import pytest
 from yarl import URL
 
@@ -54,6 +52,9 @@ async def test_a_base_url_without_v1_is_told_so(fake_ollama: FakeOllama, path: s
 
 async def test_the_sdks_show_what_is_wrong_with_a_base_url(fake_ollama: FakeOllama) -> None:
     """Each raises its own error with the words: /v1 missing, doubled, under /api, or on Ollama's and Anthropic's."""
+    import anthropic  # which takes seconds
+    import openai
+
     messages: Any = ASK
     async with Gateway(fake_ollama) as gateway:
         for base, words in (

@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from ollama_backend.space import create_app
 from ollama_backend.surfaces import gradio_app
 from ollama_backend.surfaces.gradio_app.fast_import import import_gradio
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, serve, settings_for
-
-gr = import_gradio()
-
-from gradio import component_meta, queueing, routes, state_holder, utils  # noqa: E402
-from gradio.components.api_component import Api  # noqa: E402
-
-from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSession  # noqa: E402
 
 FOLDER = Path(gradio_app.__file__).parent
 
@@ -41,18 +35,26 @@ PARAMETER = ("_api_info", "label", "example_payload")
 FUNCTION = ("inputs", "outputs", "fn", "queue")
 
 
+@pytest.fixture(scope="module")
+def gr() -> Any:
+    """Gradio, which takes a second to import."""
+    return import_gradio()
+
+
 async def answered(message: str, history: list[Any]) -> str:
     """Return the message."""
     return message
 
 
-async def test_the_names_that_are_used_are_there() -> None:
+async def test_the_names_that_are_used_are_there(gr: Any) -> None:
     """Each is an attribute of Gradio's object."""
+    from gradio.components.api_component import Api
+
     page = gr.ChatInterface(answered)
     used = (
         (page, PAGE),
         (page._queue, QUEUE),
-        (routes.App.create_app(page), SERVER),
+        (gr.routes.App.create_app(page), SERVER),
         (Api(None, {"type": "string"}), PARAMETER),
         (next(iter(page.fns.values())), FUNCTION),
     )
@@ -72,7 +74,7 @@ def test_every_private_name_is_in_the_contract() -> None:
     assert used == {name for name in PAGE + QUEUE + SERVER + PARAMETER if name.startswith("_")}
 
 
-def test_a_chat_interface_is_drawn_and_wired_by_methods_of_its_own() -> None:
+def test_a_chat_interface_is_drawn_and_wired_by_methods_of_its_own(gr: Any) -> None:
     """The page replaces these four, which `__init__` calls."""
     called = inspect.getsource(gr.ChatInterface.__init__)
     for name in ("_render_header", "_render_chatbot_area", "_render_footer", "_setup_events"):
@@ -81,25 +83,27 @@ def test_a_chat_interface_is_drawn_and_wired_by_methods_of_its_own() -> None:
     assert given == ["self", "chatbot", "textbox", "submit_btn", "stop_btn"]
 
 
-async def test_a_lean_session_has_what_a_session_has() -> None:
+async def test_a_lean_session_has_what_a_session_has(gr: Any) -> None:
     """All attributes that Gradio sets are set, and what keeps values there is replaced."""
+    from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSession
+
     page = gr.ChatInterface(answered)
-    assert vars(LeanSession(page)).keys() == vars(state_holder.SessionState(page)).keys()
+    assert vars(LeanSession(page)).keys() == vars(gr.state_holder.SessionState(page)).keys()
     replaced = [name for name in vars(LeanSession) if name.startswith("_update")]
-    assert replaced == [name for name in vars(state_holder.SessionState) if name.startswith("_update")]
+    assert replaced == [name for name in vars(gr.state_holder.SessionState) if name.startswith("_update")]
 
 
-def test_the_queue_polls_with_sleep() -> None:
+def test_the_queue_polls_with_sleep(gr: Any) -> None:
     """`queue.py` wakes it by that: `start_processing` sleeps for `sleep_when_free` where there is nothing to do."""
-    assert "await asyncio.sleep(self.sleep_when_free)" in inspect.getsource(queueing.Queue.start_processing)
+    assert "await asyncio.sleep(self.sleep_when_free)" in inspect.getsource(gr.queueing.Queue.start_processing)
 
 
-def test_what_is_left_out_of_the_import_is_only_left_out() -> None:
+def test_what_is_left_out_of_the_import_is_only_left_out(gr: Any) -> None:
     """A component without a file has no `.pyi` written, and an update without matplotlib is sent all the same."""
-    assert "except OSError" in inspect.getsource(component_meta.create_or_modify_pyi) + inspect.getsource(
-        component_meta.ComponentMeta
+    assert "except OSError" in inspect.getsource(gr.component_meta.create_or_modify_pyi) + inspect.getsource(
+        gr.component_meta.ComponentMeta
     )
-    assert "import matplotlib" in inspect.getsource(utils)
+    assert "import matplotlib" in inspect.getsource(gr.utils)
 
 
 async def test_the_messages_of_a_stream(fake_ollama: FakeOllama) -> None:

@@ -247,7 +247,7 @@ async def test_the_same_turn_is_answered_once(fake_ollama: FakeOllama, below: Pa
 
 async def test_a_page_follows_several_answers(fake_ollama: FakeOllama, below: Parts) -> None:
     """Each to its end; following one of them anew makes its earlier follower leave, and no other."""
-    fake_ollama.script(token_delay=0.05, content=["w "] * 40)
+    fake_ollama.script(token_delay=0.05, content=["w "] * 15)
     updates = following(below, Page())
     first = asyncio.create_task(followed(updates, asked()))
     second = asyncio.create_task(followed(updates, asked(OTHER)))

@@ -139,6 +139,7 @@ async def test_a_stream_waits_for_the_end_of_the_one_before() -> None:
     assert closed == ["s", "s"] and not streams.is_open("s")
 
 
+@pytest.mark.long
 async def test_events_wait_for_a_slow_reader(fake_ollama: FakeOllama) -> None:
     """While nobody takes the messages no more are made than a few, and then all of the text comes."""
     words = [f"w{number} " for number in range(1200)]

@@ -1,21 +1,24 @@
-"""The official clients, changed in URL and key only, do through the app what they do with Ollama."""
+"""The official clients, changed in URL and key only, do through the app what they do with Ollama.
+
+Each is imported where it is used: together they take seconds, in every process that collects the tests.
+"""
 
 import asyncio
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import ollama
-import openai
 import pytest
-from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import BaseModel
 
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import Delta, FakeOllama, Model
 from tests.support.gateway import ASK, BEARER, KEY, Gateway
+
+if TYPE_CHECKING:
+    import openai
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WEATHER: dict[str, Any] = {
@@ -132,6 +135,8 @@ class Person(BaseModel):
 
 async def test_the_openai_client_is_told_of_failures() -> None:
     """Its own exceptions: no key, no such model, and a failure in mid-stream that Ollama swallows."""
+    import openai
+
     async with models() as fake, Gateway(fake) as gateway, opened(gateway) as client, opened(gateway, "x") as stranger:
         messages: Any = ASK
         with pytest.raises(openai.AuthenticationError, match="The key is wrong"):
@@ -152,6 +157,8 @@ async def test_the_openai_client_is_told_of_failures() -> None:
 
 async def test_the_anthropic_client() -> None:
     """Messages whole and streamed, tools, images; its own exceptions without a key and in mid-stream."""
+    import anthropic
+
     async with models() as fake, Gateway(fake, SILENT) as gateway:
         messages: Any = ASK
         async with (
@@ -180,6 +187,8 @@ async def test_the_anthropic_client() -> None:
 
 async def test_langchain() -> None:
     """ChatOllama invokes, streams, calls tools, gives structured output; OllamaEmbeddings embeds."""
+    from langchain_ollama import ChatOllama, OllamaEmbeddings
+
     async with models() as fake, Gateway(fake, SILENT) as gateway:
         reach: dict[str, Any] = {"base_url": gateway.url, "client_kwargs": {"headers": BEARER}}
         chat = ChatOllama(model="sees", num_ctx=2048, keep_alive="1h", validate_model_on_init=False, **reach)
@@ -210,7 +219,9 @@ async def test_curl(fake_ollama: FakeOllama) -> None:
     assert out.startswith("HTTP/1.1 401") and "www-authenticate: Bearer" in out and "A key is needed" in out
 
 
-def opened(gateway: Gateway, key: str = KEY) -> openai.AsyncOpenAI:
+def opened(gateway: Gateway, key: str = KEY) -> "openai.AsyncOpenAI":
+    import openai
+
     return openai.AsyncOpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0)
 
 

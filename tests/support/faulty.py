@@ -10,12 +10,15 @@ import aiohttp
 from ollama_backend.chat.slots import SlotPolicy
 from ollama_backend.settings import load
 from ollama_backend.space import Space, create_app
+from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, KEY, serve
 from tests.support.waiting import until
 
 PLACES = 16
 QUICK = SlotPolicy(probe=1.0, busy=2.0, drain=2.0)
+# A fault keeps its status until the first heartbeat, however busy the machine is.
+RARE = Heartbeats(stream=60, whole=60)
 
 
 @dataclass
@@ -43,7 +46,7 @@ async def faulty_app(fake: FakeOllama, **more: str) -> AsyncIterator[FaultyApp]:
         "OLLAMA_HOST": fake.url, "OLLAMA_API_KEY": KEY, "OLLAMA_MODEL": "guide", "OLLAMA_NUM_PARALLEL": str(PLACES),
         "CHAT_RATE_LIMIT": "off", "CHAT_OWNS_OLLAMA": "yes", **more,
     }  # fmt: skip
-    space = create_app(load(given), slot_policy=QUICK)
+    space = create_app(load(given), slot_policy=QUICK, heartbeats=RARE)
     # No connection is used twice: the server may close one that rests at the instant in which it is used again.
     connector = aiohttp.TCPConnector(force_close=True)
     async with serve(space) as url, aiohttp.ClientSession(url, headers=BEARER, connector=connector) as web:

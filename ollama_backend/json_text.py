@@ -8,6 +8,9 @@ import msgspec
 
 T = TypeVar("T")
 
+# Any JSON object, such as a body that is passed through. What is known of a shape is written as a type of its own.
+JsonObject = dict[str, Any]
+
 _ESCAPED_LONE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -62,7 +65,7 @@ def decode_mended(decode: Callable[[bytes], T], raw: bytes) -> T:
         return decode(mended)
 
 
-def encode_line(value: Any) -> bytes:
+def encode_line(value: object) -> bytes:
     """Return a value as JSON that every reader of lines treats as one line.
 
     Python's `str.splitlines`, which httpx and the `ollama` package use, also splits at U+2028, U+2029 and U+0085.

@@ -5,12 +5,11 @@ import contextlib
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from ollama_backend.chat.answer import Answer
-from ollama_backend.chat.conversation import Conversation
+from ollama_backend.chat.conversation import Conversation, RequestMessage
 from ollama_backend.errors import BadRequest, NotFound
 
 COPY_SECONDS = 0.5  # how long to wait for the end of an answer that another process writes
@@ -31,7 +30,7 @@ class SavedSession(msgspec.Struct, omit_defaults=True):
     """A session as it is stored. `question` is the one of the last answer, until that has ended."""
 
     system: str | None = None
-    messages: list[dict[str, Any]] = []
+    messages: list[RequestMessage] = []
     question: str | None = None
     answer: str | None = None
     answer_name: str | None = None
@@ -65,7 +64,7 @@ class Session:
         return len(self.answer.deltas) if self.answer else 0
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[RequestMessage]:
         """Every finished turn, oldest first."""
         self._settle()
         return self._conversation.messages
@@ -99,7 +98,7 @@ class Session:
             self.holder = None
             self.used_at = time.monotonic()
 
-    def turns_with(self, question: str) -> list[dict[str, Any]]:
+    def turns_with(self, question: str) -> list[RequestMessage]:
         """Return the history with a new question. Raises BadRequest if it is blank."""
         if not question.strip():
             raise BadRequest("The content is blank. Write a message.")

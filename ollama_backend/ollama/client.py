@@ -2,15 +2,15 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from ollama_backend.errors import BackendError, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
+from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.http import END_SECONDS, REQUEST_SECONDS, HttpClient
 from ollama_backend.ollama.upstream import Drain, InstalledModel, PullStep, ResponseStream, TakeChunk, Upstream
 from ollama_backend.ollama.wire import (
@@ -129,7 +129,7 @@ class OllamaClient(Upstream):
         request = {"model": model, "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await self._post("/api/generate", request, seconds)
 
-    async def _post(self, path: str, body: Mapping[str, Any], seconds: float | None) -> None:
+    async def _post(self, path: str, body: JsonObject, seconds: float | None) -> None:
         await self._http.whole("POST", path, msgspec.json.encode(body), seconds)
 
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
@@ -145,7 +145,7 @@ class OllamaClient(Upstream):
         """
         return self._http.stream(path, body, accept=accept, silence=silence)
 
-    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
         """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
 
         Raises OllamaFailed when the stream ends without `done`.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
+from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.wire import Chunk, Shown
 
 # Waits until there is room in a buffer (backpressure), like asyncio's `StreamWriter.drain`.
@@ -164,7 +165,7 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
         """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
 
         A `Drain` that `take` returns is awaited before the next chunk. Raises OllamaFailed when the stream ends without

@@ -56,7 +56,11 @@ class Chunk(msgspec.Struct):
     prompt_eval_duration: int | None = None
     eval_count: int | None = None
     eval_duration: int | None = None
-    error: Any = None
+    error: object = None
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts and durations that Ollama sent, by their names."""
+        return {name: count for name in COUNTS if (count := getattr(self, name)) is not None}
 
 
 class Details(msgspec.Struct):

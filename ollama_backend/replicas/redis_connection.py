@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 CONNECT_SECONDS = 2.0
 
 Replies = asyncio.Future[Any]
+Argument = str | bytes | int | float
 
 
 class RedisConnection:
@@ -34,7 +35,7 @@ class RedisConnection:
             health_check_interval=0,
         )
         self._connection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._waiting: list[tuple[tuple[Any, ...], Replies]] = []
+        self._waiting: list[tuple[tuple[Argument, ...], Replies]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,7 +53,7 @@ class RedisConnection:
             await asyncio.wait({self._task})
         await self._connection.disconnect(nowait=True)
 
-    def send(self, *command: Any) -> Replies:
+    def send(self, *command: Argument) -> Replies:
         """Send a command and return the future of its reply, which may raise RedisError."""
         future: Replies = asyncio.get_running_loop().create_future()
         if self.broken.done():

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import RedisUnavailable
-from ollama_backend.replicas.redis_connection import RedisConnection, Replies
+from ollama_backend.replicas.redis_connection import Argument, RedisConnection, Replies
 from ollama_backend.replicas.script import PREFIX, source
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
 UNKNOWN = b"unknown"
 
 Then = Callable[[Any], None]
+Operation = tuple[str, *tuple[Argument, ...]]  # the name and the arguments
 
 
 class RedisStore:
@@ -29,7 +30,11 @@ class RedisStore:
     """
 
     def __init__(
-        self, url: str, replica: str, reply_seconds: float, synchronise: Callable[[], tuple[tuple[Any, ...], Then]]
+        self,
+        url: str,
+        replica: str,
+        reply_seconds: float,
+        synchronise: Callable[[], tuple[Operation, Then]],
     ) -> None:
         self._url = url
         self._reply_seconds = reply_seconds
@@ -51,7 +56,7 @@ class RedisStore:
         """Whether Redis knows what this replica holds, as far as is known here."""
         return self._connection is not None and self._synchronising is None
 
-    async def call(self, operation: str, *arguments: Any, undo: Then | None = None) -> Any:
+    async def call(self, operation: str, *arguments: Argument, undo: Then | None = None) -> Any:
         """Return the reply of an operation. Raises RedisUnavailable after `reply_seconds` without one.
 
         When the caller does not wait for the reply, `undo` gets it.
@@ -82,22 +87,21 @@ class RedisStore:
                 self._when_replied("", future, undo)
             raise
 
-    def post(self, operation: str, *arguments: Any, then: Then | None = None) -> None:
+    def post(self, operation: str, *arguments: Argument, then: Then | None = None) -> None:
         """Send an operation without waiting; `then` gets its reply, unless the connection breaks."""
         if self._connection is not None:
             self._when_replied(operation, self._run(self._connection, operation, arguments), then)
 
-    def post_command(self, *command: Any, then: Then | None = None) -> None:
+    def post_command(self, name: str, key: str, *more: Argument, then: Then | None = None) -> None:
         """Send a command of Redis itself without waiting; its first argument is a key without the prefix."""
         if self._connection is not None:
-            name, key, *more = command
             self._when_replied(name, self._connection.send(name, PREFIX + key, *more), then)
 
     async def carried_out(self) -> None:
         """Return once all that was sent before is carried out. Raises RedisUnavailable."""
         await self.command("EXISTS", "epoch")
 
-    async def command(self, name: str, key: str, *arguments: Any) -> Any:
+    async def command(self, name: str, key: str, *arguments: Argument) -> Any:
         """Return the reply of a command of Redis itself on a key without the prefix. Raises RedisUnavailable."""
         try:
             async with asyncio.timeout(self._reply_seconds):
@@ -169,7 +173,7 @@ class RedisStore:
             self._synchronising.add_done_callback(_retrieve)
         return self._synchronising
 
-    def _run(self, connection: RedisConnection, operation: str, arguments: tuple[Any, ...]) -> Replies:
+    def _run(self, connection: RedisConnection, operation: str, arguments: tuple[Argument, ...]) -> Replies:
         return connection.send("EVALSHA", self._sha, 1, PREFIX, operation, self._replica, *arguments)
 
     def _when_replied(self, operation: str, future: Replies, then: Then | None) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from ollama_backend.changes import Changes
 from ollama_backend.errors import RedisUnavailable
 from ollama_backend.replicas.inbox import StreamReader
-from ollama_backend.replicas.redis_store import RedisStore, Then
+from ollama_backend.replicas.redis_store import Operation, RedisStore, Then
 
 KEPT_SECONDS = 3600
 AWAY_SECONDS = 1.0
@@ -74,10 +74,10 @@ class Replica:
         self.renewals = Changes()
         self.store = RedisStore(url, self.id, self.timings.reply, self._synchronise)
         self.streams = StreamReader(url, lambda: self.send(self.id, "wake", ""))
-        self._held: dict[str, Callable[[], Any]] = {}
+        self._held: dict[str, Callable[[], object]] = {}
         self._handlers: dict[str, Callable[[Any], None]] = {"call": self._called, "wake": lambda _: None}
         self._then: list[Callable[[Synchronised], None]] = []
-        self._view: Callable[[], Any] = list
+        self._view: Callable[[], object] = list
         self._published = b""
         self._epoch = b""
         self._offset = 0.0
@@ -86,7 +86,7 @@ class Replica:
         self._away_since: float | None = time.monotonic()
         self.streams.add(f"inbox:{self.id}", self._received)
 
-    def holds(self, name: str, held: Callable[[], Any]) -> None:
+    def holds(self, name: str, held: Callable[[], object]) -> None:
         """Enter what `held` returns under a name whenever it may be unknown to Redis."""
         self._held[name] = held
 
@@ -98,7 +98,7 @@ class Replica:
         """Have messages of a kind handled."""
         self._handlers[kind] = handler
 
-    def sees(self, view: Callable[[], Any]) -> None:
+    def sees(self, view: Callable[[], object]) -> None:
         """Publish what `view` returns as this replica's view of the hosts."""
         self._view = view
 
@@ -112,7 +112,7 @@ class Replica:
         """Return a moment of the monotonic clock in milliseconds of the clock that all replicas share."""
         return round((moment + self._offset) * 1000)
 
-    def send(self, replica: str, kind: str, value: Any) -> None:
+    def send(self, replica: str, kind: str, value: object) -> None:
         """Put a message into the inbox of a replica."""
         encoded = msgspec.json.encode(value)
         self.store.post_command("XADD", f"inbox:{replica}", "*", "kind", kind, "value", encoded)
@@ -182,7 +182,7 @@ class Replica:
         lease, heartbeat = self.timings.lease, self.timings.heartbeat
         return round(lease * 1000), round((lease - heartbeat) * 1000), KEPT_SECONDS
 
-    def _synchronise(self) -> tuple[tuple[Any, ...], Then]:
+    def _synchronise(self) -> tuple[Operation, Then]:
         self._published = msgspec.json.encode(self._view())
         held = {"view": self._published.decode()} | {name: held() for name, held in self._held.items()}
         settle = round(self.timings.settle * 1000)

@@ -146,10 +146,10 @@ class SharedLine(Line):
         if number is not None:
             ticket.called(number, calls)
 
-    def _held(self) -> list[dict[str, Any]]:
+    def _held(self) -> list[dict[str, str | int]]:
         return [self._described(ticket) for ticket in self._tickets.values() if ticket.entered]
 
-    def _described(self, ticket: SharedTicket) -> dict[str, Any]:
+    def _described(self, ticket: SharedTicket) -> dict[str, str | int]:
         return {
             "id": ticket.id,
             "caller": ticket.caller.fingerprint,

@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 from ollama_backend.chat.model_slots import ModelSlots, SlotState, TurnLost
 from ollama_backend.chat.slots import SlotPolicy
 from ollama_backend.ollama.hosts import Host
+from ollama_backend.replicas.redis_connection import Argument
 from ollama_backend.replicas.redis_store import RedisStore
 from ollama_backend.replicas.replica import Replica, Synchronised
 
@@ -85,7 +85,7 @@ class SharedModelSlots(ModelSlots):
         if not await self._take("take"):
             raise TurnLost
 
-    async def _take(self, operation: str, *arguments: Any) -> bool:
+    async def _take(self, operation: str, *arguments: Argument) -> bool:
         """Count a running answer; who leaves before the reply takes it back."""
 
         def undo(is_taken: int) -> None:
@@ -105,7 +105,7 @@ class SharedModelSlots(ModelSlots):
     async def freed(self) -> None:
         await self._decide("freed")
 
-    async def _decide(self, operation: str, *arguments: Any) -> None:
+    async def _decide(self, operation: str, *arguments: Argument) -> None:
         if not await self._store.call(operation, self._name, *arguments):
             raise TurnLost
 

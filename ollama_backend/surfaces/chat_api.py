@@ -11,8 +11,8 @@ from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError
-from ollama_backend.json_text import encode_line, encode_lines
-from ollama_backend.ollama.wire import COUNTS, Chunk, timestamp
+from ollama_backend.json_text import JsonObject, encode_line, encode_lines
+from ollama_backend.ollama.wire import Chunk, timestamp
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, error_body, parse_json
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
@@ -27,7 +27,7 @@ class ChatBody(msgspec.Struct):
     model: str | None = None
     system: str | None = None
     think: Annotated[Any, msgspec.Meta(extra_json_schema=THINK_SCHEMA)] = None  # checked later, with Ollama's message
-    options: dict[str, Any] | None = None
+    options: JsonObject | None = None
     stream: bool | None = None
 
 
@@ -127,18 +127,17 @@ def _lines(model: str, deltas: list[Delta]) -> bytes:
     )
 
 
-def _last_line(answer: Answer) -> dict[str, Any]:
+def _last_line(answer: Answer) -> dict[str, object]:
     last = answer.last or Chunk()
-    counts = {name: getattr(last, name) for name in COUNTS if getattr(last, name) is not None}
     head = {"model": answer.model, "created_at": last.created_at or timestamp(), "response": "", "done": True}
-    return {**head, "done_reason": last.done_reason or "stop", **counts}
+    return {**head, "done_reason": last.done_reason or "stop", **last.counts()}
 
 
-def _whole(answer: Answer) -> dict[str, Any]:
+def _whole(answer: Answer) -> dict[str, object]:
     thinking = answer.text("thinking")
     return {**_last_line(answer), "response": answer.text("content"), **({"thinking": thinking} if thinking else {})}
 
 
-def _late_error(exchange: Exchange, exc: BackendError) -> dict[str, Any]:
+def _late_error(exchange: Exchange, exc: BackendError) -> dict[str, object]:
     """Return an error that occurs after the status was sent; the body carries its code instead."""
     return {**error_body(exchange.path, exc), "code": exc.code}

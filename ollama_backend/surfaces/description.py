@@ -1,7 +1,6 @@
 """`GET /openapi.json`: the OpenAPI document, generated from the types that the routes use."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -10,7 +9,7 @@ from ollama_backend.ollama.readiness.status import Health
 from ollama_backend.surfaces.asgi.exchange import Exchange
 from ollama_backend.surfaces.chat_api import ChatBody, ResponseLine
 
-KEY_SCHEMES: Mapping[str, Any] = {
+KEY_SCHEMES: Mapping[str, object] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
@@ -35,12 +34,12 @@ class Description:
         await exchange.whole(200, self._document)
 
 
-def document(version: str, passed_through: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+def document(version: str, passed_through: Mapping[str, Iterable[str]]) -> dict[str, object]:
     """Return the OpenAPI document."""
     _, schemas = msgspec.json.schema_components(
         (ChatBody, ResponseLine, Health, ErrorBody), ref_template="#/components/schemas/{name}"
     )
-    paths: dict[str, Any] = {
+    paths: dict[str, object] = {
         "/chat_api": {"post": _chat_api()},
         "/health": {"get": _health()},
         "/metrics": {"get": _metrics()},
@@ -59,13 +58,13 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _errors(*statuses: int) -> dict[str, Any]:
+def _errors(*statuses: int) -> dict[str, object]:
     content = {"application/json": {"schema": _ref("ErrorBody")}}
     meanings = {kind.status: (kind.__doc__ or "").split("\n")[0] for kind in reversed(kinds())}
     return {str(status): {"description": meanings[status], "content": content} for status in statuses}
 
 
-def _chat_api() -> dict[str, Any]:
+def _chat_api() -> dict[str, object]:
     schema = _ref("ResponseLine")
     content = {"application/x-ndjson": {"schema": schema}, "application/json": {"schema": schema}}
     return {
@@ -77,7 +76,7 @@ def _chat_api() -> dict[str, Any]:
     }
 
 
-def _health() -> dict[str, Any]:
+def _health() -> dict[str, object]:
     content = {"application/json": {"schema": _ref("Health")}}
     return {
         "summary": "The state of Ollama and of the default model.",
@@ -88,7 +87,7 @@ def _health() -> dict[str, Any]:
     }
 
 
-def _metrics() -> dict[str, Any]:
+def _metrics() -> dict[str, object]:
     return {
         "summary": "Figures for Prometheus.",
         "security": WITH_KEY,
@@ -96,7 +95,7 @@ def _metrics() -> dict[str, Any]:
     }
 
 
-def _passed(path: str) -> dict[str, Any]:
+def _passed(path: str) -> dict[str, object]:
     api = "OpenAI's and Anthropic's" if path.startswith("/v1/") else "Ollama's"
     return {
         "summary": f"Passed through to Ollama, which documents it as part of {api} API.",

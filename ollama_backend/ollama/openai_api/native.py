@@ -1,14 +1,16 @@
 """Builds the responses of Ollama's routes from those of OpenAI's API."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Self
 
 import msgspec
+from msgspec.structs import replace
 
 from ollama_backend.errors import BadRequest
+from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.http import HttpClient
 from ollama_backend.ollama.upstream import InstalledModel, ResponseStream
-from ollama_backend.ollama.wire import COUNTS, Chunk, decode, timestamp
+from ollama_backend.ollama.wire import Chunk, Message, decode, timestamp
 
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
@@ -48,10 +50,10 @@ class EmbeddingList(msgspec.Struct):
     usage: EmbeddingUsage = msgspec.field(default_factory=EmbeddingUsage)
 
 
-async def embeddings(http: HttpClient, path: str, request: Mapping[str, Any]) -> bytes:
+async def embeddings(http: HttpClient, path: str, request: JsonObject) -> bytes:
     """Return the response of `/api/embed` or `/api/embeddings`. Raises BackendError."""
     text = request.get("input") if path == "/api/embed" else request.get("prompt")
-    body: dict[str, Any] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
+    body: dict[str, object] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
     if request.get("dimensions"):
         body["dimensions"] = request["dimensions"]
     _, raw = await http.whole("POST", "/embeddings", msgspec.json.encode(body), seconds=None)
@@ -76,7 +78,7 @@ class NativeStream(ResponseStream):
         return cls(JSON, _single(body))
 
     @staticmethod
-    def chat_body(path: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def chat_body(path: str, request: JsonObject) -> JsonObject:
         """Return the `/api/chat` body for a request to `/api/chat` or `/api/generate`. Raises BadRequest."""
         if path == "/api/chat":
             return request
@@ -89,13 +91,12 @@ class NativeStream(ResponseStream):
         return {**request, "messages": [*system, prompt]}
 
     @classmethod
-    async def of_chunks(cls, path: str, request: Mapping[str, Any], chunks: AsyncGenerator[Chunk, None]) -> Self:
+    async def of_chunks(cls, path: str, request: JsonObject, chunks: AsyncGenerator[Chunk, None]) -> Self:
         """Return the response for chunks, streamed as lines or as one object, once the first chunk has arrived."""
         first = await anext(chunks)  # an error before it can still set the status
-        lines = _lines(path, first, chunks)
         if request.get("stream") is False:
-            return cls.of(await _summed(path, lines))
-        return cls(NDJSON, _encoded(lines))
+            return cls.of(_encoded(path, await _merged(first, chunks)))
+        return cls(NDJSON, _lines(path, first, chunks))
 
     @property
     def media_type(self) -> str:
@@ -123,45 +124,32 @@ async def _single(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-async def _lines(path: str, first: Chunk, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[dict[str, Any], None]:
-    yield _line(path, first)
+async def _lines(path: str, first: Chunk, chunks: AsyncIterator[Chunk]) -> AsyncGenerator[bytes, None]:
+    yield _encoded(path, first) + b"\n"
     async for chunk in chunks:
-        yield _line(path, chunk)
+        yield _encoded(path, chunk) + b"\n"
 
 
-def _line(path: str, chunk: Chunk) -> dict[str, Any]:
-    """Return a chunk in the shape of the route."""
-    line: dict[str, Any] = {"model": chunk.model, "created_at": chunk.created_at, "done": chunk.done}
-    message: dict[str, Any] = {"role": "assistant", "content": chunk.message.content}
-    message |= {"thinking": chunk.message.thinking} if chunk.message.thinking else {}
-    message |= {"tool_calls": chunk.message.tool_calls} if chunk.message.tool_calls else {}
+def _encoded(path: str, chunk: Chunk) -> bytes:
+    """Return a chunk as JSON in the shape of the route."""
+    line: dict[str, object] = {"model": chunk.model, "created_at": chunk.created_at, "done": chunk.done}
+    more: dict[str, object] = {"thinking": chunk.message.thinking} if chunk.message.thinking else {}
+    more |= {"tool_calls": chunk.message.tool_calls} if chunk.message.tool_calls else {}
     if path == "/api/chat":
-        line["message"] = message
+        line["message"] = {"role": "assistant", "content": chunk.message.content, **more}
     else:
-        line |= {"response": message.pop("content")} | {name: message[name] for name in message if name != "role"}
+        line |= {"response": chunk.message.content, **more}
     if chunk.done:
-        line["done_reason"] = chunk.done_reason
-        line |= {name: getattr(chunk, name) for name in COUNTS if getattr(chunk, name) is not None}
-    return line
+        line |= {"done_reason": chunk.done_reason, **chunk.counts()}
+    return msgspec.json.encode(line)
 
 
-async def _encoded(lines: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
-    async for line in lines:
-        yield msgspec.json.encode(line) + b"\n"
-
-
-async def _summed(path: str, lines: AsyncIterator[dict[str, Any]]) -> bytes:
-    """Return the lines of an answer merged into one object."""
-    texts = {"content": "", "thinking": ""}
-    calls: list[Any] = []
-    last: dict[str, Any] = {}
-    async for line in lines:
-        last = line
-        message = line.get("message") or {"content": line.get("response", ""), **line}
-        texts["content"] += message.get("content") or ""
-        texts["thinking"] += message.get("thinking") or ""
-        calls += message.get("tool_calls") or []
-    more = ({"thinking": texts["thinking"]} if texts["thinking"] else {}) | ({"tool_calls": calls} if calls else {})
-    if path == "/api/chat":
-        return msgspec.json.encode({**last, "message": {"role": "assistant", "content": texts["content"], **more}})
-    return msgspec.json.encode({**last, "response": texts["content"], **more})
+async def _merged(first: Chunk, chunks: AsyncIterator[Chunk]) -> Chunk:
+    """Return the last chunk with the whole message."""
+    last, messages = first, [first.message]
+    async for last in chunks:
+        messages.append(last.message)
+    content = "".join(message.content for message in messages)
+    thinking = "".join(message.thinking or "" for message in messages)
+    calls = [call for message in messages for call in message.tool_calls or ()]
+    return replace(last, message=Message("assistant", content, thinking or None, calls or None))

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from ollama_backend.errors import ModelNotFound, NotFound
+from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.http import REQUEST_SECONDS, HttpClient
 from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
@@ -127,21 +128,21 @@ class OpenAIClient(Upstream):
                 async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as answer:
                     yield answer
                 return
-            request: dict[str, Any] = msgspec.json.decode(body)
+            request: JsonObject = msgspec.json.decode(body)
             if path in ("/api/embed", "/api/embeddings"):
                 yield NativeStream.of(await embeddings(self._http, path, request))
                 return
             async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
                 yield await NativeStream.of_chunks(path, request, chunks)
 
-    async def feed_chat(self, body: Mapping[str, Any], take: TakeChunk, silence: float | None = None) -> None:
+    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
         """Post a body of `/api/chat`, translated, and call `take` with each chunk; the last one has `done`."""
         async with aclosing(self.chat(body, silence)) as chunks:
             async for chunk in chunks:
                 if room := take(chunk):
                     await room()
 
-    async def chat(self, body: Mapping[str, Any], silence: float | None = None) -> AsyncGenerator[Chunk, None]:
+    async def chat(self, body: JsonObject, silence: float | None = None) -> AsyncGenerator[Chunk, None]:
         """Post a body of `/api/chat`, translated, and yield its chunks; the last one has `done`."""
         translator = ChunkTranslator(str(body["model"]))
         encoded = msgspec.json.encode(chat_completion(body))

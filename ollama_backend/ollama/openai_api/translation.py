@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from ollama_backend.errors import BadRequest
+from ollama_backend.json_text import JsonObject
 
 # Ollama's options and their names in OpenAI's API. The others are dropped, because most servers reject unknown fields.
 _OPTIONS = {
@@ -22,9 +22,9 @@ _OPTIONS = {
 _IMAGE_TYPES = ((b"\xff\xd8", "jpeg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
 
-def chat_completion(body: Mapping[str, Any]) -> dict[str, Any]:
+def chat_completion(body: JsonObject) -> JsonObject:
     """Return the streaming `/chat/completions` body for a body of Ollama's `/api/chat`."""
-    request: dict[str, Any] = {
+    request: JsonObject = {
         "model": body["model"],
         "messages": list(_messages(body.get("messages") or ())),
         "stream": True,
@@ -37,7 +37,7 @@ def chat_completion(body: Mapping[str, Any]) -> dict[str, Any]:
     return request | _response_format(body.get("format")) | _thinking(body.get("think"))
 
 
-def _thinking(think: Any) -> dict[str, Any]:
+def _thinking(think: object) -> JsonObject:
     """Return the fields for a level of thinking, or for none. Models that can think do so by default."""
     if isinstance(think, str):
         return {"reasoning_effort": think}
@@ -45,7 +45,7 @@ def _thinking(think: Any) -> dict[str, Any]:
     return {"chat_template_kwargs": {"enable_thinking": False}} if think is False else {}
 
 
-def _response_format(ollama_format: Any) -> dict[str, Any]:
+def _response_format(ollama_format: object) -> JsonObject:
     if ollama_format == "json":
         return {"response_format": {"type": "json_object"}}
     if isinstance(ollama_format, Mapping) and ollama_format:
@@ -53,7 +53,7 @@ def _response_format(ollama_format: Any) -> dict[str, Any]:
     return {}
 
 
-def _messages(messages: Any) -> Iterator[dict[str, Any]]:
+def _messages(messages: Iterable[JsonObject]) -> Iterator[JsonObject]:
     """Yield messages in OpenAI's shape.
 
     OpenAI requires call ids, which Ollama's messages may lack: tool results get the ids of the calls before them, in
@@ -62,7 +62,7 @@ def _messages(messages: Any) -> Iterator[dict[str, Any]]:
     open_calls: list[str] = []
     for position, message in enumerate(messages):
         role, content = message.get("role") or "user", message.get("content") or ""
-        translated: dict[str, Any] = {"role": role, "content": content}
+        translated: JsonObject = {"role": role, "content": content}
         if images := message.get("images"):
             text = [{"type": "text", "text": content}] if content else []
             translated["content"] = [*text, *map(_image, images)]
@@ -75,14 +75,14 @@ def _messages(messages: Any) -> Iterator[dict[str, Any]]:
         yield translated
 
 
-def _call(call: Mapping[str, Any], call_id: str) -> dict[str, Any]:
+def _call(call: JsonObject, call_id: str) -> JsonObject:
     function = call.get("function") or {}
     arguments = msgspec.json.encode(function.get("arguments") or {}).decode()
     named = {"name": function.get("name", ""), "arguments": arguments}
     return {"id": call.get("id") or call_id, "type": "function", "function": named}
 
 
-def _image(encoded: Any) -> dict[str, Any]:
+def _image(encoded: object) -> JsonObject:
     """Return a base64 image as a content part. Raises BadRequest if it is not base64."""
     try:
         head = base64.b64decode(str(encoded)[:64] + "=" * (-len(str(encoded)[:64]) % 4))

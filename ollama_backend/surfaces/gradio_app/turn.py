@@ -1,11 +1,12 @@
 """A turn of a conversation, as sent by a page."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from ollama_backend.chat.conversation import ChatRequest, checked_request, system_message
 from ollama_backend.errors import BadRequest
+from ollama_backend.json_text import JsonObject
 from ollama_backend.settings import Settings
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -27,8 +28,8 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[TurnMessage] = []
     model: str | None = None
     system: str | None = None
-    think: Any = None
-    options: dict[str, Any] = {}
+    think: object = None
+    options: JsonObject = {}
 
 
 def read_turn(received: object) -> Turn:

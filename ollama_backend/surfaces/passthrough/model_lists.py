@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
 from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
+from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.server_words import reworded
 from ollama_backend.ollama.upstream import Upstream
@@ -63,7 +62,7 @@ class ModelLists:
                 return
         raise ModelNotFound(f"The model {name!r} is not installed.")
 
-    async def show(self, exchange: Exchange, body: Mapping[str, Any]) -> None:
+    async def show(self, exchange: Exchange, body: JsonObject) -> None:
         """Show the details of one model, without the folders of its files."""
         name = named_model("/api/show", body)
         resolved = self._hosts.resolve(name)
@@ -76,7 +75,7 @@ class ModelLists:
             shown["modelfile"] = without_folders(shown["modelfile"], sent)
         await _send(exchange, media_type, msgspec.json.encode(shown))
 
-    async def count_tokens(self, exchange: Exchange, body: dict[str, Any]) -> None:
+    async def count_tokens(self, exchange: Exchange, body: JsonObject) -> None:
         """Count the tokens of a request in Anthropic's dialect. Raises NotFound if the engine cannot."""
         host = self._hosts.with_model(str(body.get("model", "")))
         try:
@@ -110,16 +109,16 @@ def without_folders(modelfile: str, model: str) -> str:
     return _OTHERS.sub(lambda line: line[1] + re.split(r"[/\\]", line[0].strip().rstrip('"'))[-1], named)
 
 
-async def _list_of(client: Upstream, path: str, name: str) -> tuple[bytes, bytes, list[dict[str, Any]]]:
+async def _list_of(client: Upstream, path: str, name: str) -> tuple[bytes, bytes, list[JsonObject]]:
     """Return the content type, the bytes and the rows of a list."""
     with reworded(client.words):
         media_type, raw = await client.get(path)
         return media_type, raw, _rows(raw, name)
 
 
-def _decoded(raw: bytes) -> dict[str, Any]:
+def _decoded(raw: bytes) -> JsonObject:
     try:
-        value = msgspec.json.decode(raw, type=dict[str, Any])
+        value = msgspec.json.decode(raw, type=JsonObject)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
     if value.get("error"):  # with status 200
@@ -127,11 +126,11 @@ def _decoded(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _rows(raw: bytes, name: str) -> list[dict[str, Any]]:
-    rows: Iterable[Any] = _decoded(raw).get(name) or []
-    if not all(isinstance(row, dict) for row in rows):
-        raise OllamaFailed(NOT_ITS_PROTOCOL)
-    return list(rows)
+def _rows(raw: bytes, name: str) -> list[JsonObject]:
+    try:
+        return msgspec.convert(_decoded(raw).get(name) or [], list[JsonObject])
+    except msgspec.ValidationError as exc:
+        raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
 
 async def _send(exchange: Exchange, media_type: bytes, raw: bytes) -> None:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ollama_backend.chat.admission import Work
 from ollama_backend.chat.conversation import RELOADING, check_options, clamp_tokens
 from ollama_backend.errors import BadRequest, ModelNotFound
 from ollama_backend.formats import model_name
+from ollama_backend.json_text import JsonObject
 from ollama_backend.surfaces.passthrough.dialects import Dialect
 
 _NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
@@ -64,13 +64,13 @@ class UpstreamRequest:
     """
 
     model: str
-    body: dict[str, Any]
+    body: JsonObject
     streams: bool = False
     work: Work = Work.GENERATE
     num_ctx: float | None = None
     tokens: int = 0
 
-    def body_for(self, installed: str, *, exact: bool) -> dict[str, Any]:
+    def body_for(self, installed: str, *, exact: bool) -> JsonObject:
         """Return the body for a host where the model's name is `installed`; with `exact` that spelling is used."""
         return {**self.body, "model": installed if exact else sent_name(self.name, installed)}
 
@@ -85,7 +85,7 @@ class UpstreamRequest:
             self.body["truncate"] = False
 
 
-def check_shape(path: str, body: Mapping[str, Any]) -> None:
+def check_shape(path: str, body: JsonObject) -> None:
     """Raise BadRequest if a field that this server reads on this route has the wrong type."""
     for name, (kind, words) in {**_OF_EVERY_ROUTE, **_KINDS.get(path, {})}.items():
         value = body.get(name)
@@ -97,7 +97,7 @@ def check_shape(path: str, body: Mapping[str, Any]) -> None:
         raise BadRequest("'format' must be \"json\" or a JSON schema.")
 
 
-def named_model(path: str, body: Mapping[str, Any]) -> str:
+def named_model(path: str, body: JsonObject) -> str:
     """Return the model named in a body. Raises ModelNotFound or BadRequest with Ollama's own messages."""
     name = body.get("model") or (body.get("name") if path == "/api/show" else None)
     if not name:
@@ -112,13 +112,11 @@ def sent_name(named: str, installed: str) -> str:
     return named if model_name(named) == model_name(installed) else installed
 
 
-def generation(
-    dialect: Dialect, body: Mapping[str, Any], name: str, installed: str, max_tokens: int
-) -> UpstreamRequest:
+def generation(dialect: Dialect, body: JsonObject, name: str, installed: str, max_tokens: int) -> UpstreamRequest:
     """Return a checked request to generate, with at most `max_tokens`. Raises BadRequest."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     given = body.get("stream")
-    options: Mapping[str, Any] = {}
+    options: JsonObject = {}
     if dialect.limit:
         sent.pop("options", None)  # not a field of this API
         tokens = _limit_tokens(dialect, sent, max_tokens)
@@ -138,12 +136,12 @@ def generation(
     )
 
 
-def _work(dialect: Dialect, body: Mapping[str, Any]) -> Work:
+def _work(dialect: Dialect, body: JsonObject) -> Work:
     only_loads = dialect.path in _PROMPTS and not body.get(_PROMPTS[dialect.path])
     return Work.LOAD if only_loads else Work.GENERATE
 
 
-def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamRequest:
+def embedding(body: JsonObject, name: str, installed: str) -> UpstreamRequest:
     """Return a checked request for embeddings."""
     sent = {key: value for key, value in body.items() if key not in _DROPPED} | {"model": sent_name(name, installed)}
     options = body.get("options") or {}
@@ -152,17 +150,17 @@ def embedding(body: Mapping[str, Any], name: str, installed: str) -> UpstreamReq
     return UpstreamRequest(model=installed, body=sent, work=Work.EMBED)
 
 
-def _harmless(options: Mapping[str, Any]) -> dict[str, Any]:
+def _harmless(options: JsonObject) -> JsonObject:
     """Return the options without those that would reload the model for everyone."""
     return {name: value for name, value in options.items() if name.casefold() not in RELOADING}
 
 
-def _context_wanted(options: Mapping[str, Any]) -> float | None:
+def _context_wanted(options: JsonObject) -> float | None:
     wanted = options.get("num_ctx")
     return wanted if _is_number(wanted) else None
 
 
-def _limit_tokens(dialect: Dialect, sent: dict[str, Any], max_tokens: int) -> int:
+def _limit_tokens(dialect: Dialect, sent: JsonObject, max_tokens: int) -> int:
     """Set the field that Ollama reads to the smallest of the given limits and the ceiling, and return it.
 
     Ollama ignores the other fields, such as `max_completion_tokens`, so they would not limit anything.
@@ -177,11 +175,11 @@ def _limit_tokens(dialect: Dialect, sent: dict[str, Any], max_tokens: int) -> in
     return tokens
 
 
-def _searches(tool: Any) -> bool:
+def _searches(tool: object) -> bool:
     """Return whether a tool is a web search that Ollama runs itself, on the owner's account (middleware)."""
     fields = tool.items() if isinstance(tool, dict) else ()
     return any(key.casefold() == "type" and str(value).startswith("web_search") for key, value in fields)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ollama_backend.errors import BadRequest
-from ollama_backend.json_text import mend_surrogates
+from ollama_backend.json_text import JsonObject, mend_surrogates
 
 MAX_OBJECTS = 100_000  # a Python dict takes far more memory than the two bytes of an empty object
 
@@ -31,7 +31,7 @@ _REQUEST: Struct = {
 }
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> JsonObject:
     """Return the JSON object in a body, with its top-level keys in lower case. Raises BadRequest.
 
     When decoding a struct, Go ignores the case of keys and takes the last of several equal ones (encoding/json). A
@@ -58,7 +58,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return {key.casefold(): value for key, value in parsed.items()}
 
 
-def encode(body: dict[str, Any]) -> bytes:
+def encode(body: JsonObject) -> bytes:
     """Return a checked body as JSON for Ollama. Raises BadRequest for a number that JSON cannot represent."""
     try:
         return _encoder.encode(body).encode()
@@ -66,7 +66,7 @@ def encode(body: dict[str, Any]) -> bytes:
         raise BadRequest("A number in the body is too large.") from exc
 
 
-class _Ambiguous(dict[str, Any]):
+class _Ambiguous(JsonObject):
     """An object with keys that are equal except for their case; `twice` is one of them."""
 
     twice = ""
@@ -79,7 +79,7 @@ class _Objects:
         self._count = 0
         self.ambiguous = False
 
-    def __call__(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    def __call__(self, pairs: Sequence[tuple[str, object]]) -> JsonObject:
         self._count += 1
         if self._count > MAX_OBJECTS:
             raise BadRequest(f"The body has more than {MAX_OBJECTS:,} objects.")
@@ -91,7 +91,7 @@ class _Objects:
         return ambiguous
 
 
-def _refuse_ambiguous(body: dict[str, Any]) -> None:
+def _refuse_ambiguous(body: JsonObject) -> None:
     for found in _structs(body, _REQUEST):
         if isinstance(found, _Ambiguous):
             raise BadRequest(
@@ -99,7 +99,7 @@ def _refuse_ambiguous(body: dict[str, Any]) -> None:
             )
 
 
-def _structs(value: Any, struct: Struct) -> Iterator[dict[str, Any]]:
+def _structs(value: object, struct: Struct) -> Iterator[JsonObject]:
     """Yield the objects that Ollama decodes into structs, outer ones first."""
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict):
@@ -109,7 +109,7 @@ def _structs(value: Any, struct: Struct) -> Iterator[dict[str, Any]]:
                     yield from _structs(inner, known)
 
 
-def _twice(pairs: Sequence[tuple[str, Any]]) -> str:
+def _twice(pairs: Sequence[tuple[str, object]]) -> str:
     seen: set[str] = set()
     for key, _ in pairs:
         if key.casefold() in seen:

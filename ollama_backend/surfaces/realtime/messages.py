@@ -1,14 +1,14 @@
 """The messages of a realtime session, from the client and to it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, Delta
 from ollama_backend.errors import BackendError, BadRequest, TooLarge
-from ollama_backend.json_text import decode_mended
-from ollama_backend.ollama.wire import COUNTS, Chunk
+from ollama_backend.json_text import JsonObject, decode_mended
+from ollama_backend.ollama.wire import Chunk
 
 MESSAGE_BYTES = 2**20  # below the 4 MiB at which uvicorn closes the connection, so that the client gets an error
 KINDS = "chat, clear, stop, resume"
@@ -23,8 +23,8 @@ class Chat(msgspec.Struct, tag="chat"):
     content: str
     model: str | None = None
     system: str | None = None
-    think: Any = None
-    options: dict[str, Any] | None = None
+    think: object = None
+    options: JsonObject | None = None
     answer: Name | None = None
 
 
@@ -124,7 +124,7 @@ def failure(exc: BackendError) -> Failure:
     return Failure(exc.message, exc.code, exc.retry_after)
 
 
-def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
+def ending(answer: Answer) -> dict[str, object] | Stopped | Failure:
     """Return the last message of an ended answer."""
     if answer.error:
         return failure(answer.error)
@@ -133,10 +133,10 @@ def ending(answer: Answer) -> dict[str, Any] | Stopped | Failure:
     return complete(answer)
 
 
-def complete(answer: Answer) -> dict[str, Any]:
+def complete(answer: Answer) -> dict[str, object]:
     """Return the message for a completed answer, with Ollama's counts; durations are in nanoseconds."""
     last = answer.last or Chunk()
-    counts = {name: getattr(last, name) for name in COUNTS if getattr(last, name) is not None}
+    counts: dict[str, float] = {**last.counts()}
     if last.eval_count and last.eval_duration:
         counts["tokens_per_second"] = round(last.eval_count / last.eval_duration * 1e9, 2)
     head = {"type": "complete", "message": "Response complete", "model": answer.model, "seq": len(answer.deltas)}

@@ -53,6 +53,7 @@ class ChatRequest:
         """Return an id of the conversation: a hash of its first messages, which are the same in every turn."""
         roles = [message["role"] for message in self.messages]
         until = roles.index("user") + 1 if "user" in roles else 1
+        # Enough to tell conversations apart, and cheap for long documents.
         first = [message["content"][:1000] for message in self.messages[:until]]
         return hashlib.sha256("\0".join((caller.key, caller.address, *first)).encode("utf-8", "replace")).hexdigest()
 

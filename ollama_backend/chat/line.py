@@ -165,6 +165,7 @@ class MemoryLine(Line):
 
     async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> Ticket:
         self._arrivals += 1
+        # A caller who was away joins the current round: earlier rounds that were not used do not count.
         order = max(self._round, self._rounds.get(caller, -1) + 1)
         ticket = Ticket(self, caller, (order, self._arrivals), model, conversation)
         self._waiting[ticket.order] = ticket
@@ -184,6 +185,7 @@ class MemoryLine(Line):
     def leave(self, ticket: Ticket, *, worked: bool = False) -> None:
         if ticket in self._running:
             self._release(ticket)
+            # By the share of one caller: with many callers a round lasts longer.
             self._round += 1 / len(self._present)
         elif self._waiting.pop(ticket.order, None) is None:
             return
@@ -219,6 +221,7 @@ class MemoryLine(Line):
             ticket.call(host)
 
     def _servable(self) -> Iterator[tuple[Ticket, int]]:
+        # The first ones may wait for a busy host while one behind them could run on another.
         for ticket in islice(self._waiting.values(), LOOK_AHEAD):
             host = self._choose(ticket.model, ticket.conversation, self._busy)
             if host is not None:

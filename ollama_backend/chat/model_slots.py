@@ -136,9 +136,11 @@ class MemoryModelSlots(ModelSlots):
     async def found_free(self, *, is_suspect: bool) -> None:
         self.probed = True
         if is_suspect:
+            # The earlier suspects end sooner by themselves.
             self.suspects.remove(max(self.suspects))
 
     async def count_lost(self, lost: int, drain: float) -> None:
+        # A further loss must not postpone the recovery of the first one.
         if not self.lost:
             self.drain_at = time.monotonic() + drain
         self.lost = lost
@@ -153,6 +155,7 @@ class MemoryModelSlots(ModelSlots):
 
     def end(self, suspect_for: float | None, then: Callable[[bool], None]) -> None:
         if suspect_for is not None:
+            # What was probed before says nothing about this slot.
             self.suspects.append(time.monotonic() + suspect_for)
             self.probed = False
         self.running -= 1

@@ -151,6 +151,7 @@ class Request:
             number = await ticket.turn(lambda position: report(AnswerState.WAITING, position))
             self.record.waited = self.record.age
             host = self._admission.hosts.all[number]
+            # Hosts may spell a name differently. One that has just lost the model says so in its own words.
             place = Place(host, host.readiness.installed(self.model) or self.model, Slot())
             async with await self._hold(place, report):
                 report(AnswerState.READING, 0)
@@ -187,11 +188,13 @@ class Request:
 
     async def _hold(self, place: Place, report: Report) -> AbstractAsyncContextManager[None]:
         """Load the model, and return what holds its slot, as far as the work needs one."""
+        # Embeddings take no slot, and Ollama loads their model with the request.
         if self._work is Work.EMBED:
             return nullcontext()
         report(AnswerState.LOADING, 0)
         await place.host.readiness.loaded(place.model)
         if self._work is Work.LOAD:
+            # Nothing was generated, so no slot can have been lost.
             place.slot.finished = True
             return nullcontext()
         report(AnswerState.WAITING, 0)
@@ -216,5 +219,6 @@ def outcome_of(exc: BaseException | None) -> str:
         return "done"
     if isinstance(exc, BackendError):
         return exc.code
+    # CancelledError is no Exception: a request is cancelled when its client has left.
     is_departure = isinstance(exc, ClientGone) or not isinstance(exc, Exception)
     return "stopped" if is_departure else BackendError.code

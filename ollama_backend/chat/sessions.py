@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ollama_backend.chat.session import CloseReason, Session
 from ollama_backend.errors import Unavailable
 
+# What callers can make this process keep; the least recently used sessions go first.
 MAX_SESSIONS = 1000
 MAX_BYTES = 64 * 2**20
 IDLE_SECONDS = 3600.0
@@ -64,6 +65,7 @@ class Sessions:
             self._shrink()
 
     def _watch(self) -> None:
+        # One timer for all sessions, and none while there are none.
         if self._timer is None and self._kept:
             after = min(SWEEP_SECONDS, self._idle_seconds)
             self._timer = asyncio.get_running_loop().call_later(after, self._sweep)

@@ -53,6 +53,7 @@ class Slot:
     def suspect_for(self, policy: SlotPolicy) -> float:
         """Return for how many seconds this slot is suspect: longer if it may still be reading the prompt."""
         silent = 0.0 if self.started else time.monotonic() - self.requested_at
+        # How long the prompt still takes is unknown; as long again as until now is a guess that grows with it.
         return min(max(policy.probe, 2 * silent), policy.busy)
 
 

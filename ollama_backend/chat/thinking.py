@@ -82,8 +82,10 @@ class ThinkingSplitter:
         """Return the text after a leading opening tag, or all of it without one."""
         stripped = text.lstrip()
         if stripped.startswith(OPENING):
+            # The tag is the model's own, so the text is thinking even if the block is never closed.
             self._state, self._opened = _State.THINKING, False
             return stripped[len(OPENING) :].lstrip()
+        # Only white space so far, or the beginning of a tag.
         if OPENING.startswith(stripped):
             self._held = text
         elif self._opened:
@@ -126,6 +128,7 @@ class ThinkingSplitter:
                 yield "content", before
 
     def _after(self, text: str) -> Iterator[Piece]:
+        # Models write blank lines between the block and the answer.
         text = text.lstrip() if self._state is _State.CLOSED else text
         if text:
             self._state = _State.CONTENT

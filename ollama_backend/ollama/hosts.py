@@ -46,6 +46,7 @@ def choose_host(candidates: Sequence[Candidate], model: str, last: int | None, b
     if len(candidates) == 1:  # whatever is preferred, there is no other
         return candidates[0].number if busy.get(candidates[0].number, 0) < candidates[0].places else None
     able = [host for host in candidates if host.has(model)]
+    # A host that rests is better than none, and its own error says more than a general one.
     able = [host for host in able if not host.rests] or able or list(candidates)
     free = [host for host in able if busy.get(host.number, 0) < host.places]
     if not free:

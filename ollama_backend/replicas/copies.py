@@ -10,7 +10,7 @@ from ollama_backend.replicas.entries import decoded_entry
 from ollama_backend.replicas.mirror import stream_key
 from ollama_backend.replicas.replica import Replica, Synchronised
 
-SETTLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.2  # until every replica has entered its answers in an emptied Redis
 LINGER_SECONDS = 10.0  # a copy without readers is kept for so long
 
 
@@ -42,6 +42,7 @@ class AnswerCopies:
         if not found:
             raise not_found()
         _, owner, age, _ = found
+        # First everything that is there, so that a reader does not see the answer grow from its beginning.
         entries = await self._store.command("XRANGE", stream_key(answer_id), "-", "+")
         copy = AnswerCopy(answer_id, owner.decode(), age / 1000, self)
         for _, (_, entry) in entries:
@@ -60,6 +61,7 @@ class AnswerCopies:
 
     def _follow(self, copy: AnswerCopy, position: bytes) -> None:
         def received(fields: dict[bytes, bytes]) -> None:
+            # An entry that does not follow the one before: some were lost with a connection.
             if not copy.take(decoded_entry(fields[b"entry"])):
                 self._tell_writer(copy, "again")
             if copy.ended:
@@ -136,6 +138,7 @@ class AnswerCopies:
 
     def _synchronised(self, found: Synchronised) -> None:
         for copy in self._copies.values():
+            # Redis, or the writing replica, may have forgotten who reads here.
             copy.is_known = False
         for answer_id, reason in list(self._stops.items()):
             self.stop_later(answer_id, reason)

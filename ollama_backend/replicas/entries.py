@@ -13,6 +13,7 @@ _TIMES = ("requested", "first", "thought", "ended")
 Packed = tuple[int, str, int, str]
 
 
+# The names are short because an answer has an entry for every few tokens.
 class Entry(msgspec.Struct, omit_defaults=True, rename={"first": "n", "deltas": "d"}):
     """Deltas from number `first` on (counted from 0), and the state after them.
 
@@ -62,6 +63,7 @@ def decoded_entry(encoded: bytes) -> Entry:
 def _packed(deltas: list[Delta]) -> list[Packed]:
     packed, before = [], ""
     for kind, text, created_at in deltas:
+        # Timestamps of one answer share their date and hour; only what differs is sent.
         alike = next((at for at, pair in enumerate(zip(before, created_at, strict=False)) if len(set(pair)) > 1), 0)
         packed.append((KINDS.index(kind), text, alike, created_at[alike:]))
         before = created_at

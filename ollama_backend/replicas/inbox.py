@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from ollama_backend.replicas.redis_connection import RedisConnection
 from ollama_backend.replicas.script import PREFIX
 
-BLOCK_SECONDS = 2.0
-ENTRIES_AT_ONCE = 500
+BLOCK_SECONDS = 2.0  # half of the silence after which the connection counts as broken
+ENTRIES_AT_ONCE = 500  # the event loop is held up while they are handed over
 RETRY_SECONDS = 0.5
 BEGINNING = b"0-0"
 
@@ -68,6 +68,7 @@ class StreamReader:
 
     async def _read(self, connection: RedisConnection) -> None:
         keys = list(self.positions)
+        # XREAD needs at least one stream.
         if not keys:
             return await asyncio.sleep(RETRY_SECONDS)
         milliseconds = round(BLOCK_SECONDS * 1000)

@@ -9,7 +9,7 @@ from ollama_backend.chat.written_answer import WrittenAnswer
 from ollama_backend.replicas.entries import encoded_entry
 from ollama_backend.replicas.replica import KEPT_SECONDS, Replica, Synchronised
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.05  # readers on other replicas see text so much later, and Redis gets fewer commands
 UNSENT_BYTES = 512  # so much is sent before the pause is over
 
 
@@ -69,6 +69,7 @@ class Mirror:
         return self._all.get(answer_id)
 
     def __iter__(self) -> Iterator[Mirrored]:
+        # A copy, because an answer may end while callers await in between.
         return iter(list(self._all.values()))
 
     def add(self, answer: WrittenAnswer) -> Mirrored:
@@ -114,6 +115,7 @@ class Mirror:
 
     def flush(self) -> None:
         """Send what is new of all answers."""
+        # Until then Redis would refuse the entries, and the synchronisation sends them again.
         if self._store.synchronised:
             unsent, self._unsent = self._unsent, set()
             for mirrored in unsent:
@@ -139,6 +141,7 @@ class Mirror:
         mirrored.arrived = sent
 
     def _ended(self, mirrored: Mirrored) -> None:
+        # Another mirror of the same answer may have been added meanwhile.
         if self._all.get(mirrored.answer.id) is mirrored:
             del self._all[mirrored.answer.id]
             mirrored.release()
@@ -148,5 +151,6 @@ class Mirror:
             if found.emptied or mirrored.answer.id in found.given_up:
                 self.restore(mirrored)
             else:
+                # What was sent but not confirmed may be lost, and entries that arrive twice are recognised.
                 mirrored.begin_again(mirrored.arrived)
                 self.touch(mirrored)

@@ -51,6 +51,7 @@ class RedisConnection:
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
+        # Without `nowait` it would wait for a server that may hang.
         await self._connection.disconnect(nowait=True)
 
     def send(self, *command: Argument) -> Replies:
@@ -85,6 +86,7 @@ class RedisConnection:
                 await self._connection.send_packed_command(packed, check_health=False)
                 for _, future in sent:
                     await self._read_reply(future)
+                    # The limit is one of silence: many replies together may take longer.
                     limit.reschedule(loop.time() + self._seconds)
         finally:
             self._waiting[:0] = [waiting for waiting in sent if not waiting[1].done()]
@@ -92,6 +94,7 @@ class RedisConnection:
     async def _read_reply(self, future: Replies) -> None:
         try:
             reply = await self._connection.read_response()
+        # Redis was restarted without the script, or has become a copy: this connection is of no more use.
         except (NoScriptError, ReadOnlyError):
             raise
         except ResponseError as exc:

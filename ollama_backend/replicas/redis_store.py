@@ -14,8 +14,9 @@ from ollama_backend.replicas.script import PREFIX, source
 
 log = logging.getLogger(__name__)
 
+# Pauses between attempts to connect; the last one is repeated.
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
-UNKNOWN = b"unknown"
+UNKNOWN = b"unknown"  # the reply to a replica whose lease has run out, or of which Redis was emptied (run.lua)
 
 Then = Callable[[Any], None]
 Operation = tuple[str, *tuple[Argument, ...]]  # the name and the arguments
@@ -68,6 +69,7 @@ class RedisStore:
                     reply = await self._reply(self._run(connection, operation, arguments), undo)
                     if reply != UNKNOWN:
                         return reply
+                    # Shielded, because others wait for the same synchronisation.
                     await asyncio.shield(self._synchronised(connection))
         except (RedisError, OSError, TimeoutError) as exc:
             if isinstance(exc, ResponseError):
@@ -81,6 +83,7 @@ class RedisStore:
 
     async def _reply(self, future: Replies, undo: Then | None) -> Any:
         try:
+            # With `undo` the reply is needed even if the caller does not wait for it.
             return await (asyncio.shield(future) if undo else future)
         except asyncio.CancelledError:
             if undo:
@@ -137,6 +140,7 @@ class RedisStore:
                 await asyncio.shield(connection.broken)
                 log.warning("The connection to Redis is lost")
             except (RedisError, OSError, TimeoutError) as exc:
+                # Once for each outage, not for every attempt.
                 if not failures:
                     log.warning("Redis cannot be used: %s: %s", type(exc).__name__, exc)
             finally:

@@ -15,10 +15,10 @@ from ollama_backend.errors import RedisUnavailable
 from ollama_backend.replicas.inbox import StreamReader
 from ollama_backend.replicas.redis_store import Operation, RedisStore, Then
 
-KEPT_SECONDS = 3600
-AWAY_SECONDS = 1.0
+KEPT_SECONDS = 3600  # as long as one process keeps answers in its memory (chat/answers.py)
+AWAY_SECONDS = 1.0  # a connection that breaks and is opened again at once is no outage
 NO_REDIS = "The servers behind this address cannot reach what they share. Answers that are being written go on."
-LINES = ("generations", "embeddings")
+LINES = ("generations", "embeddings")  # in the order in which the script reads them (replicas.lua, tick)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class Replica:
     def publish_view(self) -> None:
         """Publish this replica's view of the hosts if it has changed; the lines are served with it."""
         view = msgspec.json.encode(self._view())
+        # Without a connection there is no need to send it: the synchronisation of the next one does.
         if view != self._published and self.store.there:
             self._published = view
             self.store.post("view", view)
@@ -138,12 +139,14 @@ class Replica:
     async def leave(self) -> None:
         """Give up the lease and everything that is still held; the others need not wait for its end."""
         with contextlib.suppress(RedisUnavailable):
+            # Without Redis the lease runs out by itself.
             await self.store.call("bye", KEPT_SECONDS)
         self.store.finish()
 
     async def _watch(self) -> None:
         """Note since when Redis is away."""
         while True:
+            # Read first, so that a change while the state is read is not missed.
             seen = self.store.changes.version
             self._away_since = None if self.store.there else self._away_since or time.monotonic()
             await self.store.changes.wait(since=seen)
@@ -165,8 +168,10 @@ class Replica:
         members = [self.lines[line].waiting_members() if line in self.lines else [] for line in LINES]
         reply = await self.store.call("tick", *self._limits(), *(" ".join(each) for each in members))
         epoch, now, alive, waiting, *places = reply
+        # The clocks of the machines may differ by seconds, so only that of Redis is compared.
         self._offset = now / 1000 - time.monotonic()
         self.alive = frozenset(alive.decode().split())
+        # Redis was emptied or is another one, and knows nothing of what this replica holds.
         if epoch != self._epoch:
             await self.store.synchronise_again()
         for line, each, count in zip(LINES, members, waiting, strict=True):
@@ -183,6 +188,7 @@ class Replica:
         return round(lease * 1000), round((lease - heartbeat) * 1000), KEPT_SECONDS
 
     def _synchronise(self) -> tuple[Operation, Then]:
+        # The view goes with the synchronisation, so it is published by that.
         self._published = msgspec.json.encode(self._view())
         held = {"view": self._published.decode()} | {name: held() for name, held in self._held.items()}
         settle = round(self.timings.settle * 1000)
@@ -191,6 +197,7 @@ class Replica:
     def _was_synchronised(self, reply: list[Any]) -> None:
         epoch, now, calls, given_up = reply
         self._offset = now / 1000 - time.monotonic()
+        # Before the first connection there was nothing to lose.
         emptied = self._epoch not in (b"", epoch)
         self._epoch = epoch
         if emptied:

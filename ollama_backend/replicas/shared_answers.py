@@ -90,6 +90,7 @@ class SharedAnswers(Answers):
     async def hand_over(self) -> None:
         """Let other replicas write the answers that still wait, each in its place in the line."""
         with contextlib.suppress(RedisUnavailable):
+            # First, so that another replica that leaves at the same time hands nothing over to this one.
             await self._store.call("leaving")
             for mirrored in self.mirror:
                 if mirrored.answer.id in self._work:
@@ -107,12 +108,14 @@ class SharedAnswers(Answers):
         try:
             return bool(await self._store.call("begin_answer", name, owner, self._now()))
         except BaseException:
+            # Redis may have noted the name although its reply did not come; nobody would write that answer.
             self._store.post("forget_answer", name)
             raise
 
     def _adopt(self, answer: WrittenAnswer, request: Request, chat: ChatRequest) -> None:
         super()._adopt(answer, request, chat)
         if answer.id not in self._named:
+            # Such an answer belongs to one HTTP request.
             if not answer.keeps_deltas:
                 return
             self._store.post("begin_answer", answer.id, answer.owner, self._now())

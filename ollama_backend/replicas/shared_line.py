@@ -67,11 +67,13 @@ class SharedLine(Line):
 
     async def enter(self, caller: Caller, model: str = "", conversation: str = "") -> SharedTicket:
         ticket = SharedTicket(self, caller, model, conversation)
+        # Before Redis is asked: the message that calls the ticket may arrive before the reply to this.
         self._tickets[ticket.id] = ticket
         about = ticket.id, caller.fingerprint, model_name(model), _short(conversation)
         try:
             status, *reply = await self._replica.store.call("enter", self._name, *about, self._max_waiting)
         except BaseException:
+            # Also after a cancellation: Redis may have entered the ticket although nobody waits for it any more.
             self.leave(ticket)
             raise
         if status == b"full":
@@ -121,12 +123,14 @@ class SharedLine(Line):
 
     def waiting_members(self) -> list[str]:
         """Return how Redis names the tickets that wait."""
+        # With leading zeros, because Redis compares members of one score as texts.
         return [f"{ticket.order[1]:016d}:{ticket.id}" for ticket in self._tickets.values() if ticket.host is None]
 
     def found(self, members: Sequence[str], places: Sequence[str], waiting: int) -> None:
         """Take where each ticket is."""
         self._all_waiting = waiting
         for member, place in zip(members, places, strict=True):
+            # The ticket comes after 16 digits and a colon.
             ticket = self._tickets.get(member[17:])
             if ticket is None:
                 continue

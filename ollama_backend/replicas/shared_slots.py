@@ -12,6 +12,7 @@ from ollama_backend.replicas.redis_connection import Argument
 from ollama_backend.replicas.redis_store import RedisStore
 from ollama_backend.replicas.replica import Replica, Synchronised
 
+# Redis does not notify of a free turn or of ended answers, so these are polled.
 TURN_SECONDS = 0.1
 LOOK_SECONDS = 0.3
 
@@ -24,11 +25,13 @@ class SharedSlots:
         self._policy = policy
         self._running: Counter[str] = Counter()
         self._used: set[str] = set()
+        # `+` leaves out the models on which nothing runs.
         replica.holds("slots", lambda: +self._running)
         replica.after_synchronising(self._synchronised)
 
     def of(self, host: Host, model: str) -> "SharedModelSlots":
         """Return the slots of a model on a host."""
+        # Servers other than Ollama lose no slots when an answer is cancelled, so theirs are never suspect.
         probe = self._policy.probe if host.readiness.loses_slots else 0.0
         name = f"{host.identity} {model}"
         if probe:
@@ -57,6 +60,7 @@ class SharedModelSlots(ModelSlots):
         self._lock = asyncio.Lock()
 
     async def take_at_once(self, per_model: int) -> bool:
+        # Somebody in this process has the turn and is about to change the state, so Redis need not be asked.
         return not self._lock.locked() and await self._take("take_at_once", per_model)
 
     @asynccontextmanager

@@ -60,6 +60,7 @@ def _ref(name: str) -> dict[str, str]:
 
 def _errors(*statuses: int) -> dict[str, object]:
     content = {"application/json": {"schema": _ref("ErrorBody")}}
+    # Several errors share a status; reversed, so that the first of them, the most general, is described.
     meanings = {kind.status: (kind.__doc__ or "").split("\n")[0] for kind in reversed(kinds())}
     return {str(status): {"description": meanings[status], "content": content} for status in statuses}
 

@@ -14,6 +14,7 @@ from ollama_backend.chat.record import Record
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
+# Seconds: from a small model that is loaded to a large one that has to be read from disk.
 FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 RETRY_SECONDS = b"5"
 
@@ -83,6 +84,7 @@ class Metrics(Collector):
         if health.status == "ok":
             await exchange.whole(200, health)
         else:
+            # With an error status, load balancers and rolling updates wait without reading the body.
             await exchange.whole(503, health, [(b"retry-after", RETRY_SECONDS)])
 
     async def metrics(self, exchange: Exchange) -> None:

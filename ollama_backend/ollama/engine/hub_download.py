@@ -78,6 +78,7 @@ class _Bar(tqdm):
     label, digest = "", ""
 
     def __init__(self, *given: Any, **named: Any) -> None:
+        # A bar that is disabled counts nothing, so it is enabled and draws into a file in memory.
         super().__init__(*given, **{**named, "disable": False, "file": io.StringIO()})  # type: ignore[no-untyped-call]
         self._reported_at = 0.0
 
@@ -154,6 +155,7 @@ def _explained(file: HubAddress) -> Iterator[None]:
 
 def _check_room(size: int) -> None:
     folder = Path(constants.HF_HUB_CACHE)
+    # The cache is created by the first download; until then its parent tells how much room there is.
     while not folder.exists():
         folder = folder.parent
     if (free := shutil.disk_usage(folder).free) < size:
@@ -166,6 +168,7 @@ def _download(file: HubAddress) -> str:
     size, digest = head.size or 0, f"sha256:{head.etag}"
     report(status=f"pulling {file.name}", digest=digest, total=size, completed=0)
     _check_room(size)
+    # The library creates the bar itself and takes only its class.
     _Bar.label, _Bar.digest = file.name, digest
     return hf_hub_download(file.repo, file.name, revision=file.revision, tqdm_class=_Bar)
 

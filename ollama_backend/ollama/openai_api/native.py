@@ -19,6 +19,7 @@ NDJSON = b"application/x-ndjson"
 def tags(models: Sequence[InstalledModel]) -> tuple[bytes, bytes]:
     """Return the response of `/api/tags`: its content type and body."""
     rows = [
+        # Clients expect these fields; OpenAI's API does not have their values.
         {"name": model.name, "model": model.name, "modified_at": timestamp(), "size": 0, "digest": "", "details": {}}
         for model in models
     ]
@@ -53,6 +54,7 @@ class EmbeddingList(msgspec.Struct):
 async def embeddings(http: HttpClient, path: str, request: JsonObject) -> bytes:
     """Return the response of `/api/embed` or `/api/embeddings`. Raises BackendError."""
     text = request.get("input") if path == "/api/embed" else request.get("prompt")
+    # Some servers and SDKs use base64 unless floats are asked for.
     body: dict[str, object] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
     if request.get("dimensions"):
         body["dimensions"] = request["dimensions"]

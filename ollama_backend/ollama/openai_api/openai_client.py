@@ -114,6 +114,7 @@ class OpenAIClient(Upstream):
             return b"application/json", b'{"models":[]}'
         if path == "/api/version":
             await self.version()
+            # Clients compare versions, so it must be one.
             return b"application/json", b'{"version":"0.0.0-openai"}'
         raise NotFound("This server has no such route.")
 

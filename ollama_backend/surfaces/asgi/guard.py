@@ -16,6 +16,7 @@ from ollama_backend.surfaces.asgi.origins import AllowedOrigins
 REQUEST_ID = b"x-request-id"
 SOCKET = "/ws"
 _VARY = ((b"vary", b"Origin"),)
+# The page's document has a second, stricter policy (gradio_app/page_document.py); browsers apply both.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
@@ -41,6 +42,7 @@ class Guard:
             allow_origin_regex=None if self._origins.everyone else self._origins.regex,
             allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
             allow_headers=["*"],
+            # Scripts of other sites can read only the headers that are named here.
             expose_headers=["retry-after", "www-authenticate", "x-request-id"],
             # Chrome asks for this before a public page may reach a server in a private network.
             allow_private_network=True,
@@ -100,7 +102,7 @@ def _name(scope: Scope) -> None:
 async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:
     """Refuse a WebSocket handshake with an HTTP error; without the server's extension for that, just close it."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": 1008})  # policy violation (RFC 6455, 7.4.1)
         return
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await send({"type": "websocket.http.response.start", "status": exc.status, "headers": headers})

@@ -14,7 +14,7 @@ from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
-IMAGES_BYTES = 20 * 2**20
+IMAGES_BYTES = 20 * 2**20  # the page sends the whole conversation with every turn, images included
 OPEN_IMAGES_BYTES = 8 * 2**20  # for visitors without a key
 
 _READS = re.compile(

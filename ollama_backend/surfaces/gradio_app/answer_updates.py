@@ -45,6 +45,7 @@ class AnswerUpdates:
         """Return the next update. `reason` is why the answer waits, `context` the model's context length in tokens."""
         answer = reader.answer
         update: Update = {"id": self._name}
+        # After a rewrite nothing that was sent holds any longer: what was content is thinking now.
         if "state" not in self._sent or answer.rewritten != self._rewritten:
             update["whole"] = True
             self._rewritten = answer.rewritten

@@ -14,7 +14,7 @@ from ollama_backend.changes import Changes
 from ollama_backend.errors import Busy, NotFound
 
 UNREAD_SECONDS = 10.0  # an event whose stream nobody opens is ended after this
-ENDING_SECONDS = 2.0
+ENDING_SECONDS = 2.0  # a page may open its next stream before the last one is closed here
 # Gradio's message for an unknown session (server_messages.py), for example after a restart of the server.
 UNKNOWN_SESSION = (
     b'data: {"msg":"unexpected_error","event_id":null,"message":"404: Not Found","session_not_found":true,'
@@ -121,6 +121,7 @@ class EventStreams:
 
         async def sending(message: Message) -> None:
             nonlocal finished
+            # A response without its last part was dropped by its reader.
             finished = finished or (message["type"] == "http.response.body" and not message.get("more_body"))
             await send(message)
 

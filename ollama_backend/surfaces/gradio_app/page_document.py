@@ -13,8 +13,10 @@ NAME = "Ollama Chat"
 DESCRIPTION = "Chat with open language models. Conversations stay in your browser."
 # Gradio takes the page's URL from the request, which lacks a path prefix that a proxy has removed.
 ROOT = "<script>window.gradio_config.root = new URL('.', document.baseURI).href.replace(/\\/$/, '')</script>"
+# Gradio's previews and manifest describe Gradio; the head has the page's own.
 _PREVIEWS = re.compile(rb"""\s*<meta\s[^>]*?(?:property|name)="(?:og|twitter):[^>]*?>""")
 _MANIFEST = re.compile(rb"""\s*<link rel="manifest"[^>]*>""")
+# Gradio's script for iframes names its URL too.
 _RESIZER_ROOT = re.compile(rb'const root = "[^"]*";')
 _AFTER_CONFIG = re.compile(rb"<script data-gradio-mode>")
 _INLINE = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
@@ -95,6 +97,7 @@ class PageDocument:
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         if start["status"] == 200 and body.lstrip()[:9].lower() == b"<!doctype":
             body = own_document(body, self._head)
+            # `no-cache`: the document names the hashed files of this version, so browsers must ask for it again.
             headers += [(b"content-security-policy", script_policy(body)), (b"cache-control", b"no-cache")]
         await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await send({"type": "http.response.body", "body": body})

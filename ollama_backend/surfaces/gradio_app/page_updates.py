@@ -63,6 +63,7 @@ class PageUpdates:
                     yield numbered(update, number)
                     number += 1
         finally:
+            # A later follower may have put its own event here.
             if self._replaced.get(follower) is replaced:
                 del self._replaced[follower]
 

@@ -190,6 +190,7 @@ class GradioQueue:
             if event := queue.event_ids_to_events.get(event_id):
                 event.alive = False
                 waiting = queue.event_queue_per_concurrency_id[event.concurrency_id].queue
+                # An event that has already begun is not in the queue; it ends at its next step.
                 with suppress(ValueError):
                     waiting.remove(event)
                     del queue.event_ids_to_events[event_id]

@@ -16,7 +16,7 @@ from hypothesis import is_hypothesis_test, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
-from tests.support.scheduling import LONG_ROOMS, RoomScheduling, group, room
+from tests.support.scheduling import RoomScheduling, group, rank, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program", "replicas")
@@ -106,8 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         for item in items:
             generate_fewer_examples(item)
-    order = {name: place for place, name in enumerate(LONG_ROOMS)}
-    items.sort(key=lambda item: order.get(room(item.path), len(order)))
+    items.sort(key=lambda item: rank(item.path))
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import TESTS, group, room, shares_fixture
+from tests.support.scheduling import LONGEST, TESTS, group, rank, room, shares_fixture
 
 ROOT = TESTS.parent
 CONFTEST = """
@@ -19,8 +19,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def test_rooms_and_modules_stay_together() -> None:
-    """Engines are one group, each module of the page's tests is another, and most tests go where there is room."""
-    assert {group(TESTS / "image/test_building.py"), group(TESTS / "embedded/test_sizing.py")} == {"engines"}
+    """Models are one group, as are images; each module of the page's tests is one, and most tests go anywhere."""
+    assert {group(path) for path in (TESTS / "embedded").glob("test_*.py")} == {"embedded"}
+    assert {group(path) for path in (TESTS / "image").glob("test_*.py")} == {"image"}
     modules = sorted((TESTS / "browser").glob("test_*.py"))
     assert len({group(path) for path in modules}) == len(modules) > 1
     assert group(TESTS / "chat/test_line.py") == "" and room(TESTS / "chat/test_line.py") == "chat"
@@ -42,6 +43,13 @@ def test_fixtures_of_a_module_are_found_in_its_source(tmp_path: Path, source: st
     path = tmp_path / "test_module.py"
     path.write_text(source)
     assert shares_fixture(path) == shares
+
+
+def test_what_lasts_longest_begins_first() -> None:
+    """Each entry of the order is a room or a module, and a module goes before the rest of its room."""
+    assert [name for name in LONGEST if not (TESTS / name).exists()] == []
+    ranks = [rank(TESTS / name) for name in ("image/test_running.py", "browser/test_resume.py", "browser/test_acts.py")]
+    assert ranks == sorted(set(ranks)) and max(ranks) < rank(TESTS / "chat/test_line.py") == len(LONGEST)
 
 
 def test_fixtures_of_a_folder_are_found() -> None:

@@ -10,8 +10,12 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 TESTS = Path(__file__).resolve().parents[1]
-# Rooms that begin first, because they last longest.
-LONG_ROOMS = ("image", "browser", "embedded", "clients")
+# Rooms and modules that begin first, the longest first: what begins last should be short, so that no process is left
+# with a long module when the others have finished.
+LONGEST = (
+    "image", "embedded", "browser/test_resume.py", "browser/test_hosting.py", "browser/test_sign_in.py", "browser",
+    "clients", "replicas", "program", "ollama/test_engine.py", "faults",
+)  # fmt: skip
 
 
 class Function(NamedTuple):
@@ -27,14 +31,21 @@ def room(path: Path) -> str:
 
 
 @cache
+def rank(path: Path) -> int:
+    """Return the place of a module in the order in which modules begin."""
+    name = path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""
+    return next((place for place, long in enumerate(LONGEST) if long in (name, room(path))), len(LONGEST))
+
+
+@cache
 def group(path: Path) -> str:
     """Return the name under which the tests of a module stay together; empty where each goes where there is room.
 
-    Images are built and models run one at a time, since each uses all the CPU that it gets; a page's tests share a
-    browser, others a fixture of their module.
+    Images are built one at a time, and so are models run, since each uses all the CPU that it gets; a page's tests
+    share a browser, others a fixture of their module.
     """
     if room(path) in ("image", "embedded"):
-        return "engines"
+        return room(path)
     return str(path) if room(path) == "browser" or shares_fixture(path) else ""
 
 

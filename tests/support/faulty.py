@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 PLACES = 16
 QUICK = SlotPolicy(probe=1.0, busy=2.0, drain=2.0)
-# A fault keeps its status until the first heartbeat, however busy the machine is.
+# A heartbeat begins the response with the status 200; on a busy machine it could come before the fault.
 RARE = Heartbeats(stream=60, whole=60)
 
 

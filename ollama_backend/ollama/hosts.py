@@ -4,7 +4,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from ollama_backend.changes import Changes
@@ -231,7 +231,7 @@ class Hosts:
         """Return the number of the host for a request of a conversation, None while there is no place for it."""
         return choose_host(self.all, model, self._served.get(conversation), busy)
 
-    def view(self) -> list[dict[str, Any]]:
+    def view(self) -> list[dict[str, object]]:
         """Return what other replicas need to know to choose between the hosts for a request that arrives here."""
         return [{"id": host.identity, "places": host.places, "models": host.models_loaded()} for host in self.all]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -14,6 +13,7 @@ ENTRIES_AT_ONCE = 500  # the event loop is held up while they are handed over
 RETRY_SECONDS = 0.5
 BEGINNING = b"0-0"
 
+StreamEntry = tuple[bytes, list[bytes]]  # the id, and the fields with their values in turn
 Received = Callable[[dict[bytes, bytes]], None]
 
 
@@ -78,7 +78,7 @@ class StreamReader:
             for entry in entries:
                 self._hand_over(key, entry)
 
-    def _hand_over(self, key: bytes, entry: Any) -> None:
+    def _hand_over(self, key: bytes, entry: StreamEntry) -> None:
         received = self._received.get(key)
         if received is None:
             return
@@ -86,7 +86,7 @@ class StreamReader:
         received(fields_of(entry))
 
 
-def fields_of(entry: Any) -> dict[bytes, bytes]:
+def fields_of(entry: StreamEntry) -> dict[bytes, bytes]:
     """Return the fields of an entry of a stream, as Redis sends it."""
     fields = entry[1]
     return dict(zip(fields[::2], fields[1::2], strict=True))

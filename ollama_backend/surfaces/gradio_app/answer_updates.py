@@ -1,7 +1,6 @@
 """The updates of one answer for one page, which contain only what the page does not have yet."""
 
 import time
-from typing import Any
 
 import msgspec
 
@@ -10,7 +9,7 @@ from ollama_backend.chat.answer_state import KINDS, AnswerState
 from ollama_backend.errors import BackendError
 from ollama_backend.surfaces.gradio_app.rendered_answer import RenderedAnswer, SentText
 
-Update = dict[str, Any]
+Update = dict[str, object]
 
 
 def failure_update(name: str | None, exc: BackendError) -> Update:

@@ -5,7 +5,7 @@ be shorter than a function's parameters: the rest have their defaults.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -98,7 +98,7 @@ def _filled(values: list[msgspec.Raw], count: int) -> list[msgspec.Raw]:
     return [*values, *[_NULL] * (count - len(values))]
 
 
-def _by_name(values: dict[str, Any]) -> dict[str, Any]:
+def _by_name(values: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     """Return the arguments of a call by name. A missing prompt becomes null and is refused later like a blank one."""
     if unknown := sorted(values.keys() - set(PARAMETERS)):
         raise BadRequest(f"There is no parameter {unknown[0][:100]!r}. The parameters are {_listed(PARAMETERS)}.")

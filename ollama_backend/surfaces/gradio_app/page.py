@@ -126,7 +126,7 @@ class ChatPage(gr.ChatInterface):
             self._caller(request)
             return await self._renderer.render(read_texts(texts))
 
-    async def _hello(self, request: gr.Request) -> dict[str, Any]:
+    async def _hello(self, request: gr.Request) -> dict[str, object]:
         """Return the server's state for the page; without a valid key only that a key is needed."""
         try:
             self._caller(request)
@@ -141,9 +141,9 @@ class ChatPage(gr.ChatInterface):
             "renderer": self._renderer_version,
         }
 
-    def _described(self, model: InstalledModel) -> dict[str, Any]:
+    def _described(self, model: InstalledModel) -> dict[str, object]:
         can = model.capabilities
-        described = {"name": model.name, "size": model.size, "parameter_size": model.parameter_size}
+        described: dict[str, object] = {"name": model.name, "size": model.size, "parameter_size": model.parameter_size}
         described |= {"thinks": "thinking" in can, "sees": "vision" in can}
         if described["thinks"] and model.name.rpartition("/")[2].startswith("gpt-oss"):
             described["levels"] = LEVELS

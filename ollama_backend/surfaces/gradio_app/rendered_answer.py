@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import KINDS
@@ -126,13 +126,13 @@ class SentText:
         self._tails = -1
         self._tail = ""
 
-    def changes(self, text: RenderedText) -> dict[str, Any]:
+    def changes(self, text: RenderedText) -> dict[str, object]:
         """Return the changes that the page must apply.
 
         `restart`: drop all blocks. `blocks`: add these. `tail`: keep this many UTF-16 units of the tail and add this
         HTML after them. `append`: add this text to the open element at the end of the tail.
         """
-        changes: dict[str, Any] = {}
+        changes: dict[str, object] = {}
         if text.restarts != self._restarts:
             self._restarts, self._blocks = text.restarts, 0
             changes["restart"] = True

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ollama_backend.json_text import JsonObject
 
 _BETWEEN = re.compile(rb"\r?\n(?:\r?\n)+")
 
@@ -16,7 +18,7 @@ class ServerSentEvent(NamedTuple):
     data: bytes
 
     @property
-    def payload(self) -> dict[str, Any] | None:
+    def payload(self) -> JsonObject | None:
         """The data as a JSON object, or None."""
         return read_object(self.data)
 
@@ -26,7 +28,7 @@ class ServerSentEvent(NamedTuple):
         return self.data.lstrip().startswith(b"{") and self.payload is None
 
 
-def read_object(text: bytes) -> dict[str, Any] | None:
+def read_object(text: bytes) -> JsonObject | None:
     """Return a text as a JSON object, or None."""
     try:
         value = json.loads(text)

@@ -234,5 +234,6 @@ class Hold:
         if isinstance(exc, OllamaTimeout):
             self._slot.progress()  # it was silent until the timeout: wait only the shortest time for it
         elif isinstance(exc, BackendError):
+            # Ollama has ended the stream itself, so it has given the slot back.
             self._slot.finished = True
         self._slots.release(self._model, self._slot)

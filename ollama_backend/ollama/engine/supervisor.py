@@ -76,7 +76,6 @@ class Engine:
             except Exception:
                 log.exception("The engine's supervision failed; starting over")
                 self._report("The engine's supervision failed. The server's log has the cause.")
-                # Not at once, so that an error that repeats does not fill the log.
                 await asyncio.sleep(5)
 
     async def stop(self) -> None:
@@ -95,7 +94,6 @@ class Engine:
         leftovers.end_all()  # first, because they may hold the port and the model's memory
         if self._settings.upstream:
             await self._use_another("openai")
-            # Such a server is not supervised: it comes back by itself or by its owner.
             await asyncio.Event().wait()
         if self._settings.ggufs or not await self._is_served():
             try:

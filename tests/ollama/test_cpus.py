@@ -41,13 +41,18 @@ def test_a_process_bound_to_processors_counts_those(tmp_path: Path, monkeypatch:
     assert cpus.allowed({}, tmp_path, seen=64) == 3
 
 
-def test_a_started_ollama_gets_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LLAMA_ARG_THREADS is set where fewer processors are allowed than seen; what the owner set stays."""
+def test_a_started_ollama_gets_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As processors are allowed, or one less than there are where all are; what the owner set stays."""
     monkeypatch.setattr("os.cpu_count", lambda: 10**6)
     told = {"PATH": "/bin", "CPU_CORES": "1"}
     assert launch.ollama(load(told), "ollama").environment["LLAMA_ARG_THREADS"] == "1"
     chosen = launch.ollama(load({**told, "LLAMA_ARG_THREADS": "7"}), "ollama").environment
     assert chosen["LLAMA_ARG_THREADS"] == "7"
+    for seen, threads in ((1, "1"), (2, "1"), (16, "15")):
+        monkeypatch.setattr("os.cpu_count", lambda: seen)  # noqa: B023 - called within this round
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(seen)))  # noqa: B023
+        monkeypatch.setattr(cpus, "CGROUP", tmp_path)
+        assert launch.ollama(load({}), "ollama").environment["LLAMA_ARG_THREADS"] == threads
     assert "LLAMA_ARG_API_KEY" not in launch.ollama(load({"LLAMA_ARG_API_KEY": "x"}), "ollama").environment
 
 

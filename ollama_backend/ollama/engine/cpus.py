@@ -24,6 +24,16 @@ def allowed(environment: Mapping[str, str], cgroup: Path = CGROUP, seen: int | N
     return least if least < seen else None
 
 
+def spinning_threads(environment: Mapping[str, str]) -> int:
+    """Return how many threads llama.cpp should start if they wait for each other in a loop, as in Ollama's runner.
+
+    Without a choice it starts one for each CPU that it sees. Where more run than are allowed, or another program takes
+    one of the CPUs, they lose most of their time waiting: of 58 tokens/s with two threads one or two were left beside
+    a busy program, and all of 33 tokens/s with one (docs/embedded.md). So one CPU stays free where no limit applies.
+    """
+    return allowed(environment) or max(1, (os.cpu_count() or 1) - 1)
+
+
 def _quota(cgroup: Path) -> float | None:
     """Return the CPU quota of this control group (version 1 or 2), in CPUs."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):

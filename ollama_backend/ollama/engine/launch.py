@@ -94,10 +94,8 @@ def ollama(settings: Settings, program: str) -> Launch:
         "OLLAMA_HOST": f"[{name}]:{port}" if ":" in name else f"{name}:{port}",
         "OLLAMA_NUM_PARALLEL": str(settings.num_parallel),
     }
-    # llama.cpp starts a thread per core of the machine, not of the container's quota, and they would wait for each
-    # other. Ollama has no variable for this, but its runner inherits llama.cpp's own.
-    if threads := cpus.allowed(settings.environment):
-        environment.setdefault("LLAMA_ARG_THREADS", str(threads))
+    # Ollama has no variable for this, but its runner inherits llama.cpp's own.
+    environment.setdefault("LLAMA_ARG_THREADS", str(cpus.spinning_threads(settings.environment)))
     command = ("/bin/sh", "-c", KEEPER, "keeper", program, "serve")
     return Launch("ollama", settings.host, command, environment)
 

@@ -90,4 +90,4 @@ async def test_its_cancel_frees_the_slot(served: Served, behind: Embedded, progr
     """The model's only slot, which the whole answer would hold for more than ten seconds."""
     assert value_of((await served.outcomes(program))[case]).strip()
     seconds = behind.freed_after(program.name)
-    assert seconds is not None and seconds < 1.0
+    assert seconds is not None and seconds < 3.0

@@ -34,6 +34,7 @@ async def test_redis_emptied_in_mid_answer(
             before = len(copy.deltas)
             await until(lambda: len(copy.deltas) > before + 50)
             late = await until_found(three, name)
+            await until(lambda: bool(late.text("content")))
             assert late.text("content").startswith("w0 w1 w2 ")
             assert (await until_found(three, other_name)).state is AnswerState.STOPPED
             while not copy.ended:

@@ -97,7 +97,7 @@ async def measured(on: Stage, plan: Plan, figures: Figures, began: float) -> Non
     if plan.is_full:
         say("memory of live answers and visitors", began)
         await measure.live_memory(on, samples, 100)
-        await life.visitors(own, on, 500)
+        await life.visitors(own, on, 1000)
         say("requests of a message", began)
         await life.requests_of_a_message(own, on)
         say("streams that one core carries", began)

@@ -8,6 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from app import raise_file_limit
+from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, KEY
 from tests.support.slow_senders import Cut, Target, crowd, kinds, steady_sender
@@ -27,6 +29,7 @@ STATUSES = {
     "1,000 headers": 431,
     "an address of 10 kB": 414,
 }
+TOO_MANY = 44  # connections of one address above its limit
 QUESTION = json.dumps({"prompt": "x"}).encode()
 
 
@@ -45,7 +48,7 @@ async def run_all(target: Target) -> tuple[dict[str, Cut], list[Cut], Cut, str]:
     phone = QUESTION[:-1] + b" " * 36_000 + b"}"
     outcomes, idle, steady, heard = await asyncio.gather(
         asyncio.gather(*(start() for start in cut_off.values())),
-        crowd(target, 300, addresses=1),
+        crowd(target, ConnectionLimits().per_address + TOO_MANY, addresses=1),
         steady_sender(target, "/chat_api", phone, 2000),
         hold_a_socket(f"http://127.0.0.1:{target.port}", 18),
     )
@@ -57,12 +60,13 @@ def test_slow_and_large_senders_are_cut_off_and_steady_ones_served(tmp_path: Pat
     with FakeOllama(models=["guide"]) as fake:
         with space(tmp_path, OLLAMA_HOST=fake.url, OLLAMA_MODEL="guide", OLLAMA_API_KEY=KEY) as app:
             app.reaches("ok")
+            raise_file_limit()
             outcomes, idle, steady, heard = asyncio.run(run_all(Target(app.port, KEY)))
             with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/config", timeout=30) as page:
                 assert page.status == 200
         log = (tmp_path / "log").read_text()
     assert {kind: outcome.status for kind, outcome in outcomes.items()} == STATUSES
     assert not [kind for kind, outcome in outcomes.items() if outcome.is_open or outcome.seconds > 30]
-    assert [one.status for one in idle].count(503) == 300 - 256
+    assert [one.status for one in idle].count(503) == TOO_MANY
     assert steady.status == 200 and steady.seconds > 17 and heard == "cleared"
     assert "Traceback" not in log

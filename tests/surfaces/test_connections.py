@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from websockets.protocol import State
 
 from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections
 from ollama_backend.surfaces.asgi.connections import protocols
@@ -49,23 +50,30 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def counted(limits: ConnectionLimits = QUICK, proxies: int = 0) -> AsyncIterator[tuple[int, Connections]]:
-    """A server within bounds behind proxies; gives its port and its counts, which are zero when all have left."""
+async def running(limits: ConnectionLimits, proxies: int = 0) -> AsyncIterator[uvicorn.Server]:
+    """A server within bounds behind proxies."""
     options = protocols(limits, proxies)
     config = uvicorn.Config(
         echo, port=0, log_config=None, lifespan="off", timeout_keep_alive=1, loop="uvloop", **options
     )
-    counts: Connections = options["http"].bounds
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     try:
-        yield server.servers[0].sockets[0].getsockname()[1], counts
-        await until(lambda: not counts.count and not counts.addresses, "nothing is counted any more")
+        yield server
     finally:
         server.force_exit = True
         await server.shutdown()
+
+
+@asynccontextmanager
+async def counted(limits: ConnectionLimits = QUICK, proxies: int = 0) -> AsyncIterator[tuple[int, Connections]]:
+    """A server within bounds; gives its port and its counts, which are zero when all have left."""
+    async with running(limits, proxies) as server:
+        counts: Connections = server.config.http_protocol_class.bounds  # type: ignore[attr-defined]
+        yield server.servers[0].sockets[0].getsockname()[1], counts
+        await until(lambda: not counts.count and not counts.addresses, "nothing is counted any more")
 
 
 @asynccontextmanager
@@ -241,6 +249,20 @@ async def test_unfinished_bodies_are_bounded_together() -> None:
             raw, _ = await answered(port, HEAD + b"content-length: 4000\r\n\r\n" + b"x" * 4000)
             assert raw.startswith(b"HTTP/1.1 200")
         slow.close()
+
+
+async def test_a_socket_that_is_being_closed_does_not_end_the_shutdown() -> None:
+    """The client's close has been read, and is answered after this pass of the event loop; then the server is ended."""
+    async with running(QUICK) as server, aiohttp.ClientSession() as session:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with session.ws_connect(f"http://127.0.0.1:{port}/", autoclose=False) as socket:
+            await until(lambda: len(server.server_state.connections) == 1, "it is connected")
+            protocol: Any = next(iter(server.server_state.connections))
+            close = b"\x88\x80\0\0\0\0"  # masked with zeros, without a reason (RFC 6455, 5.2)
+            protocol.conn.receive_data(close)
+            assert protocol.conn.state is State.CLOSING
+            await server.shutdown()
+            assert (await socket.receive()).type is not aiohttp.WSMsgType.TEXT
 
 
 async def test_a_reader_that_takes_nothing_is_cut_off() -> None:

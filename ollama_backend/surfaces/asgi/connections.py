@@ -8,6 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 from ollama_backend.auth import client_address, network
 from ollama_backend.moving_deadline import MovingDeadline
@@ -213,6 +214,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.holder is not None:
             self.bounds.release(self.holder)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        try:
+            super().shutdown()
+        except InvalidState:
+            # The client is closing it just now. uvicorn (0.54) does not expect that, and the error would end the
+            # shutdown of the server, with every answer that still runs.
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -92,11 +92,13 @@ def server_config(settings: Settings, space: Any) -> uvicorn.Config:
     limits = ConnectionLimits()
     return uvicorn.Config(
         space,
-        host="0.0.0.0",  # noqa: S104 - a Space's proxy comes from outside
+        host="0.0.0.0",  # noqa: S104 - a Space's proxy connects from outside the container
         port=settings.port,
         loop="uvloop",
         log_config=None,
+        # `chat/record.py` logs a line for each request.
         access_log=False,
+        # uvicorn would take the leftmost X-Forwarded-For, which callers can forge; `auth.client_address` does not.
         proxy_headers=False,
         server_header=False,
         **protocols(limits, settings.trusted_proxies),
@@ -104,7 +106,7 @@ def server_config(settings: Settings, space: Any) -> uvicorn.Config:
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
-        ws_per_message_deflate=False,  # a message is one token: packing costs more than it saves
+        ws_per_message_deflate=False,  # a message is one token: compression costs more than it saves
         timeout_graceful_shutdown=round(GRACEFUL_SECONDS + settings.shutdown_timeout),
     )
 

@@ -114,3 +114,18 @@ def value_of(outcome: dict[str, Any]) -> Any:
     value = outcome["value"]
     is_json = isinstance(value, str) and value.startswith("{")
     return json.loads(value) if is_json else value
+
+
+def check_error(error: dict[str, Any], case: str, *, failure: str) -> int:
+    """Check what a client raised, with the words of the product; return the status that the product sent.
+
+    `failure` is what is said where the server fails before the first word.
+    """
+    status, words = {
+        "wrong_key": (401, "The key is wrong"),
+        "absent_model": (404, "not installed"),
+        "fails_before": (502, failure),
+    }[case]
+    assert words in error["words"]
+    assert error["status"] in (status, None, 0, 500)
+    return status

@@ -46,7 +46,7 @@ def sdk_space(home: Path, **more: str) -> Iterator[Space]:
     with (home / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=given, stdout=log, stderr=log, text=True)
         try:
-            yield Space(process, port)
+            yield Space(process, port, home / "log")
         finally:
             process.terminate()
             process.wait(10)

@@ -18,6 +18,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+SHOWN_CHARACTERS = 4000  # of a log, where a test fails
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Space:
 
     process: subprocess.Popen[str]
     port: int
+    log: Path
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask as a browser does; 0 is the status while nothing answers."""
@@ -44,9 +46,19 @@ class Space:
         return json.loads(body) if body else {}
 
     def reaches(self, status: str) -> dict[str, Any]:
-        """Wait until the health is so, and return it."""
-        wait_until(lambda: self.health().get("status") == status, f"the status {status}")
+        """Wait until the health is so, and return it. A failure shows the process and the end of its log."""
+        try:
+            wait_until(lambda: self.health().get("status") == status or self._has_ended, f"the status {status}")
+            assert not self._has_ended, f"the program has ended before the status was {status}"
+        except AssertionError as exc:
+            exc.add_note(f"/health: {self.get('/health')}, exit status: {self.process.poll()}")
+            exc.add_note(self.log.read_text()[-SHOWN_CHARACTERS:])
+            raise
         return self.health()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None
 
     @property
     def app(self) -> int:
@@ -84,12 +96,13 @@ def space(folder: Path, *prefix: str, **environment: str) -> Iterator[Space]:
     }
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([*prefix, str(ROOT / "start.sh")], env=given, stdout=log, stderr=log, text=True)
+        running = Space(process, port, folder / "log")
         try:
-            yield Space(process, port)
+            yield running
         finally:
             # Killed, it would leave an `ollama` behind.
             if process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
-                    Space(process, port).stop(signal.SIGTERM)
+                    running.stop(signal.SIGTERM)
             process.kill()
             process.wait()

@@ -214,6 +214,23 @@ async def test_a_gentle_turn_of_the_wheel_leaves_the_end(chat: Chat, ollama: Fak
     await chat.settled()
 
 
+async def test_a_turn_of_the_wheel_wins_over_a_scroll_of_the_page(chat: Chat, ollama: FakeOllama) -> None:
+    """The page has just scrolled to the end, and its scroll event comes after the reader's first eight pixels."""
+    ollama.script(thinking="", content=["line\n\n"] * 60)
+    await chat.say("long")
+    await chat.settled()
+    await chat.script("document.getElementById('talk').scrollTop = 0")
+    await chat.script("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+    await chat.script("""(() => {
+        const talk = document.getElementById('talk');
+        talk.scrollTop = talk.scrollHeight;
+        talk.dispatchEvent(new WheelEvent('wheel', { deltaY: -8 }));
+        talk.scrollTop -= 8;
+    })()""")
+    await chat.script("new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+    await chat.page.locator("#down").wait_for()
+
+
 async def test_an_answer_that_was_cut_can_be_continued(chat: Chat, ollama: FakeOllama) -> None:
     """Continue asks the model to go on; the cut is named under the answer."""
     ollama.script(match="long", thinking="", content=["the ", "beginning ", "and ", "what comes then"])

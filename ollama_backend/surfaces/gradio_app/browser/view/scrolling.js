@@ -82,7 +82,12 @@ export function restorePlace({ message, offset }) {
 export function watchScrolling(scrolled) {
   whenScrolled = scrolled;
   const host = talk();
-  const leave = () => host.scrollTop > 0 && setFollowing(false);
+  const leave = () => {
+    if (host.scrollTop <= 0) return;
+    // The event of a scroll to the end may still come. Only scrolling down from here leads back to the end.
+    lastTop = host.scrollTop;
+    setFollowing(false);
+  };
   host.addEventListener('wheel', (event) => event.deltaY < 0 && leave(), { passive: true });
   host.addEventListener('keydown', (event) => ['ArrowUp', 'PageUp', 'Home'].includes(event.key) && leave());
   let touchY = 0;

@@ -118,9 +118,10 @@ class GradioQueue:
     ) -> dict[str, Any]:
         """Return the next value of an event, in place of Gradio's `process_api`. Waits for a reader that is far behind.
 
-        If the reader leaves meanwhile, the function of the event notices it.
+        If the reader leaves meanwhile, the function of the event notices it. A call outside the queue has no event: its
+        value is the response.
         """
-        messages = self._pending.get(session_hash or "")
+        messages = self._pending.get(session_hash or "") if named.get("event_id") else None
         if messages and messages.is_full:
             await self._streams.until_gone(session_hash or "", lambda: not messages.is_full, messages.changes)
         iterator = named.get("iterator")

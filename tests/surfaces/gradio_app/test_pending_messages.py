@@ -157,6 +157,22 @@ async def test_events_wait_for_a_slow_reader(fake_ollama: FakeOllama) -> None:
         await caller.nothing_is_kept()
 
 
+async def test_a_direct_call_does_not_wait_for_unread_events(fake_ollama: FakeOllama) -> None:
+    """Its value is the response, so nobody has to read the events of its session first."""
+    fake_ollama.script(**LONG)
+    async with calling(fake_ollama) as caller:
+        for _ in range(MESSAGES_AHEAD):
+            await caller.join("unread")
+        pending = caller.space.page._queue._pending  # type: ignore[union-attr]
+        await until(lambda: pending["unread"].is_full, "the reader is far behind")
+        async with caller.session.get("/config") as config:
+            rows = (await config.json())["dependencies"]
+        hello = next(row["id"] for row in rows if row["api_name"] == "hello")
+        body = {"data": [], "fn_index": hello, "session_hash": "unread"}
+        async with asyncio.timeout(5), caller.session.post("/gradio_api/run/predict", json=body) as answer:
+            assert answer.status == 200
+
+
 async def test_unread_sessions_are_bounded_in_number_and_age() -> None:
     """The one that is unread for longest goes first, one that is read never; after a while the unread ones go."""
     given_up: list[str] = []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FETCHED
 from tests.support.embedded_engine import GUIDE, ROOT
-from tests.support.smollm2 import FETCHED
 
 REQUIREMENTS = ROOT / "guide/requirements.txt"
 # Writes two guides: the committed one with its last norm times four, and one with another vocabulary.

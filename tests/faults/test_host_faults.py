@@ -4,7 +4,6 @@ import aiohttp
 import pytest
 
 from ollama_backend.ollama import pull_stream
-from ollama_backend.ollama.readiness import pull
 from tests.faults.host_faults import FAULTS, HostFault
 from tests.support.doors import CHAT_API, DOORS, ask_at_every_door
 from tests.support.fake_ollama import FakeOllama
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try pulls again soon."""
-    monkeypatch.setattr(pull, "FIRST_PAUSE", 1.0)
+    """Give a stalled pull up soon. The pause after a failed one stays as it is: every door is asked during it."""
     monkeypatch.setattr(pull_stream, "PULL_SECONDS", 4.0)
 
 

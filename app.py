@@ -10,6 +10,7 @@ This file reads the settings, composes the app and runs it:
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -51,10 +52,20 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Serve until a signal arrives; renew the date header every second. uvicorn's own loop wakes every 0.1 s."""
         self._loop = asyncio.get_running_loop()
+        freezing = asyncio.create_task(self._freeze_when_created())
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._signalled.wait()
+        freezing.cancel()
+
+    async def _freeze_when_created(self) -> None:
+        """Exclude all that was created at startup from garbage collection, which would stop every answer for 0.1 s."""
+        if self._space.page:
+            with contextlib.suppress(Exception):  # its creation has failed, and was logged
+                await self._space.page.created()
+        gc.freeze()
+        gc.enable()
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Close the app and the connections concurrently."""
@@ -113,6 +124,7 @@ def server_config(settings: Settings, space: Any) -> uvicorn.Config:
 
 def main(*, page: bool = True) -> int:
     """Run the app, with or without its page; return 2 for invalid settings, else 128 plus the signal that ended it."""
+    gc.disable()  # until the page exists: see `Server`
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # The format does not use these parts of a log record (logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

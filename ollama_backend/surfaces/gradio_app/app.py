@@ -66,6 +66,10 @@ class GradioApp:
         """Start creating the page."""
         self._deferred.start()
 
+    async def created(self) -> None:
+        """Return as soon as the page exists. Raises BackendError if it could not be created."""
+        await self._deferred.created()
+
     async def close(self) -> None:
         """End Gradio's event streams, then its app."""
         if self._queue:
@@ -73,7 +77,7 @@ class GradioApp:
         await self._deferred.close()
 
     async def _checked_body(self, path: str, body: bytes) -> bytes:
-        await self._deferred.created()
+        await self.created()
         return self._bodies.checked(path, body)
 
     def _session_of(self, event_id: str) -> str:

@@ -1,8 +1,13 @@
 """The head of a response and the beginning of its body are written together, and nothing is held back for long."""
 
 import asyncio
+import logging
+from typing import Any, cast
 
-from ollama_backend.surfaces.asgi.joining_writer import JoiningWriter
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from ollama_backend.surfaces.asgi.response_writer import ResponseWriter
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"5\r\nhello\r\n"
 
@@ -25,9 +30,21 @@ class RecordingTransport(asyncio.Transport):
         return self.closed
 
 
+def writer_on(transport: RecordingTransport) -> tuple[ResponseWriter, RequestResponseCycle]:
+    """A writer and its cycle, as uvicorn creates one for a POST."""
+    log, scope = logging.getLogger("none"), cast(Any, {"method": "POST"})
+    flow, event = FlowControl(transport), asyncio.Event()
+    cycle = RequestResponseCycle(
+        scope, transport, flow, log, log, False, [], event, False, True, on_response=lambda: None
+    )
+    writer = ResponseWriter(cycle, asyncio.get_running_loop())
+    cycle.transport = cast(Any, writer)
+    return writer, cycle
+
+
 async def test_the_head_goes_out_with_the_first_part() -> None:
     transport = RecordingTransport()
-    writer = JoiningWriter(transport, asyncio.get_running_loop())
+    writer, _ = writer_on(transport)
     writer.write(HEAD)
     writer.write(BODY)
     writer.write(BODY)
@@ -36,7 +53,7 @@ async def test_the_head_goes_out_with_the_first_part() -> None:
 
 async def test_a_head_alone_goes_out_in_the_next_pass() -> None:
     transport = RecordingTransport()
-    writer = JoiningWriter(transport, asyncio.get_running_loop())
+    writer, _ = writer_on(transport)
     writer.write(HEAD)
     assert transport.written == []
     await asyncio.sleep(0)
@@ -45,8 +62,38 @@ async def test_a_head_alone_goes_out_in_the_next_pass() -> None:
 
 async def test_a_held_head_goes_out_before_the_end() -> None:
     transport = RecordingTransport()
-    writer = JoiningWriter(transport, asyncio.get_running_loop())
+    writer, _ = writer_on(transport)
     writer.write(HEAD)
     writer.close()
     assert transport.written == [HEAD]
     assert writer.is_closing()
+
+
+async def test_chunks_are_written_without_awaiting_once_the_head_is_sent() -> None:
+    """As uvicorn's `send` would write them, whose own parts may come between."""
+    transport = RecordingTransport()
+    writer, cycle = writer_on(transport)
+    assert not writer.write_chunk(b"early")
+    await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+    assert writer.write_chunk(b"hello") and writer.write_chunk(b"") and writer.write_chunk(b"w" * 20)
+    await cycle.send({"type": "http.response.body", "body": b"end", "more_body": False})
+    head, *parts = transport.written
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n") and head.endswith(b"\r\n\r\n")
+    assert b"".join(parts) == BODY + b"14\r\n" + b"w" * 20 + b"\r\n3\r\nend\r\n0\r\n\r\n"
+    assert not writer.write_chunk(b"late")
+
+
+async def test_other_responses_and_slow_or_gone_clients_are_left_to_send() -> None:
+    """A body of known length, a client that does not read, and one that has left."""
+    transport = RecordingTransport()
+    writer, cycle = writer_on(transport)
+    await cycle.send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    assert not writer.write_chunk(b"hello")
+    writer, cycle = writer_on(transport)
+    await cycle.send({"type": "http.response.start", "status": 200, "headers": []})
+    cycle.flow.pause_writing()
+    assert not writer.write_chunk(b"hello")
+    cycle.flow.resume_writing()
+    assert writer.write_chunk(b"hello")
+    cycle.disconnected = True
+    assert not writer.write_chunk(b"hello")

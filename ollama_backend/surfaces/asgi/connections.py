@@ -14,7 +14,7 @@ from ollama_backend.auth import client_address, network
 from ollama_backend.moving_deadline import MovingDeadline
 from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure
-from ollama_backend.surfaces.asgi.joining_writer import JoiningWriter
+from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
 TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
@@ -90,7 +90,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._receiving, self._body_bytes = False, True, 0
         super().on_headers_complete()
         if self.cycle and self.cycle.transport is self.transport:  # a new one: none is created for an upgrade
-            self.cycle.transport = JoiningWriter(self.transport, self.loop)  # type: ignore[assignment]
+            writer = ResponseWriter(self.cycle, self.loop)
+            self.cycle.transport, self.scope[WRITER] = writer, writer  # type: ignore[assignment, literal-required]
 
     def on_body(self, body: bytes) -> None:
         if self._refused:

@@ -24,6 +24,7 @@ from ollama_backend.errors import (
 from ollama_backend.json_text import decode_mended, encode_line
 from ollama_backend.surfaces.asgi.content_coding import CODINGS, too_large, unpack
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, watched
+from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class Exchange:
         self.send_message = send
         # Middleware changes only headers, so body parts go straight to the server without it.
         self._send_part: Send = scope.get(SERVER_SEND, send)
+        self._writer: ResponseWriter | None = scope.get(WRITER)
 
     @property
     def began(self) -> bool:
@@ -181,6 +183,13 @@ class Exchange:
         await self._send_part({"type": "http.response.body", "body": part, "more_body": more})
         self.is_sending = False
         self.sent_at = self._loop.time()
+
+    def send_now(self, part: bytes) -> bool:
+        """Send a part of the body if that needs no waiting and the status is sent; return whether it was sent."""
+        if self._writer is None or self.is_sending or not self._writer.write_chunk(part):
+            return False
+        self.sent_at = self._loop.time()
+        return True
 
     async def break_off(self, part: bytes) -> None:
         """Send a last part and leave the body unfinished.

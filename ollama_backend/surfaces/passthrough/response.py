@@ -111,7 +111,7 @@ class Response:
         if self._is_writing:
             self._waiting += block
         # Most sends complete without waiting. Creating a task for each would cost a task switch per token.
-        else:
+        elif is_last or not self._exchange.send_now(block):
             self._is_sent = is_last
             if remainder := run_eagerly(self._begun(block, media_type, more=not is_last)):
                 self._writer = asyncio.create_task(self._write(remainder))

@@ -41,6 +41,13 @@ class ConnectionPool:
         self._idle: list[UpstreamConnection] = []
         self._used: set[UpstreamConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._received_at = 0.0
+
+    @property
+    def received_at(self) -> float:
+        """When bytes of a response with status 200 last arrived, in the event loop's time; 0 if none have."""
+        running = (connection.received_at for connection in self._used if connection.status == 200)
+        return max(self._received_at, *running, 0.0)
 
     async def request(self, method: str, message: Sequence[bytes], seconds: float | None = None) -> UpstreamConnection:
         """Send a request and return its connection once the response headers have arrived.
@@ -55,7 +62,7 @@ class ConnectionPool:
             try:
                 return await self._sent(connection, method, message, seconds)
             except OllamaUnavailable:
-                if connection.has_answered:
+                if connection.received_at:
                     raise
         return await self._sent(await self._connect(), method, message, seconds)
 
@@ -77,6 +84,8 @@ class ConnectionPool:
         Closing is how Ollama learns that nobody waits for the answer any more.
         """
         self._used.discard(connection)
+        if connection.status == 200:
+            self._received_at = max(self._received_at, connection.received_at)
         if not connection.can_be_kept:
             connection.abort()
             return

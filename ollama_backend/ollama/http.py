@@ -62,6 +62,11 @@ class HttpClient:
         context.load_verify_locations(certifi.where())  # for systems without a certificate store
         return context
 
+    @property
+    def received_at(self) -> float:
+        """When bytes of a response with status 200 last arrived, in the event loop's time; 0 if none have."""
+        return self._pool.received_at
+
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()

@@ -20,8 +20,9 @@ class UpstreamConnection(asyncio.Protocol):
     """An HTTP/1.1 client connection for one request at a time.
 
     All the bytes of one socket read reach the reader as one part, so that a burst of chunks costs one wakeup. `status`
-    and `headers` (names in lower case) are valid once `wait_head` has returned; `has_answered` tells whether any byte
-    of the response has arrived.
+    and `headers` (names in lower case) are valid once `wait_head` has returned. `received_at` is when bytes of the
+    response last arrived, in the event loop's time (0: none yet). `take_error` is the error of a function given to
+    `feed`.
     """
 
     def __init__(self) -> None:
@@ -37,13 +38,15 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = method
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.has_answered = self._has_head = self._complete = self._is_over = False
+        self.received_at = self._waits_since = 0.0
+        self._has_head = self._complete = self._is_over = False
         self._keeps = self._paused = False
         self._head_bytes = self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._take: Take | None = None
         self._drain: Drain | None = None
         self._error: BackendError | None = None
+        self.take_error: BackendError | None = None
 
     @property
     def is_open(self) -> bool:
@@ -59,6 +62,11 @@ class UpstreamConnection(asyncio.Protocol):
     def has_ended(self) -> bool:
         """Whether the whole body has arrived and been taken."""
         return self._complete and not self._parts
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the reader waits for bytes, in the event loop's time; None while it does something else."""
+        return max(self._waits_since, self.received_at) if self._waiter else None
 
     def send(self, method: str, message: Sequence[bytes]) -> None:
         """Send a request."""
@@ -109,7 +117,10 @@ class UpstreamConnection(asyncio.Protocol):
     def _deliver(self) -> None:
         """Pass the received parts to `take`, unless a `Drain` is pending."""
         if self._take and self._parts and not self._drain:
-            self._drain = self._take(self._taken())
+            try:
+                self._drain = self._take(self._taken())
+            except BackendError as exc:
+                self._error = self.take_error = exc
 
     def _taken(self) -> bytes:
         parts, self._parts, self._waiting_bytes = self._parts, [], 0
@@ -130,6 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def _wait(self) -> None:
         if self._error:
             raise self._error
+        self._waits_since = self._loop.time()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -151,7 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None:
             self.abort()  # these bytes would be taken for the response to the next request
             return
-        self.has_answered = True
+        self.received_at = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -159,10 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
         if self._parts:  # counted for each read, not for each chunk: there may be hundreds in one
             self._waiting_bytes += len(data)
-        try:
-            self._deliver()
-        except BackendError as exc:
-            self._error = exc
+        self._deliver()
         if self._waiting_bytes > AHEAD_BYTES and not self._paused and self.is_open:
             self._paused = True
             self._transport.pause_reading()

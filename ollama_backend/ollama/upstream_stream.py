@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
-from ollama_backend.ollama.upstream import Drain, ResponseStream, Take
+from ollama_backend.ollama.upstream import ResponseStream, Take
 from ollama_backend.ollama.upstream_connection import SILENT, UpstreamConnection
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL
 
@@ -27,7 +26,6 @@ class UpstreamStream(ResponseStream):
         self._silence = silence
         self._loop = asyncio.get_running_loop()
         self._finished = self._timed_out = False
-        self._waiting_since: float | None = None
         if silence:
             connection.deadline.set(silence, self._check)
 
@@ -56,7 +54,7 @@ class UpstreamStream(ResponseStream):
 
     def _check(self) -> None:
         # Moving the deadline once per period costs less than a timeout around every read.
-        silence, since = self._silence or 0.0, self._waiting_since
+        silence, since = self._silence or 0.0, self._connection.waiting_since
         # Without a start time nobody waits for a byte: the reader is slow, not the server.
         left = silence if since is None else since + silence - self._loop.time()
         if left > 0:
@@ -69,48 +67,25 @@ class UpstreamStream(ResponseStream):
         """Yield the body as it arrives."""
         read = self._connection.part
         while True:
-            self._waiting_since = self._loop.time()
             try:
                 part = await read()
             except BackendError as exc:
                 if self._finished:
                     return
                 raise OllamaTimeout(SILENT) if self._timed_out else exc from exc
-            finally:
-                self._waiting_since = None
             if not part:
                 return
             yield part
 
     async def feed(self, take: Take) -> None:
         """Call `take` with the body as it arrives, without a task switch for each part."""
-        raised_by_take: BackendError | None = None
-
-        def take_timed(part: bytes) -> Drain | None:
-            nonlocal raised_by_take
-            try:
-                drain = take(part)
-            except BackendError as exc:
-                raised_by_take = exc
-                raise
-            # Waiting for a slow reader is not the server's silence.
-            self._waiting_since = None if drain else self._loop.time()
-            return partial(self._after, drain) if drain else None
-
-        self._waiting_since = self._loop.time()
         try:
-            await self._connection.feed(take_timed)
+            await self._connection.feed(take)
         except BackendError as exc:
-            if exc is raised_by_take:  # must be reported even after `finish()`
+            if exc is self._connection.take_error:  # must be reported even after `finish()`
                 raise
             if not self._finished:
                 raise OllamaTimeout(SILENT) if self._timed_out else exc from exc
-        finally:
-            self._waiting_since = None
-
-    async def _after(self, drain: Drain) -> None:
-        await drain()
-        self._waiting_since = self._loop.time()
 
     async def read(self) -> bytes:
         """Return the whole body. Raises OllamaFailed for one over WHOLE_BYTES."""

@@ -1,7 +1,7 @@
 """Repairs lone surrogates in JSON that is read, and escapes line separators in JSON that is written."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -73,9 +73,10 @@ def encode_line(value: object) -> bytes:
     return escape_breaks(msgspec.json.encode(value))
 
 
-def encode_lines(values: Iterable[Any]) -> bytes:
+def encode_lines(values: Sequence[object]) -> bytes:
     """Return values as JSON, one a line, like `encode_line`."""
-    return escape_breaks(_encoder.encode_lines(list(values)))
+    encoded = _encoder.encode_lines(values)
+    return encoded if encoded.isascii() else escape_breaks(encoded)
 
 
 def escape_breaks(encoded: bytes) -> bytes:

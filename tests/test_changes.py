@@ -37,3 +37,15 @@ async def test_a_cancelled_waiter_leaves_nothing_behind() -> None:
     await asyncio.gather(wait, return_exceptions=True)
     assert not changes._waiters
     changes.notify()
+
+
+async def test_watchers_are_called_at_every_change() -> None:
+    """Until they are removed, each on its own."""
+    changes, called = Changes(), list[str]()
+    first, second = (lambda: called.append("first")), (lambda: called.append("second"))
+    changes.watch(first)
+    changes.watch(second)
+    changes.notify()
+    changes.unwatch(first)
+    changes.notify()
+    assert called == ["first", "second", "second"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -135,25 +136,27 @@ class Answers:
             self._habits.ask(client, model)
             is_first = True
 
-            # Only the first chunk may have to wait. The others are added at once, without a task switch for each token.
-            def take(chunk: Chunk) -> Drain | None:
-                place.slot.progress(finished=chunk.done)
+            # Only the first chunks may have to wait. The others are added at once, without a task switch each time.
+            def take(chunks: Sequence[Chunk]) -> Drain | None:
+                place.slot.progress(finished=chunks[-1].done)
                 if is_first and self._habits.is_asking(client, model):
-                    return partial(take_first, chunk)
-                add(chunk)
+                    return partial(take_first, chunks)
+                if is_first:
+                    add_first(chunks)
+                else:
+                    answer.add(*chunks)
                 return None
 
-            async def take_first(chunk: Chunk) -> None:
+            async def take_first(chunks: Sequence[Chunk]) -> None:
                 # Only now: a request that holds a slot must not wait for this before it uses the slot.
                 await self._habits.asked(client, model)
-                add(chunk)
+                add_first(chunks)
 
-            def add(chunk: Chunk) -> None:
+            def add_first(chunks: Sequence[Chunk]) -> None:
                 nonlocal is_first
-                if is_first:
-                    is_first = False
-                    answer.splitter = self._habits.splitter(client, model, chat.think)
-                answer.add(chunk)
+                is_first = False
+                answer.splitter = self._habits.splitter(client, model, chat.think)
+                answer.add(*chunks)
 
             try:
                 await client.feed_chat(chat.body(model), take, self._silence)

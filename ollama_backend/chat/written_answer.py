@@ -117,10 +117,16 @@ class WrittenAnswer(Answer):
             self.state, self.position = state, position
             self.changes.notify()
 
-    def add(self, chunk: Chunk) -> None:
-        """Add a chunk from Ollama; leading newlines of thinking and content are left out."""
-        if self.ended:
-            return
+    def add(self, *chunks: Chunk) -> None:
+        """Add chunks from Ollama that arrived together; leading newlines of thinking and content are left out."""
+        for chunk in chunks:
+            if self.ended:
+                return
+            self._add_chunk(chunk)
+        if not self.ended:
+            self.changes.notify()
+
+    def _add_chunk(self, chunk: Chunk) -> None:
         if chunk.message.thinking:
             self.splitter.skip()
             self._add("thinking", chunk.message.thinking, chunk.created_at)
@@ -168,7 +174,6 @@ class WrittenAnswer(Answer):
         if self.size > MAX_BYTES:
             raise OllamaFailed("The answer is too long for this server. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
-        self.changes.notify()
 
     def came(self) -> None:
         """Count a reader."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from functools import partial
 
@@ -12,7 +12,7 @@ from ollama_backend.errors import BackendError, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.http import END_SECONDS, REQUEST_SECONDS, HttpClient
-from ollama_backend.ollama.upstream import Drain, InstalledModel, PullStep, ResponseStream, TakeChunk, Upstream
+from ollama_backend.ollama.upstream import Drain, InstalledModel, PullStep, ResponseStream, TakeChunks, Upstream
 from ollama_backend.ollama.wire import (
     CUT_OFF,
     Chunk,
@@ -44,6 +44,11 @@ class OllamaClient(Upstream):
     def host(self) -> str:
         """The base URL."""
         return self._http.host
+
+    @property
+    def received_at(self) -> float:
+        """When bytes of a successful response last arrived, in the event loop's time; 0 if none have."""
+        return self._http.received_at
 
     async def use(self, host: str) -> None:
         """Switch to another host and close the connections to the current one."""
@@ -145,8 +150,8 @@ class OllamaClient(Upstream):
         """
         return self._http.stream(path, body, accept=accept, silence=silence)
 
-    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
-        """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
+    async def feed_chat(self, body: JsonObject, take: TakeChunks, silence: float | None = None) -> None:
+        """Post a body to `/api/chat` and call `take` with the chunks that arrive together; the very last has `done`.
 
         Raises OllamaFailed when the stream ends without `done`.
         """
@@ -155,28 +160,40 @@ class OllamaClient(Upstream):
         encoded = msgspec.json.encode({**body, "stream": True})
         async with self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream:
 
-            def take_lines(lines: Iterator[bytes]) -> Drain | None:
+            def take_lines(lines: Sequence[bytes]) -> Drain | None:
                 nonlocal last
+                chunks: list[Chunk] = []
+                fault: BackendError | None = None
                 for line in lines:
-                    if last is not None:
-                        continue  # disconnecting just before the end can wedge Ollama
-                    chunk = decode_chunk(line)
+                    try:
+                        chunk = decode_chunk(line)
+                    except BackendError as exc:
+                        fault = exc
+                        break
                     if chunk.done:
                         last = chunk
                         upstream.finish()
-                    elif drain := take(chunk):
-                        return partial(take_rest, drain, lines)
-                return None
+                        break
+                    chunks.append(chunk)
+                drain = take(chunks) if chunks else None
+                if fault and drain:
+                    return partial(fail_after, drain, fault)
+                if fault:
+                    raise fault
+                return drain
 
-            async def take_rest(drain: Drain, lines: Iterator[bytes]) -> None:
+            async def fail_after(drain: Drain, fault: BackendError) -> None:
                 await drain()
-                if more := take_lines(lines):
-                    await more()
+                raise fault
 
-            await upstream.feed(lambda part: take_lines(iter(splitter.feed(part))))
-            if drain := take_lines(iter(splitter.end())):
+            def take_part(part: bytes) -> Drain | None:
+                # After the last chunk nothing counts, but disconnecting just before the end can wedge Ollama.
+                return take_lines(splitter.feed(part)) if last is None else None
+
+            await upstream.feed(take_part)
+            if last is None and (drain := take_lines(splitter.end())):
                 await drain()
         if last is None:
             raise OllamaFailed(CUT_OFF)
-        if drain := take(last):
+        if drain := take((last,)):
             await drain()

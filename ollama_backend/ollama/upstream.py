@@ -1,7 +1,7 @@
 """The interface to a server that generates answers: Ollama, or any server with OpenAI's API."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +12,10 @@ from ollama_backend.ollama.wire import Chunk, Shown
 
 # Waits until there is room in a buffer (backpressure), like asyncio's `StreamWriter.drain`.
 Drain = Callable[[], Coroutine[Any, Any, None]]
-# Called with each part of a body, or each chunk. A `Drain` that it returns is awaited before the next call. Plain
+# Called with each part of a body, or the chunks in it. A `Drain` that it returns is awaited before the next call. Plain
 # calls save a task switch for every token.
 Take = Callable[[bytes], Drain | None]
-TakeChunk = Callable[[Chunk], Drain | None]
+TakeChunks = Callable[[Sequence[Chunk]], Drain | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,11 @@ class Upstream(ABC):
     def host(self) -> str:
         """The base URL."""
 
+    @property
+    @abstractmethod
+    def received_at(self) -> float:
+        """When bytes of a successful response last arrived, in the event loop's time; 0 if none have."""
+
     @abstractmethod
     async def use(self, host: str) -> None:
         """Switch to another host."""
@@ -165,9 +170,9 @@ class Upstream(ABC):
         """
 
     @abstractmethod
-    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
-        """Post a body to `/api/chat` and call `take` with each chunk as it arrives; the last one has `done`.
+    async def feed_chat(self, body: JsonObject, take: TakeChunks, silence: float | None = None) -> None:
+        """Post a body to `/api/chat` and call `take` with the chunks that arrive together; the very last has `done`.
 
-        A `Drain` that `take` returns is awaited before the next chunk. Raises OllamaFailed when the stream ends without
+        A `Drain` that `take` returns is awaited before the next call. Raises OllamaFailed when the stream ends without
         `done`, and other BackendErrors, including those of `take`.
         """

@@ -127,7 +127,10 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 def decode_chunk(line: bytes) -> Chunk:
     """Return the chunk in a line. Raises OllamaFailed if it is invalid, or the error that it reports."""
-    chunk = decode_with(_chunks, line)
+    try:
+        chunk = _chunks.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        chunk = decode_with(_chunks, line)
     if chunk.error is not None:
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk
@@ -192,7 +195,7 @@ class LineSplitter:
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:
             raise OllamaFailed(NOT_ITS_PROTOCOL)
-        return [line for line in lines if line.strip()]
+        return list(filter(bytes.strip, lines))
 
     def end(self) -> list[bytes]:
         """Return the last line if the stream ended without a line feed."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.written_answer import WrittenAnswer
@@ -24,13 +25,15 @@ class Mirrored:
     `readers` are the replicas that follow it; only they need to know its position in the line.
     """
 
-    def __init__(self, answer: WrittenAnswer) -> None:
+    def __init__(self, answer: WrittenAnswer, touch: Callable[["Mirrored"], None]) -> None:
         self.answer = answer
+        self._watcher = partial(touch, self)
         self.readers: set[str] = set()
         self.arrived = 0
         self.joins_deltas = not answer.keeps_deltas
         answer.keeps_deltas = True  # deltas are numbered there
         self.begin_again(0)
+        answer.changes.watch(self._watcher)
 
     def begin_again(self, sent: int) -> None:
         """Send everything after the first `sent` deltas, and the state."""
@@ -46,7 +49,7 @@ class Mirrored:
 
     def release(self) -> None:
         """Let the answer be as it is without a mirror."""
-        self.answer.changes.watch = None
+        self.answer.changes.unwatch(self._watcher)
         if self.joins_deltas:
             self.answer.keeps_deltas = False
             self.answer.join_deltas()
@@ -74,8 +77,7 @@ class Mirror:
 
     def add(self, answer: WrittenAnswer) -> Mirrored:
         """Mirror an answer until its end has arrived."""
-        mirrored = self._all[answer.id] = Mirrored(answer)
-        answer.changes.watch = lambda: self.touch(mirrored)
+        mirrored = self._all[answer.id] = Mirrored(answer, self.touch)
         self.touch(mirrored)
         return mirrored
 

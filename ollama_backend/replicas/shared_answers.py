@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -203,7 +204,7 @@ class SharedAnswers(Answers):
     async def _show_copy(self, answer: WrittenAnswer) -> None:
         """Let the readers of an answer that was handed over see what its new replica writes."""
         copy = await self.copies.find(answer.id, answer.owner)
-        copy.changes.watch = lambda: answer.show(copy)
+        copy.changes.watch(partial(answer.show, copy))
         copy.reader()
 
     def _adopt_from_other(self, message: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """`POST /chat_api`: one prompt in, newline-delimited JSON out."""
 
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from ollama_backend.ollama.wire import Chunk, timestamp
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, error_body, parse_json
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
+from ollama_backend.surfaces.asgi.push import Push
 
 NDJSON = b"application/x-ndjson"
 
@@ -68,21 +70,23 @@ class ChatApi:
             await _begin_lines(exchange)
             await exchange.send(_lines(answer.model, [Delta("content", "", timestamp())]))
 
-        every = self._heartbeats.stream
-        with answer.reader() as reader, Heartbeat(exchange, beat, first=every, every=every):
-            ended = False
-            while not ended:
-                await reader.changed()
-                lines, ended = _lines(answer.model, reader.take()), answer.ended
-                if lines and answer.state is not AnswerState.DONE:
-                    await _begin_lines(exchange)
-                    await exchange.send(lines)
-        if answer.state is AnswerState.DONE:
+        def push() -> Coroutine[Any, Any, None] | None:
+            lines = _lines(answer.model, reader.take())
+            if answer.state is AnswerState.DONE:
+                heartbeat.stop()
+                return send(lines + encode_line(_last_line(answer)) + b"\n", more=False)
+            return None if not lines or exchange.send_now(lines) else send(lines)
+
+        async def send(lines: bytes, *, more: bool = True) -> None:
             await _begin_lines(exchange)
-            await exchange.send(lines + encode_line(_last_line(answer)) + b"\n", more=False)
-        elif answer.error and not exchange.began:
+            await exchange.send(lines, more=more)
+
+        every = self._heartbeats.stream
+        with answer.reader() as reader, Heartbeat(exchange, beat, first=every, every=every) as heartbeat:
+            await Push(answer, push).run()
+        if answer.error and not exchange.began:
             raise answer.error
-        elif answer.error:
+        if answer.error:
             await exchange.send(encode_line(_late_error(exchange, answer.error)) + b"\n", more=False)
 
     async def _send_whole(self, exchange: Exchange, answer: Answer) -> None:
@@ -120,10 +124,12 @@ async def _begin_lines(exchange: Exchange) -> None:
 
 def _lines(model: str, deltas: list[Delta]) -> bytes:
     return encode_lines(
-        ResponseLine(model, created_at, "", False, text)
-        if kind == "thinking"
-        else ResponseLine(model, created_at, text, False)
-        for kind, text, created_at in deltas
+        [
+            ResponseLine(model, created_at, "", False, text)
+            if kind == "thinking"
+            else ResponseLine(model, created_at, text, False)
+            for kind, text, created_at in deltas
+        ]
     )
 
 

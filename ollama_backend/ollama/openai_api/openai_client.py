@@ -13,7 +13,7 @@ from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
 from ollama_backend.ollama.server_words import UPSTREAM_WORDS, reworded
-from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunk, Upstream
+from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunks, Upstream
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
 # OpenAI's API does not report capabilities, so all are assumed. The server rejects what its model cannot do.
@@ -51,6 +51,11 @@ class OpenAIClient(Upstream):
     def host(self) -> str:
         """The base URL."""
         return self._http.host
+
+    @property
+    def received_at(self) -> float:
+        """When bytes of a successful response last arrived, in the event loop's time; 0 if none have."""
+        return self._http.received_at
 
     async def use(self, host: str) -> None:
         """Switch to another host and close the connections to the current one."""
@@ -136,11 +141,11 @@ class OpenAIClient(Upstream):
             async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
                 yield await NativeStream.of_chunks(path, request, chunks)
 
-    async def feed_chat(self, body: JsonObject, take: TakeChunk, silence: float | None = None) -> None:
+    async def feed_chat(self, body: JsonObject, take: TakeChunks, silence: float | None = None) -> None:
         """Post a body of `/api/chat`, translated, and call `take` with each chunk; the last one has `done`."""
         async with aclosing(self.chat(body, silence)) as chunks:
             async for chunk in chunks:
-                if room := take(chunk):
+                if room := take((chunk,)):
                     await room()
 
     async def chat(self, body: JsonObject, silence: float | None = None) -> AsyncGenerator[Chunk, None]:

@@ -23,11 +23,16 @@ from tests.support.fake_ollama.script import Reply
 from tests.support.waiting import until
 
 
+HELLO = {"role": "user", "content": "hello"}
+
+
 @asynccontextmanager
-async def watched(host: str, *, asked: str | None = None, **environment: str) -> AsyncIterator[Readiness]:
+async def watched(
+    host: str, *, asked: str | None = None, client: OllamaClient | None = None, **environment: str
+) -> AsyncIterator[Readiness]:
     """Watch an Ollama for the length of a block; `asked` is where questions go when the host is only a name."""
     chosen = settings.load({"OLLAMA_HOST": host, "OLLAMA_MODEL": "guide", "PATH": "/nowhere", **environment})
-    client = OllamaClient(asked or chosen.host, chosen.cloud_key)
+    client = client or OllamaClient(asked or chosen.host, chosen.cloud_key)
     engine = Engine(chosen, client)
     readiness = Readiness(chosen, client, engine)
     tasks = [asyncio.create_task(part.run()) for part in (engine, readiness)]
@@ -186,6 +191,21 @@ async def test_a_suspicion_is_looked_into_at_once(fake_ollama: FakeOllama) -> No
         readiness.suspect()
         await reach(readiness, "unavailable")
         assert time.monotonic() - began < 2  # the next look would come after 3
+
+
+@pytest.mark.long
+async def test_an_ollama_that_answers_is_not_asked_whether_it_is_there(fake_ollama: FakeOllama) -> None:
+    """A running answer is proof enough; after its end the checks go on."""
+    fake_ollama.script(content=["word "] * 90, thinking="", token_delay=0.05)
+    client = OllamaClient(fake_ollama.url)
+    async with watched(fake_ollama.url, client=client, CHAT_OWNS_OLLAMA="no") as readiness:
+        await reach(readiness, "ok")
+        checks = asked(fake_ollama, "/api/version")
+        began = time.monotonic()
+        await client.feed_chat({"model": "guide", "messages": [HELLO]}, lambda chunks: None)
+        assert time.monotonic() - began > 4
+        assert asked(fake_ollama, "/api/version") == checks
+        await until(lambda: asked(fake_ollama, "/api/version") > checks, "the next check")
 
 
 async def test_one_load_serves_all_and_outlives_its_waiters(fake_ollama: FakeOllama) -> None:

@@ -1,5 +1,6 @@
 """Whether Ollama answers. A slow answer is not yet an outage."""
 
+import asyncio
 import logging
 
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
@@ -10,7 +11,7 @@ from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.settings import Settings
 
-CALM_SECONDS = 3.0  # while all is well; a failed request triggers a check at once
+CALM_SECONDS = 3.0  # after the last response while all is well; a failed request triggers a check at once
 AWAY_SECONDS = 0.5  # while it is starting; twice this while it is away
 CLOUD_SECONDS = 30.0
 
@@ -36,7 +37,17 @@ class Presence:
         """Return the seconds until the next check; `is_ok` is whether the default model can be used."""
         if not is_ok:
             return AWAY_SECONDS if self._engine.starting else 2 * AWAY_SECONDS
-        return CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
+        return max(self._seconds_left, AWAY_SECONDS)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the server has answered other requests so lately that it need not be asked."""
+        return self.there and self._seconds_left > 0
+
+    @property
+    def _seconds_left(self) -> float:
+        calm = CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
+        return self._client.received_at + calm - asyncio.get_running_loop().time()
 
     async def look(self) -> None:
         """Check once. A refused connection counts as gone, and so do two timeouts in a row."""

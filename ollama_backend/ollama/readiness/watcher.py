@@ -141,15 +141,16 @@ class Readiness:
     async def run(self) -> None:
         """Watch until cancelled, then end the pull and the loads."""
         wake = self._engine.changes
+        woken = True
         try:
             while True:
                 seen = wake.version  # read before the check, so that a change during it causes another one
                 try:
-                    await self._look()
+                    await self._look(woken=woken)
                 except Exception:
                     log.exception("Watching Ollama failed; trying again")
                 self._judge()
-                await wake.wait(self._presence.pause(is_ok=self.status == "ok"), since=seen)
+                woken = await wake.wait(self._presence.pause(is_ok=self.status == "ok"), since=seen)
         finally:
             await self._stop_pull()
             await self._catalogue.close()
@@ -159,12 +160,13 @@ class Readiness:
         """Return whether a model runs on a server that loads it on its own."""
         return self._settings.is_cloud or not self._client.loads or is_cloud_model(model)
 
-    async def _look(self) -> None:
-        """Make the checks that are due."""
+    async def _look(self, *, woken: bool) -> None:
+        """Make the checks that are due. `woken`: something has happened, such as a failed request."""
         if not self._engine.settled:  # the client may still point to another host
             return
         was_there = self._presence.there
-        await self._presence.look()
+        if woken or not self._presence.is_certain:
+            await self._presence.look()
         if not self._presence.there:
             if was_there:
                 self._loads.forget()

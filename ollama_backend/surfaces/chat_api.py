@@ -15,7 +15,8 @@ from ollama_backend.errors import BackendError
 from ollama_backend.json_text import JsonObject, encode_line, encode_lines
 from ollama_backend.ollama.wire import Chunk, timestamp
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, error_body, parse_json
+from ollama_backend.surfaces.asgi.error_bodies import error_body
+from ollama_backend.surfaces.asgi.exchange import STREAM_HEADERS, Exchange, parse_json
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeat, Heartbeats
 from ollama_backend.surfaces.asgi.push import Push
 

@@ -3,7 +3,8 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.errors import NotFound
-from ollama_backend.surfaces.asgi.exchange import UNVERSIONED, Exchange, route
+from ollama_backend.surfaces.asgi.error_bodies import UNVERSIONED
+from ollama_backend.surfaces.asgi.exchange import Exchange, route
 
 RUNNING = b"Ollama is running"  # Ollama's response, with which programs check their connection (server/routes.go)
 

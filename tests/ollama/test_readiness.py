@@ -22,7 +22,6 @@ from tests.support.fake_ollama.models import Model, as_model
 from tests.support.fake_ollama.script import Reply
 from tests.support.waiting import until
 
-
 HELLO = {"role": "user", "content": "hello"}
 
 

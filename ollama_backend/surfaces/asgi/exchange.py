@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import math
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,17 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.auth import Headers
 from ollama_backend.chat.admission import new_request_id
-from ollama_backend.errors import (
-    BackendError,
-    BadRequest,
-    ClientGone,
-    MethodNotAllowed,
-    Unauthorized,
-    UnsupportedCoding,
-)
+from ollama_backend.errors import BackendError, BadRequest, ClientGone, MethodNotAllowed
 from ollama_backend.json_text import decode_mended, encode_line
-from ollama_backend.surfaces.asgi.content_coding import CODINGS, too_large, unpack
+from ollama_backend.surfaces.asgi.content_coding import too_large, unpack
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, watched
+from ollama_backend.surfaces.asgi.error_bodies import error_body, error_headers
 from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
 
 log = logging.getLogger(__name__)
@@ -38,49 +30,6 @@ SERVER_SEND = "server_send"  # a key of the scope: the server's own `send`, belo
 DRAINED_BYTES = 64 * 2**20
 # `x-accel-buffering` turns off the buffering of nginx.
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
-# OpenAI's and Anthropic's routes as called by programs whose base URL lacks /v1.
-UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
-# These also match below a wrong base URL, so that the client understands the error and shows how to fix it.
-_ANTHROPIC = re.compile(r"(?:/api|/v1)*/messages(?:/.*)?")
-_OPENAI = re.compile(r"(?:/api)?/v1(?:/(?!api/).*)?|/api(?:/chat/completions|/completions|/models|/responses)")
-_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-_ANTHROPIC_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-
-
-def error_body(path: str, exc: BackendError) -> dict[str, Any]:
-    """Return an error in the shape of its route: OpenAI's for `/v1/*`, else Ollama's.
-
-    On Anthropic's routes OpenAI's error is inside Anthropic's envelope, so that both kinds of client can read it.
-    """
-    is_anthropic = _ANTHROPIC.fullmatch(path) is not None
-    if not is_anthropic and path not in UNVERSIONED and not _OPENAI.fullmatch(path):
-        return {"error": exc.message}
-    types, other = (_ANTHROPIC_TYPES if is_anthropic else _OPENAI_TYPES), "api_error"
-    kind = types.get(exc.status, "invalid_request_error" if exc.status < 500 else other)
-    body = {"error": {"message": exc.message, "type": kind, "param": None, "code": exc.code}}
-    return {"type": "error", **body} if is_anthropic else body
-
-
-def error_headers(exc: BackendError) -> list[tuple[bytes, bytes]]:
-    """Return the headers that go with an error."""
-    headers = []
-    if exc.retry_after is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(exc.retry_after))).encode()))
-    if isinstance(exc, Unauthorized):
-        headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(exc, MethodNotAllowed):
-        headers.append((b"allow", exc.allow.encode()))
-    if isinstance(exc, UnsupportedCoding):
-        headers.append((b"accept-encoding", CODINGS.encode()))
-    return headers
 
 
 class UnfinishedFilter(logging.Filter):

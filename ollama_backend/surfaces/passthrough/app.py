@@ -9,7 +9,8 @@ from ollama_backend.chat.request import Request
 from ollama_backend.errors import BackendError, NotFound
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.exchange import Exchange, error_body, error_headers, route
+from ollama_backend.surfaces.asgi.error_bodies import error_body, error_headers
+from ollama_backend.surfaces.asgi.exchange import Exchange, route
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
 from ollama_backend.surfaces.passthrough.context_limit import ContextLimit
 from ollama_backend.surfaces.passthrough.dialects import EMBEDDING, GENERATING, Dialect

@@ -14,7 +14,7 @@ import msgspec
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
-from ollama_backend.surfaces.asgi.exchange import error_body
+from ollama_backend.surfaces.asgi.error_bodies import error_body
 from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_comment, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."

@@ -55,9 +55,24 @@ def convert(body: Body, shape: type[Shape]) -> Shape:
         raise RequestError(400, f"{place.rstrip('`') or 'The body'} has the wrong type: {reason}.") from exc
 
 
+def nested(body: Body, name: str) -> Body:
+    """Return a field that is an object; anything else counts as an empty one."""
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def dumps(value: Any) -> bytes:
     """Encode without line breaks; U+2028 and U+2029 are escaped, because some clients split lines there too."""
     return msgspec.json.encode(value).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+
+
+def parsed_arguments(text: str | None) -> Body:
+    """Return the arguments of a tool call; none if the answer was cut off within them."""
+    try:
+        arguments = msgspec.json.decode(text or "{}")
+    except msgspec.DecodeError:
+        arguments = {}
+    return arguments if isinstance(arguments, dict) else {}
 
 
 def keep_alive_seconds(value: str | float | None) -> float | None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
-from ollama_backend.embedded.api.messages import MessagesDialect
+from ollama_backend.embedded.api.messages_call import messages_dialect
 from ollama_backend.embedded.api.model_routes import REFUSED, WAY_OUT, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
 from ollama_backend.embedded.api.replies import error_body, json_reply
@@ -27,7 +27,7 @@ from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.request_json import Body, read
 
-DIALECTS: tuple[type[RelayedDialect], ...] = (ChatDialect, CompletionsDialect, MessagesDialect, ResponsesDialect)
+DIALECTS: tuple[type[RelayedDialect], ...] = (ChatDialect, CompletionsDialect, ResponsesDialect)
 
 
 def create_app(serving: Serving) -> ASGIApp:
@@ -48,7 +48,8 @@ def create_app(serving: Serving) -> ASGIApp:
         _post("/api/embeddings", embeddings.embeddings),
         _post("/v1/embeddings", embeddings.openai),
         *(_post(dialect.route, partial(serving.relay, dialect)) for dialect in DIALECTS),
-        _post("/v1/messages/count_tokens", partial(serving.count_tokens, MessagesDialect)),
+        _post("/v1/messages", partial(serving.relay, messages_dialect)),
+        _post("/v1/messages/count_tokens", partial(serving.count_tokens, messages_dialect)),
         *(Route(f"/api/{name}", _refuse, methods=["POST", "DELETE"]) for name in REFUSED),
     ]
     cors = Middleware(CORSMiddleware, allow_origin_regex=ORIGINS, allow_methods=["*"], allow_headers=["*"])

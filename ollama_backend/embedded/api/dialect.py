@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from ollama_backend.embedded.api.replies import EVENTS
+from ollama_backend.embedded.api.required_call import RequiredCall, tool_name
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body, dumps
+from ollama_backend.embedded.request_json import Body, convert, dumps, nested
 
 Think = bool | str | None
 # Levels that Ollama does not have become the nearest of its own.
@@ -29,12 +30,6 @@ class RelayedBody(msgspec.Struct):
     max_tokens: int = 0
     max_completion_tokens: int = 0
     max_output_tokens: int = 0
-
-
-def nested(body: Body, name: str) -> Body:
-    """Return a field that is an object; anything else counts as an empty one."""
-    value = body.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def accumulate(whole: Body, delta: Body) -> None:
@@ -60,12 +55,38 @@ def accumulate(whole: Body, delta: Body) -> None:
             whole[key] = value
 
 
+class ToolChoice(msgspec.Struct):
+    """A `tool_choice` that is an object, in the shape of any of the APIs; also one of the tools that it allows."""
+
+    type: str = ""
+    name: str = ""
+    mode: str = ""
+    function: "ToolChoice | None" = None
+    allowed_tools: "ToolChoice | None" = None
+    tools: "list[ToolChoice]" = []
+
+    @property
+    def kind(self) -> str:
+        """The choice as one of OpenAI's words."""
+        kind = self.allowed_tools.mode if self.allowed_tools else self.mode or self.type
+        return kind if kind in ("auto", "none") else "required"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the tools that it leaves; empty for all."""
+        if self.type in ("auto", "any", "none"):
+            return []
+        if self.type == "allowed_tools":
+            return [name for tool in (self.allowed_tools or self).tools for name in tool.names]
+        return [(self.function or self).name or self.type]
+
+
 class RelayedDialect:
     """One request to one of the APIs, and its events. `name` is the model as the client named it.
 
     `route` is the client's and `path` llama.cpp's. With `truncate` and `shift`, a prompt that exceeds the context is
     shortened. `keep_alive` is in seconds. `began` and `ready` (when the slot was taken) are in nanoseconds. `timings`
-    are llama.cpp's.
+    are llama.cpp's. `call` is the one that the answer must be; None if a text will do.
     """
 
     route: ClassVar[str]
@@ -79,6 +100,7 @@ class RelayedDialect:
         self.truncate, self.shift = body.get("truncation") == "auto", True
         self.keep_alive: float | None = None
         self.began, self.ready, self.timings = time.perf_counter_ns(), 0, dict[str, float]()
+        self.call: RequiredCall | None = None
         self._begun: set[str] = set()
 
     def think(self) -> Think:
@@ -106,18 +128,32 @@ class RelayedDialect:
         return value
 
     def tools(self, own: list[Body]) -> Body:
-        """Return `tools` and `tool_choice` for llama.cpp, whose choices are `auto`, `none` and `required`."""
+        """Return the fields for llama.cpp about these tools. If a call is required, it becomes `call`."""
         choice = self.body.get("tool_choice") or "auto"
         if isinstance(choice, dict):
-            # llama.cpp cannot force one function by name: only that one is offered, and a call is required.
-            if name := (nested(choice, "function") or choice).get("name"):
-                own = [tool for tool in own if name == (nested(tool, "function") or tool).get("name")]
-            choice = {"auto": "auto", "none": "none"}.get(str(choice.get("type")), "required")
+            named = convert(choice, ToolChoice)
+            choice, names = named.kind, named.names
+            if missing := [name for name in names if name not in map(tool_name, own)]:
+                raise RequestError(400, f"tool_choice names {missing[0]}, which is not among the tools.")
+            own = [tool for tool in own if not names or tool_name(tool) in names]
+        if choice == "required":
+            self.call = RequiredCall(own)
+            shown = {"tools": own, "tool_choice": "none"} if self.model.uses_tools else {}
+            return shown | {"response_format": self.call.response_format()}
         if not own or choice == "none":
             return {}
         if not self.model.uses_tools:
-            raise RequestError(400, f"{self.model.tagged} does not support tools: send none, or choose another model.")
+            way_out = 'send none, require a call with tool_choice "required", or choose another model.'
+            raise RequestError(400, f"{self.model.tagged} does not support tools: {way_out}")
         return {"tools": own, "tool_choice": choice}
+
+    def instructions(self, given: Any) -> Any:
+        """Return the content of a system message, with the description of the tools if the template lacks one."""
+        if self.call is None or self.model.uses_tools:
+            return given
+        if isinstance(given, list):
+            return [*given, {"type": "text", "text": self.call.instructions}]
+        return f"{given or ''}\n\n{self.call.instructions}".strip()
 
     def lead(self, kind: str, text: str) -> str:
         """Strip the newlines at the start of the text: chat templates put them between their tags and the text."""
@@ -167,12 +203,16 @@ class ChatDialect(RelayedDialect):
             renamed = {"reasoning_content" if key == "reasoning" else key: value for key, value in message.items()}
             # "developer" is OpenAI's newer name for "system", which chat templates do not know.
             messages.append(renamed | ({"role": "system"} if message.get("role") == "developer" else {}))
-        if self.model.profile.system and not any(message.get("role") == "system" for message in messages):
-            messages.insert(0, {"role": "system", "content": self.model.profile.system})
+        tools = self.tools(self.body.get("tools") or [])
+        system = next((message for message in messages if message.get("role") == "system"), None)
+        if system is not None:
+            system["content"] = self.instructions(system.get("content", ""))
+        elif text := self.instructions(self.model.profile.system):
+            messages.insert(0, {"role": "system", "content": text})
         # The last event has the usage; `whole` takes the other fields from it as well.
         query: Body = {"messages": messages, "stream_options": {"include_usage": True}}
         query["max_tokens"] = self.limit("max_tokens", "max_completion_tokens")
-        return super().request() | query | self.tools(self.body.get("tools") or [])
+        return super().request() | query | tools
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield a chunk as Ollama writes it."""
@@ -182,9 +222,15 @@ class ChatDialect(RelayedDialect):
                 delta["reasoning"] = self.lead("reasoning", reasoning)
             if "content" in delta:
                 delta["content"] = self.lead("content", delta["content"] or "")
+            if self.call:
+                delta |= self.call.delta(delta.pop("content", ""))
+                if choice.get("finish_reason") == "stop":
+                    choice["finish_reason"] = "tool_calls"
             if "role" in self._begun:  # llama.cpp repeats the role after it has read the prompt
                 delta.pop("role", None)
             self._begun.add("role")
+            if self.call and not delta and not choice["finish_reason"]:
+                return  # a piece of the object that contains the call
         yield from super().events(event)
 
     def whole(self, events: list[Body]) -> Body:

@@ -1,11 +1,11 @@
 """Anthropic's API, `/v1/messages`."""
 
-import json
 from collections.abc import Iterator
+from typing import ClassVar
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate, nested
+from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, nested, parsed_arguments
 
 
 class MessagesDialect(RelayedDialect):
@@ -15,10 +15,16 @@ class MessagesDialect(RelayedDialect):
     fields = frozenset({"messages", "system", "temperature", "top_p", "top_k", "stop_sequences"})
     end = b""
     names_events = True
+    count_path: ClassVar[str] = "/v1/messages/count_tokens"
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         super().__init__(body, model)
         self._open: int | None = None
+
+    @property
+    def callable_tools(self) -> list[Body]:
+        """The tools with a schema. Others, such as web search, run on Anthropic's servers."""
+        return [tool for tool in self.body.get("tools") or [] if "input_schema" in tool]
 
     def think(self) -> Think:
         """Return whether the request asks for thinking."""
@@ -30,10 +36,9 @@ class MessagesDialect(RelayedDialect):
         query = super().request() | {"messages": self.required("messages"), "max_tokens": self.limit("max_tokens")}
         if not query.get("system"):
             query["system"] = self.model.profile.system
-        # Tools without a schema, such as web search, run on Anthropic's servers; a local model cannot call them.
-        tools = self.tools([tool for tool in self.body.get("tools") or [] if "input_schema" in tool])
+        tools = self.tools(self.callable_tools)
         if tools:
-            tools["tool_choice"] = {"type": "auto" if tools["tool_choice"] == "auto" else "any"}
+            tools["tool_choice"] = {"type": "auto"}
         return {key: value for key, value in (query | tools).items() if value != ""}
 
     def events(self, event: Body) -> Iterator[Body]:
@@ -65,5 +70,5 @@ class MessagesDialect(RelayedDialect):
                 accumulate(message, event["delta"] | {"usage": event["usage"]})
         for block in message["content"]:
             if "partial_json" in block:
-                block["input"] = json.loads(block.pop("partial_json") or "{}")
+                block["input"] = parsed_arguments(block.pop("partial_json"))
         return message

@@ -1,9 +1,7 @@
 """Ollama's `/api/chat` and `/api/generate`, translated to llama.cpp's OpenAI routes."""
 
-import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from starlette.responses import Response
 
@@ -13,7 +11,7 @@ from ollama_backend.embedded.api.replies import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.model_card import ServedModel, stamp
-from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds
+from ollama_backend.embedded.request_json import Body, convert, dumps, keep_alive_seconds, parsed_arguments
 
 LEVELS = ("low", "medium", "high", "max")
 
@@ -106,10 +104,7 @@ def _ollama_token(token: Body) -> Body:
 def _ollama_call(call: Body) -> Body:
     """Return a tool call with its arguments as an object."""
     function = call["function"]
-    try:
-        arguments: Any = json.loads(function.get("arguments") or "{}")
-    except ValueError:  # the answer was cut off within the arguments
-        arguments = {}
+    arguments = parsed_arguments(function.get("arguments"))
     return {"id": call["id"], "function": {"index": call["index"], "name": function["name"], "arguments": arguments}}
 
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import RelayedDialect, nested
+from ollama_backend.embedded.api.dialect import RelayedDialect
+from ollama_backend.embedded.api.required_call import RequiredCall
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body
+from ollama_backend.embedded.request_json import Body, nested
 
 # The items of a conversation that a model can read. Others, such as web searches, belong to OpenAI's own tools.
 READABLE = ("message", "function_call", "function_call_output")
@@ -21,6 +22,8 @@ SETTINGS |= dict.fromkeys(("max_output_tokens", "max_tool_calls", "reasoning", "
 FIXED: Body = {"store": False, "background": False, "service_tier": "default", "completed_at": None}
 TOOL: Body = dict.fromkeys(("description", "parameters", "strict"))
 SCHEMA_FORMAT: Body = {"name": "", "description": None, "strict": False}
+
+PARTS_OF_MESSAGE = ("response.content_part.added", "response.output_text.done", "response.content_part.done")
 
 
 class ResponsesDialect(RelayedDialect):
@@ -46,7 +49,10 @@ class ResponsesDialect(RelayedDialect):
             kept = [item for item in typed if item["type"] in READABLE]
             given = [item | ({"role": "system"} if item.get("role") == "developer" else {}) for item in kept]
         has_system = not isinstance(given, str) and any(item.get("role") == "system" for item in given)
-        if instructions := body.get("instructions") or (not has_system and self.model.profile.system):
+        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
+        tools = self.tools(functions)
+        default = "" if has_system else self.model.profile.system
+        if instructions := self.instructions(body.get("instructions") or default):
             query["instructions"] = instructions
         wanted = nested(nested(body, "text"), "format")
         if wanted.get("type") == "json_schema":
@@ -54,10 +60,14 @@ class ResponsesDialect(RelayedDialect):
             query["response_format"] = schema
         elif wanted.get("type") == "json_object":
             query["response_format"] = {"type": "json_object"}
-        functions = [tool for tool in body.get("tools") or [] if tool.get("type") == "function"]
-        return query | {"input": given} | self.tools(functions)
+        return query | {"input": given} | tools
 
     def events(self, event: Body) -> Iterator[Body]:
+        """Yield the events for the client."""
+        for each in _call_events(event, self.call) if self.call else (event,):
+            yield from self._numbered(each)
+
+    def _numbered(self, event: Body) -> Iterator[Body]:
         """Yield an event with its sequence number and indexes."""
         event.pop("timings", None)
         if item := event.get("item_id") or (event.get("item") or {}).get("id"):
@@ -90,6 +100,27 @@ class ResponsesDialect(RelayedDialect):
         """Return the response."""
         response: Body = events[-1]["response"]
         return response
+
+
+def _call_events(event: Body, call: RequiredCall) -> Iterator[Body]:
+    """Yield the events of a required call in place of those of the message that contains it."""
+    kind, of_message = event["type"], nested(event, "item").get("type") == "message"
+    item = {"id": call.id.replace("call_", "fc_"), "call_id": call.id, "type": "function_call", "name": call.name}
+    whole = item | {"arguments": call.arguments, "status": "completed"}
+    if kind == "response.output_text.delta":
+        for piece in call.delta(event["delta"]).get("tool_calls", []):
+            if "id" in piece:
+                begun = item | {"name": call.name, "arguments": "", "status": "in_progress"}
+                yield {"type": "response.output_item.added", "item": begun}
+            arguments = {"item_id": item["id"], "delta": piece["function"]["arguments"]}
+            yield {"type": "response.function_call_arguments.delta"} | arguments
+    elif kind == "response.completed":
+        output = [whole if each["type"] == "message" else each for each in event["response"]["output"]]
+        yield event | {"response": event["response"] | {"output": [each for each in output if each.get("name") != ""]}}
+    elif of_message and kind == "response.output_item.done" and call.name:
+        yield event | {"item": whole}
+    elif not of_message and kind not in PARTS_OF_MESSAGE:
+        yield event
 
 
 def _with_missing(event: Body) -> Iterator[Body]:

@@ -1,0 +1,270 @@
+"""A required tool call is made, whatever the model and its template, with arguments that match the tool's schema."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import anthropic
+import openai
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel
+
+from ollama_backend.embedded.api.required_call import RequiredCall
+from tests.embedded.test_clients import TOOLS, conversation
+from tests.support.embedded_engine import GUIDE, Engine, engine, user
+
+
+class Place(BaseModel):
+    city: Literal["Paris", "Rome", "Oslo"]
+
+
+class Weather(BaseModel):
+    """Tells the weather of a place."""
+
+    place: Place
+
+
+class Add(BaseModel):
+    """Adds two numbers."""
+
+    a: int
+    b: int
+
+
+MODELS: dict[str, type[BaseModel]] = {"Weather": Weather, "Add": Add}
+FUNCTIONS = [
+    {"name": name, "description": kind.__doc__, "parameters": kind.model_json_schema()} for name, kind in MODELS.items()
+]
+CHAT_TOOLS: list[Any] = [{"type": "function", "function": function} for function in FUNCTIONS]
+RESPONSES_TOOLS: list[Any] = [{"type": "function", "strict": False} | function for function in FUNCTIONS]
+ANTHROPIC_TOOLS: list[Any] = [
+    {"name": name, "description": kind.__doc__, "input_schema": kind.model_json_schema()}
+    for name, kind in MODELS.items()
+]
+QUESTION = "What is 17 plus 25?"
+EVERY_MODEL = pytest.mark.parametrize("model", ["smollm2:135m", "tools", "guide"])
+
+
+@pytest.fixture(scope="module")
+def running(smol: Path, tool_user: Path) -> Iterator[Engine]:
+    """Two models whose templates have no tools, SmolLM2 and the guide, and one whose template has."""
+    with engine("--context", "2048", models={"smollm2:135m": smol, "tools": tool_user, "guide": GUIDE}) as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def openai_client(running: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def anthropic_client(running: Engine) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0) as client:
+        yield client
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("name", [None, "Weather", "Add"])
+async def test_openai_chat_must_call(openai_client: openai.AsyncOpenAI, model: str, name: str | None) -> None:
+    """Whole and streamed, any of the tools or the named one, and nothing but the call."""
+    choice: Any = {"type": "function", "function": {"name": name}} if name else "required"
+    asked: dict[str, Any] = {"model": model, "messages": user(QUESTION), "tools": CHAT_TOOLS, "tool_choice": choice}
+    whole = await openai_client.chat.completions.create(**asked, temperature=0, max_tokens=300)
+    (call,) = whole.choices[0].message.tool_calls or []
+    assert whole.choices[0].finish_reason == "tool_calls" and not whole.choices[0].message.content
+    assert call.type == "function" and call.function.name in ([name] if name else MODELS)
+    assert MODELS[call.function.name].model_validate_json(call.function.arguments, strict=True)
+    async with openai_client.chat.completions.stream(**asked, temperature=0, max_tokens=300) as stream:
+        chunks = [event.chunk async for event in stream if event.type == "chunk"]
+        final = (await stream.get_final_completion()).choices[0]
+    assert final.finish_reason == "tool_calls" and not final.message.content
+    (streamed,) = final.message.tool_calls or []
+    assert streamed.id and streamed.id != call.id
+    assert (streamed.function.name, streamed.function.arguments) == (call.function.name, call.function.arguments)
+    pieces = [piece for chunk in chunks for piece in chunk.choices[0].delta.tool_calls or []]
+    assert len(pieces) > 3 and [piece.id for piece in pieces if piece.id] == [streamed.id]
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("name", [None, "Weather"])
+async def test_openai_responses_must_call(openai_client: openai.AsyncOpenAI, model: str, name: str | None) -> None:
+    """Whole and streamed, with the events of a function call and none of a message."""
+    choice: Any = {"type": "function", "name": name} if name else "required"
+    asked: dict[str, Any] = {"model": model, "input": QUESTION, "tools": RESPONSES_TOOLS, "tool_choice": choice}
+    whole = await openai_client.responses.create(**asked, temperature=0, max_output_tokens=300)
+    (call,) = whole.output
+    assert call.type == "function_call" and call.name in ([name] if name else MODELS) and call.status == "completed"
+    assert MODELS[call.name].model_validate_json(call.arguments, strict=True)
+    async with openai_client.responses.stream(**asked, temperature=0, max_output_tokens=300) as stream:
+        events = [event async for event in stream]
+        (streamed,) = (await stream.get_final_response()).output
+    assert streamed.type == "function_call" and streamed.call_id != call.call_id
+    assert (streamed.name, streamed.arguments) == (call.name, call.arguments)
+    kinds = list(dict.fromkeys(event.type.removeprefix("response.") for event in events))
+    arguments = ["function_call_arguments.delta", "function_call_arguments.done"]
+    assert kinds == ["created", "in_progress", "output_item.added", *arguments, "output_item.done", "completed"]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("name", [None, "Weather"])
+async def test_anthropic_must_call(anthropic_client: anthropic.AsyncAnthropic, model: str, name: str | None) -> None:
+    """Whole and streamed, with a system text; the tokens of the prompt are those that are counted."""
+    choice: Any = {"type": "tool", "name": name} if name else {"type": "any"}
+    prompt: dict[str, Any] = {
+        "model": model,
+        "messages": user(QUESTION),
+        "tools": ANTHROPIC_TOOLS,
+        "system": "Be brief.",
+    }
+    asked = prompt | {"tool_choice": choice, "max_tokens": 300, "extra_body": {"temperature": 0}}
+    whole = await anthropic_client.messages.create(**asked)
+    (use,) = whole.content
+    assert use.type == "tool_use" and use.name in ([name] if name else MODELS) and whole.stop_reason == "tool_use"
+    assert MODELS[use.name].model_validate(use.input, strict=True)
+    async with anthropic_client.messages.stream(**asked) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_message()
+    (streamed,) = final.content
+    assert streamed.type == "tool_use" and streamed.id != use.id and final.stop_reason == "tool_use"
+    assert (streamed.name, streamed.input) == (use.name, use.input)
+    assert kinds[0] == "message_start" and kinds[-1] == "message_stop" and kinds.count("content_block_start") == 1
+    counted = await anthropic_client.messages.count_tokens(**prompt, tool_choice=choice)
+    for usage in (whole.usage, final.usage):
+        assert usage.input_tokens + (usage.cache_read_input_tokens or 0) == counted.input_tokens
+        assert usage.output_tokens > 5
+
+
+async def test_a_required_call_may_be_thought_about(
+    openai_client: openai.AsyncOpenAI, anthropic_client: anthropic.AsyncAnthropic
+) -> None:
+    """A model that thinks does so before its call, on every route."""
+    asked: dict[str, Any] = {
+        "model": "guide",
+        "tools": CHAT_TOOLS,
+        "tool_choice": "required",
+        "reasoning_effort": "low",
+    }
+    (choice,) = (await openai_client.chat.completions.create(messages=user(QUESTION), **asked)).choices
+    assert choice.message.reasoning and choice.message.tool_calls  # type: ignore[attr-defined]
+    responded = await openai_client.responses.create(
+        model="guide", input=QUESTION, tools=RESPONSES_TOOLS, tool_choice="required", reasoning={"effort": "low"}
+    )
+    assert [item.type for item in responded.output] == ["reasoning", "function_call"]
+    thinking: Any = {"type": "enabled", "budget_tokens": 1024}
+    message: dict[str, Any] = {"model": "guide", "max_tokens": 300, "messages": user(QUESTION), "thinking": thinking}
+    async with anthropic_client.messages.stream(
+        **message, tools=ANTHROPIC_TOOLS, tool_choice={"type": "any"}
+    ) as stream:
+        assert [block.type for block in (await stream.get_final_message()).content] == ["thinking", "tool_use"]
+
+
+async def test_a_called_tool_answers_and_another_call_is_required(
+    running: Engine, anthropic_client: anthropic.AsyncAnthropic
+) -> None:
+    """Earlier calls and their results, in blocks, are part of the conversation, and a text can follow."""
+    use = {"type": "tool_use", "id": "t1", "name": "Add", "input": {"a": 1, "b": 2}}
+    text = {"type": "text", "text": "Let me see.", "cache_control": {"type": "ephemeral"}}
+    found = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "3"}]}
+    messages: list[Any] = [*user("What is 1 plus 2?"), {"role": "assistant", "content": [text, use]}]
+    messages += [{"role": "user", "content": [found, {"type": "text", "text": "And 3 plus 4?"}]}]
+    for model in ("smollm2:135m", "tools"):
+        asked: dict[str, Any] = {"model": model, "max_tokens": 300, "messages": messages, "tools": ANTHROPIC_TOOLS}
+        required: Any = {"type": "tool", "name": "Add"}
+        one = await anthropic_client.messages.create(**asked, tool_choice=required)
+        assert [block.type for block in one.content] == ["tool_use"]
+        short = await anthropic_client.messages.count_tokens(
+            model=model, messages=messages[-1:], tools=ANTHROPIC_TOOLS, tool_choice=required
+        )
+        assert one.usage.input_tokens + (one.usage.cache_read_input_tokens or 0) > short.input_tokens
+        text_only = await anthropic_client.messages.create(**asked, tool_choice={"type": "none"})
+        assert [block.type for block in text_only.content] == ["text"]
+
+
+@pytest.mark.parametrize("choice", ["none", {"type": "allowed_tools", "mode": "none"}])
+def test_none_keeps_a_model_from_calling(running: Engine, choice: Any) -> None:
+    """Although it does so by itself."""
+    asked = {"model": "tools", "messages": conversation(), "tools": TOOLS, "temperature": 0}
+    free = running.ask("/v1/chat/completions", asked)["choices"][0]
+    assert free["message"].get("tool_calls")
+    kept = running.ask("/v1/chat/completions", asked | {"tool_choice": choice, "max_tokens": 30})
+    kept = kept["choices"][0]
+    assert "tool_calls" not in kept["message"] and kept["message"]["content"]
+
+
+def test_only_the_allowed_tools_are_called(running: Engine) -> None:
+    """`allowed_tools` in the shapes of both APIs."""
+    chat = {"mode": "required", "tools": [{"type": "function", "function": {"name": "Weather"}}]}
+    asked = {"model": "smollm2:135m", "messages": user(QUESTION), "tools": CHAT_TOOLS}
+    choice = running.ask(
+        "/v1/chat/completions", asked | {"tool_choice": {"type": "allowed_tools", "allowed_tools": chat}}
+    )
+    assert choice["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "Weather"
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "Weather"}]}
+    asked: dict[str, Any] = {
+        "model": "smollm2:135m",
+        "input": QUESTION,
+        "tools": RESPONSES_TOOLS,
+        "tool_choice": allowed,
+    }
+    assert [item["name"] for item in running.ask("/v1/responses", asked)["output"]] == ["Weather"]
+
+
+NOT_GIVEN = "tool_choice names absent, which is not among the tools."
+NONE_GIVEN = "tool_choice requires a call, and tools has no function to call."
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "words"),
+    [
+        ("/v1/chat/completions", {"tool_choice": {"type": "function", "function": {"name": "absent"}}}, NOT_GIVEN),
+        ("/v1/responses", {"tool_choice": {"type": "function", "name": "absent"}}, NOT_GIVEN),
+        ("/v1/messages", {"tool_choice": {"type": "tool", "name": "absent"}}, NOT_GIVEN),
+        ("/v1/responses", {"tool_choice": {"type": "absent"}}, NOT_GIVEN),
+        ("/v1/chat/completions", {"tool_choice": "required", "tools": []}, NONE_GIVEN),
+        ("/v1/responses", {"tool_choice": "required", "tools": [{"type": "web_search"}]}, NONE_GIVEN),
+        ("/v1/messages", {"tool_choice": {"type": "any"}, "tools": []}, NONE_GIVEN),
+        ("/v1/chat/completions", {"tool_choice": {"type": "function", "function": 1}}, "function has the wrong type"),
+        (
+            "/v1/messages",
+            {"tool_choice": {"type": "any"}, "messages": [{"role": "user", "content": [1]}]},
+            "messages[0]",
+        ),
+        ("/v1/messages", {"tool_choice": {"type": "any"}, "messages": []}, "messages is required"),
+    ],
+)
+def test_what_cannot_be_required_is_refused(running: Engine, path: str, fields: dict[str, Any], words: str) -> None:
+    tools = {"/v1/chat/completions": CHAT_TOOLS, "/v1/responses": RESPONSES_TOOLS, "/v1/messages": ANTHROPIC_TOOLS}[
+        path
+    ]
+    body = {"model": "smollm2:135m", "messages": user(QUESTION), "input": QUESTION, "max_tokens": 9, "tools": tools}
+    status, message = running.refused(path, body | fields)
+    assert status == 400 and message.startswith(words), message
+
+
+@pytest.mark.parametrize("limit", [2, 12, 22])
+def test_a_call_that_is_cut_off_says_so(running: Engine, limit: int) -> None:
+    """Before its name is known, and within its arguments."""
+    asked = {"model": "smollm2:135m", "messages": user(QUESTION), "temperature": 0}
+    chat = running.ask(
+        "/v1/chat/completions", asked | {"tools": CHAT_TOOLS, "tool_choice": "required", "max_tokens": limit}
+    )
+    assert chat["choices"][0]["finish_reason"] == "length"
+    body = asked | {"tools": ANTHROPIC_TOOLS, "tool_choice": {"type": "any"}, "max_tokens": limit}
+    message = running.ask("/v1/messages", body)
+    assert message["stop_reason"] == "max_tokens" and message["usage"]["output_tokens"] == limit
+    assert all(block["input"] == {} for block in message["content"])
+
+
+@pytest.mark.parametrize("arguments", ["{}", '{"a": "} }", "b": {"c": {}}}', '{"a": [1, {"b": "\\"}"}]}'])
+@pytest.mark.parametrize("form", ['{"name": "f", "arguments": %s}', ' {\n "name":"f" ,"arguments"\n:\n\n%s\n} \n'])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_the_arguments_are_found_in_any_pieces(form: str, arguments: str, size: int) -> None:
+    """Without the end of the object that contains them, and with all that is in their strings."""
+    call, text = RequiredCall(CHAT_TOOLS), form % arguments
+    pieces = [call.delta(text[at : at + size]) for at in range(0, len(text), size)]
+    functions = [piece["tool_calls"][0]["function"] for piece in pieces if piece]
+    assert [function["name"] for function in functions if "name" in function] == ["f"]
+    assert "".join(function["arguments"] for function in functions) == call.arguments == arguments

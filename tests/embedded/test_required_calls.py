@@ -183,6 +183,32 @@ async def test_a_called_tool_answers_and_another_call_is_required(
         assert [block.type for block in text_only.content] == ["text"]
 
 
+async def test_smollm2_reads_the_result_of_a_call(
+    openai_client: openai.AsyncOpenAI, anthropic_client: anthropic.AsyncAnthropic
+) -> None:
+    """A round trip on each route: the client sends its tools again with the result and no longer requires a call."""
+    model, found, place = "smollm2:135m", "18 degrees", {"type": "function", "function": FUNCTIONS[0]}
+    chat: Any = openai_client.chat.completions
+    asked: list[Any] = user("What is the weather in Rome?")
+    tools: dict[str, Any] = {"model": model, "tools": [place]}
+    called = (await chat.create(messages=asked, tool_choice="required", **tools)).choices[0].message
+    result = {"role": "tool", "tool_call_id": called.tool_calls[0].id, "content": found}
+    messages = [*asked, called.model_dump(exclude_none=True), result]
+    assert found in (await chat.create(messages=messages, temperature=0, **tools)).choices[0].message.content
+    tools = {"model": model, "tools": RESPONSES_TOOLS[:1]}
+    called = await openai_client.responses.create(input=asked, tool_choice="required", **tools)
+    (call,) = called.output
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": found}
+    given = [*asked, call.model_dump(exclude_none=True), output]
+    assert found in (await openai_client.responses.create(input=given, temperature=0, **tools)).output_text
+    tools = {"model": model, "tools": ANTHROPIC_TOOLS[:1], "max_tokens": 200}
+    message = await anthropic_client.messages.create(messages=asked, tool_choice={"type": "any"}, **tools)
+    block = {"type": "tool_result", "tool_use_id": message.content[0].id, "content": found}  # type: ignore[union-attr]
+    back: list[Any] = [*asked, {"role": "assistant", "content": message.content}, {"role": "user", "content": [block]}]
+    answer = await anthropic_client.messages.create(messages=back, extra_body={"temperature": 0}, **tools)
+    assert found in answer.content[0].text  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("choice", ["none", {"type": "allowed_tools", "mode": "none"}])
 def test_none_keeps_a_model_from_calling(running: Engine, choice: Any) -> None:
     """Although it does so by itself."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ollama_backend.embedded.api.replies import EVENTS
-from ollama_backend.embedded.api.required_call import RequiredCall, tool_name
+from ollama_backend.embedded.api.required_call import RequiredCall, has_tool_result, tool_name
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, convert, dumps, nested
@@ -141,6 +141,9 @@ class RelayedDialect:
             shown = {"tools": own, "tool_choice": "none"} if self.model.uses_tools else {}
             return shown | {"response_format": self.call.response_format()}
         if not own or choice == "none":
+            return {}
+        # A client that has required a call sends its tools again with the result.
+        if not self.model.uses_tools and has_tool_result(self.body.get("messages") or self.body.get("input")):
             return {}
         if not self.model.uses_tools:
             way_out = 'send none, require a call with tool_choice "required", or choose another model.'

@@ -6,6 +6,7 @@ has no tools. Here such a call is a structured answer, an object with `name` and
 
 import json
 import re
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -16,6 +17,7 @@ from ollama_backend.embedded.request_json import Body, dumps, nested
 BEGIN = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
 # At the end of a piece: perhaps the end of the object that contains the arguments.
 END = re.compile(r"\s*\}?\s*$")
+RESULTS = ("tool_result", "function_call_output")  # Anthropic's block and the item of OpenAI's Responses
 # With the example SmolLM2 got 8 of 10 calls right, without it 5.
 INSTRUCTIONS = """Answer every question with a call of one of these functions:
 %s
@@ -25,6 +27,15 @@ A call looks like {"name": "f", "arguments": {"x": "y"}}."""
 def tool_name(tool: Body) -> str:
     """Return the name of a tool in the shape of any of the APIs."""
     return str((nested(tool, "function") or tool).get("name", ""))
+
+
+def has_tool_result(items: Any) -> bool:
+    """Return whether a conversation, in the shape of any of the APIs, contains the result of a tool."""
+    dicts = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return any(
+        item.get("role") == "tool" or item.get("type") in RESULTS or has_tool_result(item.get("content"))
+        for item in dicts
+    )
 
 
 class RequiredCall:

@@ -1,7 +1,6 @@
 """Shortening conversations and prompts that exceed the context."""
 
-from typing import Any
-
+from ollama_backend.embedded.api.required_call import has_tool_result
 from ollama_backend.embedded.request_json import Body
 
 
@@ -24,9 +23,7 @@ def shorten(body: Body, size: int, room: int) -> bool:
 
 def _starts_turn(item: Body) -> bool:
     """Return whether a message begins a turn: it is from the user, and not the result of a tool."""
-    content: Any = item.get("content")
-    parts = content if isinstance(content, list) else []
-    return item.get("role") == "user" and not any(part.get("type") == "tool_result" for part in parts)
+    return item.get("role") == "user" and not has_tool_result([item])
 
 
 def _drop_turns(items: list[Body], size: int, room: int) -> bool:

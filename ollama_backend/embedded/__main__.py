@@ -53,7 +53,6 @@ def _arguments() -> argparse.Namespace:
     think_help = "whether to think when a request does not say (default: on, tiny models off)"
     parser.add_argument("--think-default", choices=("on", "off"), help=think_help)
     parser.add_argument("--exit-with-parent", action="store_true", help="exit when stdin, a pipe, is closed")
-    parser.add_argument("--cpuinfo", default="/proc/cpuinfo", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -92,7 +91,7 @@ class _Server(uvicorn.Server):
 async def _serve(chosen: argparse.Namespace) -> None:
     listener, models = _listen(chosen.host, chosen.port), _models(chosen.model)
     wishes = Wishes(chosen.parallel, chosen.context, chosen.threads)
-    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory, chosen.cpuinfo)
+    pool = ModelPool(wishes, chosen.keep_alive, chosen.memory)
     think_default = {"on": True, "off": False}.get(chosen.think_default)
     app = create_app(Serving(models, pool, think_default, chosen.tokens_per_second))
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)

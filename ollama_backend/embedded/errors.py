@@ -9,6 +9,7 @@ TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
 INVALID = "Failed to parse"  # llama.cpp answers so to fields that it cannot read, with status 500
 LONGEST_MESSAGE = 500
+INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
 NO_IMAGES = "This model does not support images: choose a vision model."
 
 

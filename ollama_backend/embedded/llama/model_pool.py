@@ -44,8 +44,8 @@ class ModelPool:
     `keep_alive` is in seconds, negative for no limit; `memory` is in bytes, None for what is free.
     """
 
-    def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None, cpuinfo: str) -> None:
-        self._wishes, self._keep_alive, self._memory, self._cpuinfo = wishes, keep_alive, memory, cpuinfo
+    def __init__(self, wishes: Wishes, keep_alive: float, memory: int | None) -> None:
+        self._wishes, self._keep_alive, self._memory = wishes, keep_alive, memory
         self._loaded: dict[str, PooledModel] = {}
         self._loads: dict[str, asyncio.Task[None]] = {}
         self._ends: set[asyncio.Task[None]] = set()
@@ -122,7 +122,7 @@ class ModelPool:
                 if dead := self._loaded.get(model.name):
                     await asyncio.wait({self._drop(dead)})
                 plan = await self._make_room(model)
-                process = await ModelProcess.start(model, plan, self._cpuinfo)
+                process = await ModelProcess.start(model, plan)
                 loaded = PooledModel(model, plan, process, asyncio.Semaphore(plan.slots), self._keep_alive)
                 self._loaded[model.name] = loaded
                 self._touch(loaded)

@@ -19,7 +19,7 @@ from typing import Any
 
 import aiohttp
 
-from ollama_backend.embedded.errors import Exit, LlamaError, RequestError, StartupError
+from ollama_backend.embedded.errors import INSTALL_OLLAMA, Exit, LlamaError, RequestError, StartupError
 from ollama_backend.embedded.llama.sizing import Plan, is_tiny
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, dumps
@@ -55,11 +55,11 @@ class ModelProcess:
         )
 
     @classmethod
-    async def start(cls, model: ServedModel, plan: Plan, cpuinfo: str) -> "ModelProcess":
+    async def start(cls, model: ServedModel, plan: Plan) -> "ModelProcess":
         """Start a process and return once its model is loaded; cancelling ends the process. Raises StartupError."""
         folder = tempfile.mkdtemp(prefix="embedded-")
         settings = _settings(model, plan) | {"hostnames": [f"{folder}/llama.sock"]}
-        order = {"settings": settings, "parent": os.getpid(), "folder": folder, "cpuinfo": cpuinfo}
+        order = {"settings": settings, "parent": os.getpid(), "folder": folder}
         command = (sys.executable, "-m", "ollama_backend.embedded.llama.worker", dumps(order))
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=WAITING | os.environ)
         child = cls(process, folder, model.name)
@@ -73,12 +73,15 @@ class ModelProcess:
     async def _loaded(self, file: str) -> None:
         """Wait until the process reports that its model is loaded."""
         line = await self._process.stdout.readline() if self._process.stdout else b""
+        if not line and (status := await self._process.wait()) == -signal.SIGILL:
+            # The x86 wheel of xllamacpp is compiled for these instructions and does not check for them.
+            message = "This CPU lacks instructions (on x86 AVX2, FMA or F16C) which the embedded engine needs: "
+            raise StartupError(Exit.CPU_TOO_OLD, f"{message}use another machine, {INSTALL_OLLAMA}")
         if not line:
-            ending = _ending(await self._process.wait())
             message = (
-                f"llama.cpp ended while it loaded {file} ({ending}): the file may be damaged or too large for the "
+                f"llama.cpp ended while it loaded {file} ({_ending(status)}): the file may be damaged or too large "
             )
-            raise StartupError(Exit.LLAMA_FAILED, message + "memory. Fetch it again or choose another.")
+            raise StartupError(Exit.LLAMA_FAILED, message + "for the memory. Fetch it again or choose another.")
         if (outcome := json.loads(line))["exit"]:
             raise StartupError(outcome["exit"], outcome["error"])
 

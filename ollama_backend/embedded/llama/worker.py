@@ -1,7 +1,7 @@
 """Run llama.cpp's server for one model: `python -m ollama_backend.embedded.llama.worker ORDER`, started by the engine.
 
 ORDER is JSON: `settings` (attributes of llama.cpp's parameters by their dotted paths), `parent` (a process id),
-`folder` (of the socket, removed at the end) and `cpuinfo`. Once the model is loaded, or cannot be, the process writes a
+and `folder` (of the socket, removed at the end). Once the model is loaded, or cannot be, the process writes a
 line of JSON to stdout: an `exit` status, and an `error` unless that is 0. It exits when stdin is closed.
 """
 
@@ -9,19 +9,15 @@ import ctypes
 import functools
 import json
 import os
-import platform
 import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from ollama_backend.embedded.errors import Exit, StartupError
+from ollama_backend.embedded.errors import INSTALL_OLLAMA, Exit, StartupError
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-# The x86 wheel of xllamacpp is compiled for these and does not check the CPU: without them it dies of SIGILL.
-NEEDED_FLAGS = ("avx2", "fma", "f16c", "bmi2")
-INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
 
 
 def _end_with_parent(on: bool, parent: int) -> None:
@@ -30,16 +26,6 @@ def _end_with_parent(on: bool, parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if on else 0)
     if os.getppid() != parent:
         sys.exit(Exit.STOPPED)
-
-
-def _check_cpu(cpuinfo: Path) -> None:
-    if platform.machine().lower() not in ("x86_64", "amd64") or not cpuinfo.exists():
-        return
-    lines = cpuinfo.read_text(errors="replace").splitlines()
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    if missing := [flag.upper() for flag in NEEDED_FLAGS if flag not in flags]:
-        message = f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: use another machine, "
-        raise StartupError(Exit.CPU_TOO_OLD, message + INSTALL_OLLAMA)
 
 
 def _load_binding() -> Any:
@@ -81,7 +67,6 @@ def main() -> int:
     order = json.loads(sys.argv[1])
     _end_with_parent(True, order["parent"])
     try:
-        _check_cpu(Path(order["cpuinfo"]))
         _server = _serve(order["settings"])  # it serves as long as it is referenced
     except StartupError as error:
         os.write(output, json.dumps({"exit": error.status, "error": str(error)}).encode() + b"\n")

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from ollama_backend.embedded.api.required_call import RequiredCall
+from ollama_backend.embedded.api.required_call import RequiredCall, chosen
 from tests.embedded.test_clients import TOOLS, conversation
 from tests.support.embedded_engine import GUIDE, Engine, engine, user
 
@@ -228,6 +228,8 @@ def test_only_the_allowed_tools_are_called(running: Engine) -> None:
         "/v1/chat/completions", asked | {"tool_choice": {"type": "allowed_tools", "allowed_tools": chat}}
     )
     assert choice["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "Weather"
+    free = {"type": "allowed_tools", "allowed_tools": chat | {"mode": "auto"}}
+    assert chosen(free, CHAT_TOOLS) == ("auto", CHAT_TOOLS[:1])
     allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "Weather"}]}
     asked: dict[str, Any] = {
         "model": "smollm2:135m",
@@ -252,7 +254,11 @@ NONE_GIVEN = "tool_choice requires a call, and tools has no function to call."
         ("/v1/chat/completions", {"tool_choice": "required", "tools": []}, NONE_GIVEN),
         ("/v1/responses", {"tool_choice": "required", "tools": [{"type": "web_search"}]}, NONE_GIVEN),
         ("/v1/messages", {"tool_choice": {"type": "any"}, "tools": []}, NONE_GIVEN),
-        ("/v1/chat/completions", {"tool_choice": {"type": "function", "function": 1}}, "function has the wrong type"),
+        (
+            "/v1/chat/completions",
+            {"tool_choice": {"type": "function", "function": 1}},
+            "tool_choice.function has",
+        ),
         (
             "/v1/messages",
             {"tool_choice": {"type": "any"}, "messages": [{"role": "user", "content": [1]}]},
@@ -262,9 +268,8 @@ NONE_GIVEN = "tool_choice requires a call, and tools has no function to call."
     ],
 )
 def test_what_cannot_be_required_is_refused(running: Engine, path: str, fields: dict[str, Any], words: str) -> None:
-    tools = {"/v1/chat/completions": CHAT_TOOLS, "/v1/responses": RESPONSES_TOOLS, "/v1/messages": ANTHROPIC_TOOLS}[
-        path
-    ]
+    """What is missing or wrong is named."""
+    tools = {"/v1/responses": RESPONSES_TOOLS, "/v1/messages": ANTHROPIC_TOOLS}.get(path, CHAT_TOOLS)
     body = {"model": "smollm2:135m", "messages": user(QUESTION), "input": QUESTION, "max_tokens": 9, "tools": tools}
     status, message = running.refused(path, body | fields)
     assert status == 400 and message.startswith(words), message

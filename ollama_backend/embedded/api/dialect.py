@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from ollama_backend.embedded.api.replies import EVENTS
-from ollama_backend.embedded.api.required_call import RequiredCall, has_tool_result, tool_name
+from ollama_backend.embedded.api.required_call import RequiredCall, chosen, has_tool_result
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body, convert, dumps, nested
+from ollama_backend.embedded.request_json import Body, dumps, nested
 
 Think = bool | str | None
 # Levels that Ollama does not have become the nearest of its own.
@@ -20,13 +20,21 @@ SAMPLING = frozenset({"temperature", "top_p", "top_k", "min_p", "typical_p", "re
 SAMPLING |= {"stop", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"}
 
 
+class ToolChoice(msgspec.Struct):
+    """The types of fields of a `tool_choice` that is an object."""
+
+    function: Body = {}
+    tools: list[Body] = []
+    allowed_tools: "ToolChoice | None" = None
+
+
 class RelayedBody(msgspec.Struct):
     """The types of fields that this server works on. llama.cpp checks most others."""
 
     messages: list[Body] = []
     input: str | list[Body] = ""
     tools: list[Body] = []
-    tool_choice: str | Body = ""
+    tool_choice: str | ToolChoice = ""
     max_tokens: int = 0
     max_completion_tokens: int = 0
     max_output_tokens: int = 0
@@ -55,38 +63,12 @@ def accumulate(whole: Body, delta: Body) -> None:
             whole[key] = value
 
 
-class ToolChoice(msgspec.Struct):
-    """A `tool_choice` that is an object, in the shape of any of the APIs; also one of the tools that it allows."""
-
-    type: str = ""
-    name: str = ""
-    mode: str = ""
-    function: "ToolChoice | None" = None
-    allowed_tools: "ToolChoice | None" = None
-    tools: "list[ToolChoice]" = []
-
-    @property
-    def kind(self) -> str:
-        """The choice as one of OpenAI's words."""
-        kind = self.allowed_tools.mode if self.allowed_tools else self.mode or self.type
-        return kind if kind in ("auto", "none") else "required"
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the tools that it leaves; empty for all."""
-        if self.type in ("auto", "any", "none"):
-            return []
-        if self.type == "allowed_tools":
-            return [name for tool in (self.allowed_tools or self).tools for name in tool.names]
-        return [(self.function or self).name or self.type]
-
-
 class RelayedDialect:
     """One request to one of the APIs, and its events. `name` is the model as the client named it.
 
-    `route` is the client's and `path` llama.cpp's. With `truncate` and `shift`, a prompt that exceeds the context is
-    shortened. `keep_alive` is in seconds. `began` and `ready` (when the slot was taken) are in nanoseconds. `timings`
-    are llama.cpp's. `call` is the one that the answer must be; None if a text will do.
+    `route` is the client's; `path` and `count_path`, which counts tokens, are llama.cpp's. With `truncate` and `shift`,
+    a prompt that exceeds the context is shortened. `keep_alive` is in seconds. `began` and `ready` (when the slot was
+    taken) are in nanoseconds. `timings` are llama.cpp's. `call` is set if the answer must be one.
     """
 
     route: ClassVar[str]
@@ -94,6 +76,7 @@ class RelayedDialect:
     media_type: ClassVar[str] = EVENTS
     end: ClassVar[bytes] = b"data: [DONE]\n\n"
     names_events: ClassVar[bool] = False
+    count_path: ClassVar[str] = ""
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         self.body, self.model, self.name, self.path = body, model, body["model"], self.route
@@ -129,13 +112,7 @@ class RelayedDialect:
 
     def tools(self, own: list[Body]) -> Body:
         """Return the fields for llama.cpp about these tools. If a call is required, it becomes `call`."""
-        choice = self.body.get("tool_choice") or "auto"
-        if isinstance(choice, dict):
-            named = convert(choice, ToolChoice)
-            choice, names = named.kind, named.names
-            if missing := [name for name in names if name not in map(tool_name, own)]:
-                raise RequestError(400, f"tool_choice names {missing[0]}, which is not among the tools.")
-            own = [tool for tool in own if not names or tool_name(tool) in names]
+        choice, own = chosen(self.body.get("tool_choice") or "auto", own)
         if choice == "required":
             self.call = RequiredCall(own)
             shown = {"tools": own, "tool_choice": "none"} if self.model.uses_tools else {}

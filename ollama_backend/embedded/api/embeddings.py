@@ -85,5 +85,5 @@ class EmbeddingRoutes:
 def _shortened(vector: list[float], dimensions: int) -> list[float]:
     """Return the first `dimensions` numbers of a vector, normalized to length 1."""
     kept = vector[:dimensions]
-    length = math.sqrt(sum(number * number for number in kept)) or 1.0
+    length = math.hypot(*kept) or 1.0
     return [number / length for number in kept]

@@ -1,7 +1,6 @@
 """Anthropic's API, `/v1/messages`."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from ollama_backend.embedded.api.dialect import RelayedDialect, Think, accumulate
 from ollama_backend.embedded.model_card import ServedModel
@@ -15,7 +14,7 @@ class MessagesDialect(RelayedDialect):
     fields = frozenset({"messages", "system", "temperature", "top_p", "top_k", "stop_sequences"})
     end = b""
     names_events = True
-    count_path: ClassVar[str] = "/v1/messages/count_tokens"
+    count_path = "/v1/messages/count_tokens"
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         super().__init__(body, model)

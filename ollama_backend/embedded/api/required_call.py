@@ -29,6 +29,25 @@ def tool_name(tool: Body) -> str:
     return str((nested(tool, "function") or tool).get("name", ""))
 
 
+def chosen(choice: str | Body, tools: list[Body]) -> tuple[str, list[Body]]:
+    """Return a `tool_choice` of any of the APIs in OpenAI's words, and the tools that it leaves.
+
+    Raises RequestError if it names a tool that is not there.
+    """
+    if isinstance(choice, str):
+        return choice, tools
+    kind = str(choice.get("type"))
+    named = [] if kind in ("auto", "any", "none") else [choice]
+    if kind == "allowed_tools":
+        allowed = nested(choice, "allowed_tools") or choice
+        kind, named = str(allowed.get("mode")), allowed.get("tools", [])
+    names = [tool_name(tool) or str(tool.get("type")) for tool in named]
+    if absent := [name for name in names if name not in map(tool_name, tools)]:
+        raise RequestError(400, f"tool_choice names {absent[0]}, which is not among the tools.")
+    left = [tool for tool in tools if not names or tool_name(tool) in names]
+    return kind if kind in ("auto", "none") else "required", left
+
+
 def has_tool_result(items: Any) -> bool:
     """Return whether a conversation, in the shape of any of the APIs, contains the result of a tool."""
     dicts = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -5,12 +5,10 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
 
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import RelayedBody, RelayedDialect
-from ollama_backend.embedded.api.messages import MessagesDialect
 from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
@@ -19,7 +17,7 @@ from ollama_backend.embedded.llama.sizing import is_tiny
 from ollama_backend.embedded.model_card import ServedModel, plain_name
 from ollama_backend.embedded.request_json import Body, convert
 
-Kind = TypeVar("Kind", bound=RelayedDialect)
+Kind = Callable[[Body, ServedModel], RelayedDialect]
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,16 @@ class Serving:
         effort = {"reasoning_effort": think} if isinstance(think, str) else {}
         return dialect.request() | {"chat_template_kwargs": {"enable_thinking": bool(think)} | effort}
 
-    def _checked(self, kind: Callable[[Body, ServedModel], Kind], body: Body) -> Kind:
+    def _checked(self, kind: Kind, body: Body) -> RelayedDialect:
         model = self.find(body.get("model"), embeds=False)
         convert(body, RelayedBody)
         return kind(body, model)
 
-    async def relay(self, kind: Callable[[Body, ServedModel], RelayedDialect], body: Body) -> Response:
+    async def relay(self, kind: Kind, body: Body) -> Response:
         """Answer a route that llama.cpp serves itself: only names, limits and errors are changed."""
         return await self.respond(self._checked(kind, body), stream=bool(body.get("stream")))
 
-    async def count_tokens(self, kind: Callable[[Body, ServedModel], MessagesDialect], body: Body) -> Response:
+    async def count_tokens(self, kind: Kind, body: Body) -> Response:
         """Answer Anthropic's route that counts the tokens of a prompt."""
         dialect = self._checked(kind, body)
         async with self.pool.slot(dialect.model) as process:

@@ -28,10 +28,16 @@ class ToolChoice(msgspec.Struct):
     allowed_tools: "ToolChoice | None" = None
 
 
+class RelayedMessage(msgspec.Struct):
+    """The types of fields of a message."""
+
+    content: str | list[Body] | None = None
+
+
 class RelayedBody(msgspec.Struct):
     """The types of fields that this server works on. llama.cpp checks most others."""
 
-    messages: list[Body] = []
+    messages: list[RelayedMessage] = []
     input: str | list[Body] = ""
     tools: list[Body] = []
     tool_choice: str | ToolChoice = ""

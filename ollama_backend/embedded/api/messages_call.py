@@ -4,44 +4,15 @@ llama.cpp takes no schema on its own route, so they are sent as OpenAI's chat co
 """
 
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from ollama_backend.embedded.api.dialect import ChatDialect
 from ollama_backend.embedded.api.messages import MessagesDialect
 from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.model_card import ServedModel
-from ollama_backend.embedded.request_json import Body, convert, dumps, nested
+from ollama_backend.embedded.request_json import Body, dumps, nested
 
 SHARED = ("model", "tool_choice", "max_tokens", "temperature", "top_p", "top_k")
 STOP_REASONS = {"tool_calls": "tool_use", "length": "max_tokens", "stop": "end_turn"}
-
-
-class ContentBlock(msgspec.Struct):
-    """A block of a message; each type has its own fields."""
-
-    type: str
-    text: str = ""
-    thinking: str = ""
-    id: str = ""
-    name: str = ""
-    input: Body = {}
-    tool_use_id: str = ""
-    content: Any = ""
-
-
-class AnthropicMessage(msgspec.Struct):
-    """A message of the conversation."""
-
-    role: str
-    content: str | list[ContentBlock]
-
-
-class CallBody(msgspec.Struct):
-    """The fields that are translated."""
-
-    messages: list[AnthropicMessage]
 
 
 def messages_dialect(body: Body, model: ServedModel) -> MessagesDialect:
@@ -57,8 +28,7 @@ class MessagesCallDialect(MessagesDialect):
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         super().__init__(body, model)
-        self.required("messages")
-        messages = [each for message in convert(body, CallBody).messages for each in _chat_messages(message)]
+        messages = [each for message in self.required("messages") for each in _chat_messages(message)]
         if system := body.get("system"):
             messages.insert(0, {"role": "system", "content": system})
         chat = {key: body[key] for key in SHARED if key in body} | {"stop": body.get("stop_sequences", [])}
@@ -116,23 +86,26 @@ def _chat_tool(tool: Body) -> Body:
     return {"type": "function", "function": function | {"parameters": tool["input_schema"]}}
 
 
-def _chat_messages(message: AnthropicMessage) -> Iterator[Body]:
+def _chat_messages(message: Body) -> Iterator[Body]:
     """Yield OpenAI's messages for one of Anthropic's: the results of tools are messages of their own there."""
-    if isinstance(message.content, str):
-        yield {"role": message.role, "content": message.content}
+    if not isinstance(content := message.get("content"), list):
+        yield message
         return
     texts, calls, thinking = [], [], ""
-    for block in message.content:
-        if block.type == "image":
-            raise RequestError(400, NO_IMAGES)
-        if block.type == "text":
-            texts.append({"type": "text", "text": block.text})
-        if block.type == "tool_result":
-            yield {"role": "tool", "tool_call_id": block.tool_use_id, "content": block.content or ""}
-        if block.type == "tool_use":
-            function = {"name": block.name, "arguments": dumps(block.input).decode()}
-            calls.append({"id": block.id, "type": "function", "function": function})
-        thinking += block.thinking
+    for block in content:
+        match block.get("type"):
+            case "image":
+                raise RequestError(400, NO_IMAGES)
+            case "text":
+                texts.append(block)
+            case "thinking":
+                thinking += str(block.get("thinking", ""))
+            case "tool_result":
+                result = {"role": "tool", "tool_call_id": block.get("tool_use_id")}
+                yield result | {"content": block.get("content") or ""}
+            case "tool_use":
+                function = {"name": block.get("name"), "arguments": dumps(block.get("input") or {}).decode()}
+                calls.append({"id": block.get("id"), "type": "function", "function": function})
     if texts or calls or thinking:
-        own = {"role": message.role, "content": texts or ""} | ({"tool_calls": calls} if calls else {})
+        own = {"role": message.get("role"), "content": texts or ""} | ({"tool_calls": calls} if calls else {})
         yield own | ({"reasoning": thinking} if thinking else {})

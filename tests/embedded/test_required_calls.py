@@ -10,7 +10,12 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
+from ollama_backend.embedded.api.dialect import ChatDialect
 from ollama_backend.embedded.api.required_call import RequiredCall, chosen
+from ollama_backend.embedded.api.responses import ResponsesDialect
+from ollama_backend.embedded.errors import RequestError
+from ollama_backend.embedded.llama import gguf
+from ollama_backend.embedded.model_card import ServedModel
 from tests.embedded.test_clients import TOOLS, conversation
 from tests.support.embedded_engine import GUIDE, Engine, engine, user
 
@@ -273,6 +278,25 @@ def test_what_cannot_be_required_is_refused(running: Engine, path: str, fields: 
     body = {"model": "smollm2:135m", "messages": user(QUESTION), "input": QUESTION, "max_tokens": 9, "tools": tools}
     status, message = running.refused(path, body | fields)
     assert status == 400 and message.startswith(words), message
+
+
+def test_an_answer_without_the_required_call_is_an_error(smol: Path) -> None:
+    """With some templates, such as Kimi K2's, llama.cpp follows no schema; its events then end like these."""
+    model = ServedModel("smollm2:135m", gguf.read(smol))
+    asked = {"model": model.name, "messages": user(QUESTION), "input": QUESTION, "tool_choice": "required"}
+    chat, responses = (
+        ChatDialect(asked | {"tools": CHAT_TOOLS}, model),
+        ResponsesDialect(asked | {"tools": RESPONSES_TOOLS}, model),
+    )
+    assert "response_format" in chat.request() and "response_format" in responses.request()
+    begun = {"index": 0, "delta": {"role": "assistant", "content": "It is 42."}, "finish_reason": None}
+    assert [event["choices"][0]["delta"] for event in chat.events({"choices": [begun]})] == [{"role": "assistant"}]
+    with pytest.raises(RequestError, match="The model made no call: llama"):
+        list(chat.events({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
+    assert not list(responses.events({"type": "response.output_text.delta", "item_id": "1", "delta": "It is 42."}))
+    ended = {"type": "response.completed", "response": {"output": [], "usage": {"output_tokens": 6}}}
+    with pytest.raises(RequestError, match="The model made no call"):
+        list(responses.events(ended))
 
 
 @pytest.mark.parametrize("limit", [2, 12, 22])

@@ -211,6 +211,7 @@ class ChatDialect(RelayedDialect):
             if self.call:
                 delta |= self.call.delta(delta.pop("content", ""))
                 if choice.get("finish_reason") == "stop":
+                    self.call.check()
                     choice["finish_reason"] = "tool_calls"
             if "role" in self._begun:  # llama.cpp repeats the role after it has read the prompt
                 delta.pop("role", None)

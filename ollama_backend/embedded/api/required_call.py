@@ -83,6 +83,12 @@ class RequiredCall:
             choices.append({"type": "object", "properties": fields, "required": ["name", "arguments"]})
         return {"type": "json_schema", "json_schema": {"schema": {"anyOf": choices, "$defs": definitions}}}
 
+    def check(self) -> None:
+        """Raise RequestError if the answer contains no call: with some templates llama.cpp follows no schema."""
+        if not self.name:
+            message = "The model made no call: llama.cpp cannot require one with the model's chat template."
+            raise RequestError(500, f"{message} Choose another model, or do not require a call.")
+
     def delta(self, text: str) -> Body:
         """Return what a piece of the answer adds to the call, in the shape of a delta in OpenAI's chunks."""
         self._rest += text

@@ -64,6 +64,9 @@ class ResponsesDialect(RelayedDialect):
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield the events for the client."""
+        ended = event["type"] == "response.completed"
+        if self.call and ended and event["response"]["usage"]["output_tokens"] < self.limit("max_output_tokens"):
+            self.call.check()
         for each in _call_events(event, self.call) if self.call else (event,):
             yield from self._numbered(each)
 

@@ -73,31 +73,38 @@ class ModelOfProgram:
         before, self._case = self._case, case
         if before == "cancel":
             left = time.monotonic()
-            await until(lambda: not self._requests(), "the slot is free")
+            address = await self._address()
+            await until(lambda: not requests(address), "the slot is free")
             self.freed_after = time.monotonic() - left
         if case in ("fails_before", "fails_late", "silence"):
             await self._load()  # its process was killed before
-            self._process().suspend()
+            process = await self._process()
+            process.suspend()
         if case == "fails_before":
             self._tasks.append(asyncio.create_task(self._kill_asked()))
         if case == "silence":
-            asyncio.get_running_loop().call_later(SILENT_SECONDS, self._process().resume)
+            asyncio.get_running_loop().call_later(SILENT_SECONDS, process.resume)
 
     async def _kill_asked(self) -> None:
-        await until(self._requests, "the request has reached the model")
+        address = await self._address()
+        await until(lambda: requests(address), "the request has reached the model")
         await self._kill()
 
     async def _kill(self) -> None:
         """Kill the process, wait until the engine has noticed, and have it start another meanwhile."""
         self._case = ""
-        self._process().kill()
+        (await self._process()).kill()
         await asyncio.to_thread(wait_until, lambda: f"{self.name}:latest" not in self._engine.loaded(), "it is gone")
         self._tasks.append(asyncio.create_task(self._load()))
 
     async def _load(self) -> None:
         await asyncio.to_thread(self._engine.ask, "/api/generate", {"model": self.name})
 
-    def _process(self) -> psutil.Process:
+    async def _process(self) -> psutil.Process:
+        """The model's process. To read what every process has mapped takes long, so a thread does it."""
+        return await asyncio.to_thread(self._find)
+
+    def _find(self) -> psutil.Process:
         return next(process for process in self._engine.children() if self._is_mapped(process))
 
     def _is_mapped(self, process: psutil.Process) -> bool:
@@ -105,17 +112,22 @@ class ModelOfProgram:
             return any(mapped.path.endswith(f"/{self.name}.gguf") for mapped in process.memory_maps())
         return False
 
-    def _requests(self) -> int:
-        """The number of connections to the model's socket, each of which is a request, accepted or not yet."""
-        sockets = [socket.laddr for socket in self._process().net_connections("unix")]
-        (address,) = {address for address in sockets if str(address).endswith("llama.sock")}
-        lines = Path("/proc/net/unix").read_text().splitlines()
-        return sum(line.endswith(str(address)) for line in lines) - 1  # the one that listens
+    async def _address(self) -> str:
+        """The address of the model's socket."""
+        sockets = await asyncio.to_thread((await self._process()).net_connections, "unix")
+        (address,) = {str(one.laddr) for one in sockets if str(one.laddr).endswith("llama.sock")}
+        return address
 
     async def unload(self) -> None:
         """Free its memory."""
         await asyncio.gather(*self._tasks)
         await asyncio.to_thread(self._engine.ask, "/api/generate", {"model": self.name, "keep_alive": 0})
+
+
+def requests(address: str) -> int:
+    """The number of connections to a socket, each of which is a request, accepted or not yet."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return sum(line.endswith(address) for line in lines) - 1  # the one that listens
 
 
 class Embedded:

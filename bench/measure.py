@@ -17,6 +17,7 @@ from .stage import Stage
 SPEED = 30
 SHORT = 20  # tokens of a short answer
 ATTEMPTS = 10
+GROWTH_ROUNDS = 5
 LATE = 1.1  # the slowest of many streams may take so much longer than the source
 
 
@@ -196,19 +197,27 @@ Ask = Callable[[Door, int], Awaitable[Taken]]
 async def growth(
     stage: Stage, names: Sequence[str], sizes: Sequence[int], ask: Ask, per: Callable[[int], int], limit: float
 ) -> list[Growth]:
-    """Measure one door after another at each size; a door that took longer than `limit` seconds grows no further."""
+    """Measure one door after another at each size, in rounds, and take the medians.
+
+    A size that takes longer than a second is measured once, and one that takes longer than `limit` seconds is the last.
+    """
     found = []
     for name in names:
-        door = stage.find(name)
-        if door is None:
+        if (door := stage.find(name)) is None:
             continue
-        line = Growth(name)
-        for size in sizes:
-            began = time.monotonic()
-            async with spent(stage, door) as spending:
-                await ask(door, size)
-            line.points[size] = spending.seconds / per(size)
-            if time.monotonic() - began > limit:
-                break
-        found.append(line)
+        costs: dict[int, list[float]] = {}
+        growing = list(sizes)
+        for _ in range(GROWTH_ROUNDS):
+            for size in list(growing):
+                began = time.monotonic()
+                async with spent(stage, door) as spending:
+                    await ask(door, size)
+                costs.setdefault(size, []).append(spending.seconds / per(size))
+                took = time.monotonic() - began
+                if took > limit:
+                    growing = [smaller for smaller in growing if smaller < size]
+                    break
+                if took > 1:
+                    growing.remove(size)
+        found.append(Growth(name, {size: statistics.median(measured) for size, measured in costs.items()}))
     return found

@@ -7,14 +7,15 @@ _holders: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses, and that the kernel gives to nobody else while this process runs.
+    """Return a port that nobody uses, and that the kernel gives to nobody else while this process runs.
 
     It is bound here but not listened on: connections are refused, and a server can still take it, because SO_REUSEADDR
-    is set here and by nearly every server.
+    is set here and by nearly every server. It is bound on every address, because a client of another test that has
+    127.0.0.2 for its own address would otherwise get it, and a server could not listen on 0.0.0.0.
     """
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
+    holder.bind(("0.0.0.0", 0))
     _holders.append(holder)
     return int(holder.getsockname()[1])
 

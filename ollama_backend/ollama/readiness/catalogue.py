@@ -45,6 +45,7 @@ class Catalogue:
         self._capabilities: dict[tuple[str, int], tuple[str, ...]] = {}
         self._lookup: asyncio.Task[None] | None = None
         self.installed: tuple[InstalledModel, ...] = ()
+        self._names: dict[str, str] = {}
         self.known = False
         self.failure = ""
 
@@ -60,8 +61,7 @@ class Catalogue:
         """Return the installed name of a model, or None. A name that only lacks `:latest` is returned unchanged."""
         if not self.known:
             return None
-        key = self._key(name)
-        found = next((model.name for model in self.installed if self._key(model.name) == key), None)
+        found = self._names.get(self._key(name))
         return name if found == f"{name}:latest" else found
 
     def usable(self, name: str, *, is_default: bool = True) -> str | None:
@@ -101,6 +101,8 @@ class Catalogue:
             self.failure = exc.message
             raise
         self.known, self.failure = True, ""
+        # Of two names that mean the same, the first in the list counts.
+        self._names = {self._key(model.name): model.name for model in reversed(self.installed)}
         unknown = [m for m in self.installed if not m.capabilities and (m.name, m.size) not in self._capabilities]
         if unknown and not self._lookup:
             self._lookup = asyncio.ensure_future(self._look_up(unknown))

@@ -18,6 +18,7 @@ SPEED = 30
 SHORT = 20  # tokens of a short answer
 ATTEMPTS = 10
 GROWTH_ROUNDS = 5
+SETTLE_SECONDS = 0.2  # what a long answer leaves to be cleaned up does not count for the next
 LATE = 1.1  # the slowest of many streams may take so much longer than the source
 
 
@@ -209,6 +210,7 @@ async def growth(
         growing = list(sizes)
         for _ in range(GROWTH_ROUNDS):
             for size in list(growing):
+                await asyncio.sleep(SETTLE_SECONDS)
                 began = time.monotonic()
                 async with spent(stage, door) as spending:
                     await ask(door, size)

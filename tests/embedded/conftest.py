@@ -1,11 +1,15 @@
 """Models for the engine: SmolLM2, copies with other chat templates, and an embedding model."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anthropic
+import openai
 import pytest
+import pytest_asyncio
 
 from tests.support import gguf_files, smollm2
-from tests.support.embedded_engine import GUIDE
+from tests.support.embedded_engine import GUIDE, Engine
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +34,17 @@ def alternating(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An embedding model of random weights."""
     return gguf_files.embedding_model(tmp_path_factory.mktemp("letters") / "letters.gguf")
+
+
+@pytest_asyncio.fixture
+async def openai_client(running: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's client of the engine that a module runs."""
+    async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def anthropic_client(running: Engine) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    """Anthropic's client of the engine that a module runs."""
+    async with anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0) as client:
+        yield client

@@ -1,7 +1,7 @@
 """The official clients, changed in URL only, do with the embedded engine what they do with Ollama."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import anthropic
 import ollama
 import openai
 import pytest
-import pytest_asyncio
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import BaseModel
 
@@ -46,18 +45,6 @@ def running(tool_user: Path, letters: Path, smol: Path) -> Iterator[Engine]:
     models = {"guide": GUIDE, "tools": tool_user, "letters": letters, "smollm2:135m": smol}
     with engine("--context", "2048", models=models) as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def openai_client(running: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-@pytest_asyncio.fixture
-async def anthropic_client(running: Engine) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    async with anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0) as client:
-        yield client
 
 
 async def test_openai_chats(openai_client: openai.AsyncOpenAI) -> None:

@@ -1,13 +1,12 @@
 """A required tool call is made, whatever the model and its template, with arguments that match the tool's schema."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import anthropic
 import openai
 import pytest
-import pytest_asyncio
 from pydantic import BaseModel
 
 from ollama_backend.embedded.api.dialect import ChatDialect
@@ -56,18 +55,6 @@ def running(smol: Path, tool_user: Path) -> Iterator[Engine]:
     """Two models whose templates have no tools, SmolLM2 and the guide, and one whose template has."""
     with engine("--context", "2048", models={"smollm2:135m": smol, "tools": tool_user, "guide": GUIDE}) as started:
         yield started
-
-
-@pytest_asyncio.fixture
-async def openai_client(running: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-@pytest_asyncio.fixture
-async def anthropic_client(running: Engine) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    async with anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0) as client:
-        yield client
 
 
 @EVERY_MODEL

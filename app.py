@@ -20,6 +20,7 @@ from typing import Any
 
 import uvicorn
 
+from ollama_backend.errors import BackendError
 from ollama_backend.settings import Settings, SettingsError, load_from_process
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +63,7 @@ class Server(uvicorn.Server):
     async def _freeze_when_created(self) -> None:
         """Exclude all that was created at startup from garbage collection, which would stop every answer for 0.1 s."""
         if self._space.page:
-            with contextlib.suppress(Exception):  # its creation has failed, and was logged
+            with contextlib.suppress(BackendError):  # its creation has failed, and was logged
                 await self._space.page.created()
         gc.freeze()
         gc.enable()

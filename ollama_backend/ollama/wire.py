@@ -127,10 +127,7 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 def decode_chunk(line: bytes) -> Chunk:
     """Return the chunk in a line. Raises OllamaFailed if it is invalid, or the error that it reports."""
-    try:
-        chunk = _chunks.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        chunk = decode_with(_chunks, line)
+    chunk = decode_with(_chunks, line)
     if chunk.error is not None:
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk

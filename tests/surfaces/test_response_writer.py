@@ -1,7 +1,9 @@
 """The head of a response and the beginning of its body are written together, and nothing is held back for long."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -97,3 +99,15 @@ async def test_other_responses_and_slow_or_gone_clients_are_left_to_send() -> No
     assert writer.write_chunk(b"hello")
     cycle.disconnected = True
     assert not writer.write_chunk(b"hello")
+
+
+async def test_a_writer_does_not_keep_its_request() -> None:
+    """A request that is over is freed at once, not by the garbage collector."""
+    writer, cycle = writer_on(RecordingTransport())
+    gone = weakref.ref(cycle)
+    gc.disable()
+    try:
+        del cycle
+        assert gone() is None and not writer.write_chunk(b"late")
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
 """Writing responses with fewer calls than uvicorn: the head with the beginning of the body, parts without awaiting."""
 
 import asyncio
+import weakref
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -15,7 +16,7 @@ class ResponseWriter:
     """
 
     def __init__(self, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop) -> None:
-        self._cycle = cycle
+        self._cycle = weakref.ref(cycle)  # it holds this writer: each request would be left to the garbage collector
         self._transport = cycle.transport
         self._loop = loop
         self._held = b""
@@ -39,9 +40,11 @@ class ResponseWriter:
         Return False if only `send` can, since the head is not sent or the client is slow. For a token that arrives
         alone, running two coroutines would take as long as the rest of its way.
         """
-        cycle = self._cycle
+        cycle = self._cycle()
         # Only a response whose head has been sent has a coding. An empty chunk would end the body.
-        if not cycle.chunked_encoding or cycle.flow.write_paused or cycle.disconnected or cycle.response_complete:
+        if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
+            return False
+        if cycle.flow.write_paused or cycle.disconnected:
             return False
         if part:
             if self._held:

@@ -138,7 +138,7 @@ def history_of_peers(figures: Figures, plan: Plan) -> None:
 def main() -> None:
     """Measure, print, and write where that is wanted."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of ten, with fewer figures")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of fifteen, with fewer figures")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md, its data and the plots")
     parser.add_argument("--only", default="", help="a part of the names of the programs to compare, for development")
     given = parser.parse_args()

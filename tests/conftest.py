@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator
@@ -16,16 +15,17 @@ from hypothesis import is_hypothesis_test, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
+from tests.support.process_guard import UNMARKED, ProcessGuard
 from tests.support.scheduling import RoomScheduling, group, rank, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program", "replicas")
-STARTING = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
 # Markers of tests that `--fast` leaves out.
 NOT_FAST = ("processes", "long", "alone")
-UNMARKED = "This test starts a program: mark it with @pytest.mark.processes."
 # Where tests/run puts files that tests read and that are not in the repository.
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "fetched"
+GUARD = ProcessGuard()
+GUARD.install()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,23 +115,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and reporter.stats.get("skipped") and os.environ.get("CI"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-class ProcessGuard:
-    """Refuses child processes of tests that are not marked as starting any, so that `fast` stays fast."""
-
-    def __init__(self) -> None:
-        self.item: pytest.Item | None = None
-        self.refused = False
-
-    def __call__(self, event: str, _: object) -> None:
-        if event in STARTING and self.item and not self.item.get_closest_marker("processes"):
-            self.refused = True
-            raise RuntimeError(UNMARKED)
-
-
-GUARD = ProcessGuard()
-sys.addaudithook(GUARD)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -95,6 +95,16 @@ def test_rooms_stay_small() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 50, f"{path}: {node.name}"
 
 
+@pytest.mark.needs("git")
+def test_only_pictures_and_the_guide_are_binary() -> None:
+    """Packages and models of others come from a registry when they are needed."""
+    listed = subprocess.check_output(["git", "-c", "safe.directory=*", "-C", ROOT, "ls-files", "-z"], text=True).split(
+        "\0"
+    )
+    binary = {name for name in listed if name and b"\0" in (ROOT / name).read_bytes()}
+    assert {name for name in binary if not name.endswith(".png")} == {"ollama_backend/embedded/guide.gguf"}
+
+
 def test_names_are_given_once() -> None:
     """No two classes and no two files share a name, but in the embedded engine, a program of its own."""
     paths = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "embedded" not in path.parents]

@@ -141,7 +141,7 @@ def test_a_cancel_reaches_a_real_model(space: tuple[str, str], smollm2: str) -> 
     story = {"messages": [{"role": "user", "content": STORY}], "options": {"num_predict": 400}, "model": smollm2}
     whole = ask(space, "/api/chat", story | {"stream": False})
     needed = time.monotonic() - began
-    assert whole["eval_count"] == 400
+    assert whole["eval_count"] > 100
     client = Client(url, headers={"Authorization": f"Bearer {key}"}, verbose=False, analytics_enabled=False)
     job = client.submit(STORY, model=smollm2, options={"num_predict": 400}, api_name="/chat_api")
     assert next(iter(job))

@@ -298,6 +298,10 @@ def test_a_call_that_is_cut_off_says_so(running: Engine, limit: int) -> None:
     message = running.ask("/v1/messages", body)
     assert message["stop_reason"] == "max_tokens" and message["usage"]["output_tokens"] == limit
     assert all(block["input"] == {} for block in message["content"])
+    body = {"model": "smollm2:135m", "input": QUESTION, "tools": RESPONSES_TOOLS, "tool_choice": "required"}
+    response = running.ask("/v1/responses", body | {"max_output_tokens": limit})
+    assert response["status"] == "incomplete"
+    assert all((item["type"], item["status"]) == ("function_call", "incomplete") for item in response["output"])
 
 
 @pytest.mark.parametrize("arguments", ["{}", '{"a": "} }", "b": {"c": {}}}', '{"a": [1, {"b": "\\"}"}]}'])

@@ -23,6 +23,7 @@ FIXED: Body = {"store": False, "background": False, "service_tier": "default", "
 TOOL: Body = dict.fromkeys(("description", "parameters", "strict"))
 SCHEMA_FORMAT: Body = {"name": "", "description": None, "strict": False}
 
+CUT_OFF: Body = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
 PARTS_OF_MESSAGE = ("response.content_part.added", "response.output_text.done", "response.content_part.done")
 
 
@@ -64,9 +65,12 @@ class ResponsesDialect(RelayedDialect):
 
     def events(self, event: Body) -> Iterator[Body]:
         """Yield the events for the client."""
-        ended = event["type"] == "response.completed"
-        if self.call and ended and event["response"]["usage"]["output_tokens"] < self.limit("max_output_tokens"):
-            self.call.check()
+        if event["type"] == "response.completed":
+            # llama.cpp also calls an answer completed that the limit has cut off.
+            if event["response"]["usage"]["output_tokens"] >= self.limit("max_output_tokens"):
+                event = {"type": "response.incomplete", "response": event["response"] | CUT_OFF}
+            elif self.call:
+                self.call.check()
         for each in _call_events(event, self.call) if self.call else (event,):
             yield from self._numbered(each)
 
@@ -80,14 +84,14 @@ class ResponsesDialect(RelayedDialect):
         if "part" in event:
             event["part"] = {"annotations": [], "logprobs": []} | event["part"]
         if "response" in event:
-            event["response"] = self._response(event["response"], completed=event["type"] == "response.completed")
+            event["response"] = self._response(event["response"])
         if event["type"].endswith("text.delta"):
             event["delta"] = self.lead(event["type"], event["delta"])
         for each in _with_missing(event):
             yield _without_lead(each) | {"sequence_number": self._sequence}
             self._sequence += 1
 
-    def _response(self, response: Body, *, completed: bool) -> Body:
+    def _response(self, response: Body) -> Body:
         """Return a response with every field that the API promises."""
         settings = SETTINGS | {key: value for key, value in self.body.items() if key in SETTINGS}
         tools, text = settings["tools"], nested(self.body, "text")
@@ -97,7 +101,12 @@ class ResponsesDialect(RelayedDialect):
         response = settings | FIXED | {"created_at": self._created} | response | {"model": self.name}
         if usage := response["usage"]:
             response["usage"] = {"output_tokens_details": {"reasoning_tokens": 0}} | usage
-        return response | ({"completed_at": int(time.time())} if completed else {})
+        match response["status"], response["output"]:
+            case "completed", _:
+                response["completed_at"] = int(time.time())
+            case "incomplete", [*done, last]:
+                response["output"] = [*done, last | {"status": "incomplete"}]
+        return response
 
     def whole(self, events: list[Body]) -> Body:
         """Return the response."""
@@ -117,7 +126,7 @@ def _call_events(event: Body, call: RequiredCall) -> Iterator[Body]:
                 yield {"type": "response.output_item.added", "item": begun}
             arguments = {"item_id": item["id"], "delta": piece["function"]["arguments"]}
             yield {"type": "response.function_call_arguments.delta"} | arguments
-    elif kind == "response.completed":
+    elif kind in ("response.completed", "response.incomplete"):
         output = [whole if each["type"] == "message" else each for each in event["response"]["output"]]
         yield event | {"response": event["response"] | {"output": [each for each in output if each.get("name") != ""]}}
     elif of_message and kind == "response.output_item.done" and call.name:

@@ -5,6 +5,7 @@ The layout is that of ggml's docs/gguf.md.
 
 import hashlib
 import mmap
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -47,71 +48,60 @@ class Gguf:
         return int(value) if isinstance(value, int | float) else default
 
 
-class _Cursor:
-    def __init__(self, mapped: mmap.mmap) -> None:
-        self.mapped, self.at = mapped, 0
+class _Damage(Exception):
+    """The reason why a file cannot be read."""
 
-    def scalar(self, form: str) -> Any:
-        (value,) = struct.unpack_from("<" + form, self.mapped, self.at)
-        self.at += struct.calcsize("<" + form)
-        return value
 
-    def skip(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self.mapped):
-            raise struct.error("past the end")
+def _scalar(header: mmap.mmap, form: str) -> Any:
+    (value,) = struct.unpack("<" + form, header.read(struct.calcsize("<" + form)))
+    return value
 
-    def string(self) -> str:
-        length = self.scalar("Q")
-        start = self.at
-        self.skip(length)
-        return self.mapped[start : self.at].decode("utf-8", "replace")
 
-    def value(self, kind: int) -> Any:
+def _value(header: mmap.mmap, kind: int) -> Any:
+    """Read a value; those of an array, which may be a vocabulary of 150,000 words, are skipped."""
+    if kind == STRING:
+        return header.read(_scalar(header, "Q")).decode("utf-8", "replace")
+    if kind != ARRAY:
+        return _scalar(header, SCALARS[kind])
+    kind, count = _scalar(header, "I"), _scalar(header, "Q")
+    if kind in SCALARS:
+        header.seek(count * struct.calcsize("<" + SCALARS[kind]), os.SEEK_CUR)
+        return None
+    for _ in range(count):
         if kind == STRING:
-            return self.string()
-        return self.array() if kind == ARRAY else self.scalar(SCALARS[kind])
-
-    def array(self) -> None:
-        kind, count = self.scalar("I"), self.scalar("Q")
-        if kind in SCALARS:
-            self.skip(count * struct.calcsize("<" + SCALARS[kind]))
-        elif kind == STRING:
-            for _ in range(count):
-                self.skip(self.scalar("Q"))
+            header.seek(_scalar(header, "Q"), os.SEEK_CUR)
         else:
-            for _ in range(count):
-                self.value(kind)
+            _value(header, kind)
+    return None
 
 
-def _part(mapped: mmap.mmap) -> tuple[dict[str, Any], int, bytes]:
+def _part(header: mmap.mmap) -> tuple[dict[str, Any], int, bytes]:
     """Return the metadata, the number of weights, and the bytes of the header."""
-    cursor = _Cursor(mapped)
-    magic, version = cursor.scalar("4s"), cursor.scalar("I")
+    magic, version = _scalar(header, "4s"), _scalar(header, "I")
     if magic != b"GGUF" or version not in (2, 3):
-        raise ValueError("it does not begin like a GGUF file")
-    tensor_count, pair_count = cursor.scalar("Q"), cursor.scalar("Q")
-    metadata = {cursor.string(): cursor.value(cursor.scalar("I")) for _ in range(pair_count)}
+        raise _Damage("it does not begin like a GGUF file")
+    tensor_count, pair_count = _scalar(header, "Q"), _scalar(header, "Q")
+    metadata = {_value(header, STRING): _value(header, _scalar(header, "I")) for _ in range(pair_count)}
     weights = last = 0
     for _ in range(tensor_count):
-        cursor.skip(cursor.scalar("Q"))
-        weights += prod(cursor.scalar("Q") for _ in range(cursor.scalar("I")))
-        cursor.skip(4)
-        last = max(last, cursor.scalar("Q"))
-    if cursor.at + last >= len(mapped):
-        raise ValueError(f"it has only {len(mapped)} bytes, and its last weights begin after them")
-    return metadata, weights, mapped[: cursor.at]
+        _value(header, STRING)
+        weights += prod(_scalar(header, "Q") for _ in range(_scalar(header, "I")))
+        _scalar(header, "I")
+        last = max(last, _scalar(header, "Q"))
+    if header.tell() + last >= len(header):
+        raise _Damage(f"it has only {len(header)} bytes, and its last weights begin after them")
+    return metadata, weights, header[: header.tell()]
 
 
 def _read_part(path: Path) -> tuple[dict[str, Any], int, bytes]:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return _part(mapped)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
+            return _part(header)
     except OSError as exc:
         message = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
         raise StartupError(Exit.NO_FILE, message) from exc
-    except (struct.error, KeyError, ValueError, OverflowError, MemoryError) as exc:
-        why = str(exc) if type(exc) is ValueError and "empty file" not in str(exc) else "its header is incomplete"
+    except (_Damage, struct.error, KeyError, ValueError, OverflowError) as exc:
+        why = exc if isinstance(exc, _Damage) else "its header is incomplete"
         message = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
         raise StartupError(Exit.DAMAGED_FILE, message) from exc
 

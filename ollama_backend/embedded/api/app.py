@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
-from ollama_backend.embedded.api.messages_call import messages_dialect
+from ollama_backend.embedded.api.messages import messages_dialect
 from ollama_backend.embedded.api.model_routes import REFUSED, WAY_OUT, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
 from ollama_backend.embedded.api.replies import error_body, json_reply

@@ -118,6 +118,17 @@ async def test_openai_completes_and_embeds(openai_client: openai.AsyncOpenAI) ->
     assert [choice.index for choice in both.choices] == [0, 1] and "three" in both.choices[0].text
     vectors = (await openai_client.embeddings.create(model="letters", input=["a", "b c"])).data
     assert [len(vector.embedding) for vector in vectors] == [32, 32]
+    embed = openai_client.embeddings.create
+    short = (await embed(model="letters", input="a", dimensions=8)).data[0].embedding
+    floats = (await embed(model="letters", input="a", dimensions=8, encoding_format="float")).data[0].embedding
+    assert len(short) == 8 and short == pytest.approx(floats, abs=1e-7)
+    assert sum(number**2 for number in floats) == pytest.approx(1)
+    cut = await embed(model="letters", input=["a b c " * 2000, "a"])
+    assert len(cut.data) == 2 and cut.usage.prompt_tokens < 2 * 2048
+    assert len((await embed(model="letters", input=[[5, 6] * 2000, [5]])).data) == 2
+    assert len((await embed(model="letters", input=[5, 6, 7])).data) == 1
+    with pytest.raises(openai.BadRequestError, match='invalid encoding_format "int8"'):
+        await embed(model="letters", input="a", encoding_format="int8")  # type: ignore[call-overload]
     with pytest.raises(openai.BadRequestError, match="guide is a chat model: choose an embedding model"):
         await openai_client.embeddings.create(model="guide", input="x")
     names = {model.id async for model in openai_client.models.list()}

@@ -52,7 +52,8 @@ def test_the_context_is_what_memory_allows(free: int, slots: int, context: int) 
 
 def test_a_model_keeps_to_the_context_that_it_was_trained_on() -> None:
     """No more context is planned than the model knows, and what is asked for is rounded up as llama.cpp does."""
-    assert sizing.plan(qwen3_4b(context_length=2048), Wishes(1)).context == 2048
+    for wishes in (Wishes(1), Wishes(1, context=4096)):
+        assert sizing.plan(qwen3_4b(context_length=2048), wishes).context == 2048
     assert sizing.plan(gguf.read(GUIDE), Wishes(context=300)).context == 512
 
 

@@ -47,7 +47,6 @@ ALWAYS = {
     **dict.fromkeys([f"openai / v1 {name}" for name in ("chat effort", "chat no effort", "messages")], COUNTED),
     **dict.fromkeys([f"openai / v1 {name}" for name in ("chat", "chat stream", "chat stream usage")], COUNTED),
     **dict.fromkeys([f"openai / v1 {name}" for name in ("completions", "completions stream", "responses")], COUNTED),
-    "openai / v1 embeddings base64": COUNTED,
     "openai / v1 chat effort on plain": LENIENT,
     "origins / preflight": STARLETTE,
 }

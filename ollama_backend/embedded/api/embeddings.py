@@ -1,7 +1,10 @@
 """Embeddings: Ollama's `/api/embed` and `/api/embeddings`, and OpenAI's `/v1/embeddings`."""
 
 import math
+import struct
 import time
+from base64 import b64encode
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -16,13 +19,14 @@ PATH = "/v1/embeddings"
 
 
 class EmbedBody(msgspec.Struct):
-    """The body of `/api/embed`, and of the older `/api/embeddings`."""
+    """The body of any of the routes; `input` may contain tokens on OpenAI's."""
 
     model: str = ""
-    input: str | list[str] = []
+    input: str | list[str | int | list[int]] = []
     prompt: str = ""
     truncate: bool = True
     dimensions: int = 0
+    encoding_format: str = "float"
     keep_alive: str | float | None = None
 
 
@@ -37,12 +41,9 @@ class EmbeddingRoutes:
         began = time.perf_counter_ns()
         body = convert(raw, EmbedBody)
         model = self._serving.find(body.model, embeds=True)
-        texts = [body.input] if isinstance(body.input, str) else body.input
-        if not texts:
+        if body.input == []:
             return json_reply({"model": body.model, "embeddings": []})
-        vectors, count, loaded_at = await self._vectors(model, texts, body)
-        if body.dimensions > 0:
-            vectors = [_shortened(vector, body.dimensions) for vector in vectors]
+        vectors, count, loaded_at = await self._vectors(model, body.input, body)
         times = {"total_duration": time.perf_counter_ns() - began, "load_duration": loaded_at - began}
         return json_reply({"model": body.model, "embeddings": vectors, **times, "prompt_eval_count": count})
 
@@ -53,10 +54,24 @@ class EmbeddingRoutes:
         vectors = (await self._vectors(model, [body.prompt], body))[0] if body.prompt else [[]]
         return json_reply({"embedding": vectors[0]})
 
-    async def _vectors(
-        self, model: ServedModel, texts: list[str], body: EmbedBody
-    ) -> tuple[list[list[float]], int, int]:
+    async def openai(self, raw: Body) -> Response:
+        """Answer `/v1/embeddings`. As in Ollama, a text that is too long is cut, and vectors may be shortened."""
+        body = convert(raw, EmbedBody)
+        model = self._serving.find(body.model, embeds=True)
+        if not body.input:
+            raise RequestError(400, "input is required: a string, or a list of strings")
+        if body.encoding_format not in ("float", "base64"):
+            raise RequestError(400, f'invalid encoding_format "{body.encoding_format}": use float or base64')
+        vectors, count, _ = await self._vectors(model, body.input, body)
+        encode = _base64 if body.encoding_format == "base64" else list
+        entries = [{"object": "embedding", "index": n, "embedding": encode(v)} for n, v in enumerate(vectors)]
+        usage = {"prompt_tokens": count, "total_tokens": count}
+        return json_reply({"object": "list", "data": entries, "model": body.model, "usage": usage})
+
+    async def _vectors(self, model: ServedModel, given: Any, body: EmbedBody) -> tuple[list[list[float]], int, int]:
         """Return the vectors, the number of tokens read, and when the model was ready (nanoseconds)."""
+        alone = isinstance(given, str) or isinstance(given[0], int)
+        texts = [given] if alone else given
         async with self._serving.pool.slot(model, keep_alive_seconds(body.keep_alive)) as process:
             ready = time.perf_counter_ns()
             try:
@@ -69,17 +84,14 @@ class EmbeddingRoutes:
                 tokens = [(await process.ask("/tokenize", query))["tokens"] for query in queries]
                 answer = await process.ask(PATH, {"input": [each[: error.room] for each in tokens]})
         vectors = [entry["embedding"] for entry in sorted(answer["data"], key=lambda entry: entry["index"])]
+        if body.dimensions > 0:
+            vectors = [_shortened(vector, body.dimensions) for vector in vectors]
         return vectors, int(answer["usage"]["prompt_tokens"]), ready
 
-    async def openai(self, body: Body) -> Response:
-        """Answer `/v1/embeddings`."""
-        model = self._serving.find(body.get("model"), embeds=True)
-        if not body.get("input"):
-            raise RequestError(400, "input is required: a string, or a list of strings")
-        query: Body = {key: body[key] for key in ("input", "encoding_format") if key in body}
-        async with self._serving.pool.slot(model) as process:
-            answer = await process.ask(PATH, query)
-        return json_reply(answer | {"model": body["model"]})
+
+def _base64(vector: list[float]) -> str:
+    """Encode a vector as 32-bit numbers, as OpenAI's clients ask for it."""
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _shortened(vector: list[float], dimensions: int) -> list[float]:

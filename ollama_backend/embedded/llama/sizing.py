@@ -100,7 +100,8 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
         message = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
         way_out = "choose a smaller model or a stronger quantisation, or a larger machine."
         raise StartupError(Exit.NO_MEMORY, message + way_out)
-    context = wishes.context or min(gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
+    # llama.cpp cuts a longer context to the model's own.
+    context = min(wishes.context or LARGEST_CONTEXT, gguf.number("context_length", LARGEST_CONTEXT))
     if not wishes.context and memory is not None:
         while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:
             context //= 2

@@ -277,6 +277,16 @@ async def test_anthropic_chats(anthropic_client: anthropic.AsyncAnthropic) -> No
     assert (await anthropic_client.messages.create(**(asked | {"messages": back}))).content
     short = await anthropic_client.messages.create(**(asked | {"max_tokens": 3, "system": "Be short."}))
     assert (short.stop_reason, short.usage.output_tokens) == ("max_tokens", 3)
+    word = text.split()[3]
+    stopped = await anthropic_client.messages.create(**asked, stop_sequences=[word])
+    assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", word)
+    assert stopped.content[0].text == text.partition(word)[0]  # type: ignore[union-attr]
+    for thinks, fields in {
+        True: {"output_config": {"effort": "low"}},
+        False: {"output_config": {"effort": "low"}, "thinking": {"type": "disabled"}},
+    }.items():
+        answer = await anthropic_client.messages.create(**asked, **fields)  # type: ignore[arg-type]
+        assert (answer.content[0].type == "thinking") is thinks
     counted = await anthropic_client.messages.count_tokens(model="guide", messages=user(ASK))
     read = whole.usage.input_tokens + (whole.usage.cache_read_input_tokens or 0)
     assert counted.input_tokens == read

@@ -46,6 +46,15 @@ class RelayedBody(msgspec.Struct):
     max_output_tokens: int = 0
 
 
+def level(effort: Any) -> Think:
+    """Return an effort as Ollama's level of thinking; None for none. Raises RequestError for an unknown one."""
+    if effort is None:
+        return None
+    if str(effort) not in EFFORTS:
+        raise RequestError(400, f"Unknown reasoning effort {effort!r}: use one of {', '.join(EFFORTS)}.")
+    return EFFORTS[effort]
+
+
 def accumulate(whole: Body, delta: Body) -> None:
     """Add a delta to the object that it continues.
 
@@ -94,12 +103,7 @@ class RelayedDialect:
 
     def think(self) -> Think:
         """Return whether, or how much, to think; None if the request does not say."""
-        effort = nested(self.body, "reasoning").get("effort") or self.body.get("reasoning_effort")
-        if effort is None:
-            return None
-        if str(effort) not in EFFORTS:
-            raise RequestError(400, f"Unknown reasoning effort {effort!r}: use one of {', '.join(EFFORTS)}.")
-        return EFFORTS[effort]
+        return level(nested(self.body, "reasoning").get("effort") or self.body.get("reasoning_effort"))
 
     def request(self) -> Body:
         """Return the request for llama.cpp. Fields that this server does not know are ignored."""

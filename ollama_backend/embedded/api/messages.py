@@ -6,7 +6,7 @@ completion, and its answer is translated back.
 
 from collections.abc import Iterator
 
-from ollama_backend.embedded.api.dialect import ChatDialect, RelayedDialect, Think, accumulate
+from ollama_backend.embedded.api.dialect import ChatDialect, RelayedDialect, Think, accumulate, level
 from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.model_card import ServedModel
 from ollama_backend.embedded.request_json import Body, dumps, nested, parsed_arguments
@@ -34,9 +34,10 @@ class MessagesDialect(RelayedDialect):
         return [tool for tool in self.body.get("tools") or [] if "input_schema" in tool]
 
     def think(self) -> Think:
-        """Return whether the request asks for thinking."""
+        """Return whether, or how much, to think. As in Ollama, `thinking` takes precedence over the effort."""
         kind = str(nested(self.body, "thinking").get("type"))
-        return {"enabled": True, "adaptive": True, "disabled": False}.get(kind)
+        switch = {"enabled": True, "adaptive": True, "disabled": False}.get(kind)
+        return level(nested(self.body, "output_config").get("effort")) if switch is None else switch
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""
@@ -59,8 +60,11 @@ class MessagesDialect(RelayedDialect):
             self._open = event["index"]
             if event["content_block"]["type"] == "thinking":
                 event["content_block"]["signature"] = ""  # llama.cpp sends it only after all blocks
+        delta = event.get("delta") or {}
+        if delta.get("stop_sequence"):
+            delta["stop_reason"] = "stop_sequence"  # llama.cpp: end_turn
         for kind in ("text", "thinking"):
-            if kind in (delta := event.get("delta") or {}):
+            if kind in delta:
                 delta[kind] = self.lead(kind, delta[kind])
         if event["type"] != "content_block_stop" and "signature" not in delta:
             yield event

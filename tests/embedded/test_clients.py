@@ -200,7 +200,8 @@ def test_a_response_has_every_field_that_the_api_promises(running: Engine) -> No
     asked = {"model": "tools", "input": "x", "max_output_tokens": 9, "store": True, "tools": [tool]}
     text = {"verbosity": "low", "format": {"type": "json_schema", "name": "person", "schema": schema}}
     plain = running.ask("/v1/responses", asked | {"tool_choice": "none"})
-    formed = running.ask("/v1/responses", {"model": "smollm2:135m", "input": "x", "max_output_tokens": 9, "text": text})
+    asked = {"model": "smollm2:135m", "input": "x", "max_output_tokens": 9, "top_logprobs": 0}
+    formed = running.ask("/v1/responses", asked | {"text": text})
     defaults = {"presence_penalty": 0, "frequency_penalty": 0, "top_logprobs": 0, "temperature": 1, "top_p": 1}
     defaults |= dict.fromkeys(("max_tool_calls", "reasoning", "safety_identifier", "prompt_cache_key", "instructions"))
     defaults |= {"store": False, "background": False, "service_tier": "default", "truncation": "disabled"}

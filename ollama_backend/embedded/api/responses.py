@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_backend.embedded.api.dialect import RelayedDialect
+from ollama_backend.embedded.api.dialect import SAMPLING, RelayedDialect
 from ollama_backend.embedded.api.required_call import RequiredCall
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel
@@ -31,6 +31,8 @@ class ResponsesDialect(RelayedDialect):
     """One request to `/v1/responses`. Adds the numbers and settings that clients read and llama.cpp leaves out."""
 
     route = "/v1/responses"
+    # llama.cpp has no log probabilities here, and refuses `top_logprobs` without a field that this API lacks.
+    fields = SAMPLING - {"logprobs", "top_logprobs"}
     end = b""
     names_events = True
 

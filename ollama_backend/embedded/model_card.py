@@ -149,24 +149,21 @@ class ServedModel:
             "quantization_level": FILE_TYPES.get(self.gguf.metadata.get("general.file_type", -1), "unknown"),
         }
 
+    @property
+    def _entry(self) -> dict[str, Any]:
+        """The fields of every list."""
+        return {"name": self.tagged, "model": self.tagged, "size": self.gguf.size, "digest": self.gguf.digest}
+
     def running(self, context: int, expires_at: str) -> dict[str, Any]:
         """Return the entry of `/api/ps`."""
-        head = {"name": self.tagged, "model": self.tagged, "size": self.gguf.size, "digest": self.gguf.digest}
         memory = {"expires_at": expires_at, "size_vram": 0, "context_length": context}
-        return head | {"details": self.details} | memory
+        return self._entry | {"details": self.details} | memory
 
     def listed(self) -> dict[str, Any]:
         """Return the entry of `/api/tags`."""
         lengths = {key: self.gguf.number(key) for key in ("context_length", "embedding_length")}
-        return {
-            "name": self.tagged,
-            "model": self.tagged,
-            "size": self.gguf.size,
-            "digest": self.gguf.digest,
-            "modified_at": stamp(self.gguf.modified),
-            "details": self.details | lengths,
-            "capabilities": self.capabilities,
-        } | self._own("note")  # fmt: skip
+        details = {"modified_at": stamp(self.gguf.modified), "details": self.details | lengths}
+        return self._entry | details | {"capabilities": self.capabilities} | self._own("note")
 
     def show(self) -> dict[str, Any]:
         """Return the response of `/api/show`. The template is the file's own (Jinja); long lists are left out."""

@@ -129,10 +129,10 @@ class RelayedDialect:
             return shown | {"response_format": self.call.response_format()}
         if not own or choice == "none":
             return {}
-        # A client that has required a call sends its tools again with the result.
-        if not self.model.uses_tools and has_tool_result(self.body.get("messages") or self.body.get("input")):
-            return {}
         if not self.model.uses_tools:
+            # A client that has required a call sends its tools again with the result.
+            if has_tool_result(self.body.get("messages") or self.body.get("input")):
+                return {}
             way_out = 'send none, require a call with tool_choice "required", or choose another model.'
             raise RequestError(400, f"{self.model.tagged} does not support tools: {way_out}")
         return {"tools": own, "tool_choice": choice}

@@ -159,6 +159,7 @@ def _settings(model: ServedModel, plan: Plan) -> Body:
         "ctx_shift": not model.embeds,
         **dict.fromkeys(("warmup", "ui", "endpoint_slots"), False),
         "verbosity": 0,
+        # With a request, /v1/messages takes only three of these.
         **{f"sampling.{SAMPLING.get(name, name)}": value for name, value in model.sampling.items()},
     }
 

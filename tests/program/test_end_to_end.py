@@ -195,3 +195,15 @@ def test_the_page(page: Page) -> None:
         timeout=20000,
     )
     assert "key=" not in page.url
+
+
+@pytest.mark.needs("chromium")
+def test_a_real_model_answers_on_the_page(page: Page, smollm2: str) -> None:
+    """The picker has both models, and the real one is chosen there and answers rightly."""
+    page.wait_for_function("() => document.querySelectorAll('#model option').length > 1")
+    names = page.locator("#model option").evaluate_all("options => options.map((option) => option.value)")
+    assert names == ["smollm2:135m", "guide:latest"]
+    page.select_option("#model", smollm2)
+    page.fill("#box textarea", "What is the capital of France?")
+    page.press("#box textarea", "Enter")
+    page.wait_for_function("() => document.querySelector('#talk').textContent.includes('Paris')", timeout=20000)

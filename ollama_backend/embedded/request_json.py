@@ -1,5 +1,6 @@
 """Decoding request bodies into typed structs, and encoding JSON that every client of Ollama can read."""
 
+import json
 import re
 from typing import Any, TypeVar
 
@@ -11,9 +12,7 @@ from ollama_backend.embedded.errors import RequestError
 Body = dict[str, Any]
 Shape = TypeVar("Shape")
 
-# An escape sequence of JSON: a surrogate pair, half of one, or any other.
-ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
-HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 TYPES = {"str": "a string", "int": "an integer", "float": "a number", "bool": "true or false"}
 TYPES |= {"array": "a list", "object": "an object"}
 
@@ -23,11 +22,13 @@ def read(raw: bytes) -> Body:
 
     Lone surrogates and bytes that are not UTF-8 become U+FFFD, as in Go's decoder.
     """
-    if HALF_PAIR.search(raw):
-        raw = ESCAPE.sub(lambda match: b"\\ufffd" if match[1] else match[0], raw)
+    text = raw.decode("utf-8", "replace")
     try:
-        value = msgspec.json.decode(raw.decode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError) as exc:
+        if SURROGATE.search(text):  # msgspec refuses lone ones
+            text = json.dumps(json.loads(text), ensure_ascii=False)
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        value = msgspec.json.decode(text)
+    except (ValueError, msgspec.DecodeError, RecursionError) as exc:
         raise RequestError(400, f"The body is not valid JSON: {exc}.") from exc
     if not isinstance(value, dict):
         raise RequestError(400, "The body must be a JSON object.")

@@ -31,6 +31,7 @@ def test_a_missing_file_is_named() -> None:
         (b"", "its header is incomplete"),
         (b"<html>not found</html>" * 9, "it does not begin like a GGUF file"),
         (struct.pack("<4sIQQ", b"GGUF", 3, 9, 9), "its header is incomplete"),
+        (struct.pack("<4sIQQQI", b"GGUF", 3, 0, 1, 0, 9) + struct.pack("<IQ", 9, 1) * 5000, "its header is incomplete"),
     ],
 )
 def test_a_damaged_file_says_why(tmp_path: Path, content: bytes, why: str) -> None:

@@ -100,7 +100,7 @@ def _read_part(path: Path) -> tuple[dict[str, Any], int, bytes]:
     except OSError as exc:
         message = f"The model file {path.name} cannot be read ({exc.strerror}): check the path and its permissions."
         raise StartupError(Exit.NO_FILE, message) from exc
-    except (_Damage, struct.error, KeyError, ValueError, OverflowError) as exc:
+    except (_Damage, struct.error, KeyError, ValueError, OverflowError, RecursionError) as exc:
         why = exc if isinstance(exc, _Damage) else "its header is incomplete"
         message = f"The model file {path.name} is damaged or is not a GGUF file: {why}. Delete it and fetch it again."
         raise StartupError(Exit.DAMAGED_FILE, message) from exc

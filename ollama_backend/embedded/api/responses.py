@@ -68,9 +68,10 @@ class ResponsesDialect(RelayedDialect):
     def events(self, event: Body) -> Iterator[Body]:
         """Yield the events for the client."""
         if event["type"] == "response.completed":
-            # llama.cpp also calls an answer completed that the limit has cut off.
+            # llama.cpp also calls an answer completed that the limit has cut off. The event keeps its name, as Ollama's
+            # does: at `response.incomplete` OpenAI's clients raise an error, and the text that came is lost.
             if event["response"]["usage"]["output_tokens"] >= self.limit("max_output_tokens"):
-                event = {"type": "response.incomplete", "response": event["response"] | CUT_OFF}
+                event |= {"response": event["response"] | CUT_OFF}
             elif self.call:
                 self.call.check()
         for each in _call_events(event, self.call) if self.call else (event,):
@@ -128,7 +129,7 @@ def _call_events(event: Body, call: RequiredCall) -> Iterator[Body]:
                 yield {"type": "response.output_item.added", "item": begun}
             arguments = {"item_id": item["id"], "delta": piece["function"]["arguments"]}
             yield {"type": "response.function_call_arguments.delta"} | arguments
-    elif kind in ("response.completed", "response.incomplete"):
+    elif kind == "response.completed":
         output = [whole if each["type"] == "message" else each for each in event["response"]["output"]]
         yield event | {"response": event["response"] | {"output": [each for each in output if each.get("name") != ""]}}
     elif of_message and kind == "response.output_item.done" and call.name:

@@ -5,14 +5,15 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ollama_backend.errors import RateLimited, Unauthorized
 from ollama_backend.key_throttle import KeyThrottle
 
 KEYS_IN_A_REQUEST = 4  # each header once, and a socket's subprotocol in two spellings
 ADDRESS_CHARACTERS = 64  # more than any address has
+HOP_BYTES = ADDRESS_CHARACTERS + 2  # with a comma and a space
 KEPT_ADDRESSES = 4096  # parsing one takes longer than checking a key
 WRONG_KEY = "The key is wrong. Send the one that this server's owner gave you."
 TOO_MANY_WRONG_KEYS = "Too many wrong keys from this address. Wait a few seconds."
@@ -21,8 +22,7 @@ NO_KEY = "A key is needed. Send it as `Authorization: Bearer KEY` or as `X-API-K
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """A key's fingerprint (empty without a key) and an address: the unit for the rate limit and fair queueing.
 
     For IPv6 the address is the network, because a subscriber can use every address in it.
@@ -34,7 +34,7 @@ class Caller:
     @property
     def fingerprint(self) -> str:
         """12 hex digits that identify this caller in the log, without revealing key or address."""
-        return fingerprint(f"{self.key}@{self.address}".encode())[:12]
+        return _caller_fingerprint(*self)
 
 
 def generate_key() -> str:
@@ -45,6 +45,11 @@ def generate_key() -> str:
 def fingerprint(key: bytes) -> str:
     """Return 16 hex digits that identify a key without revealing it."""
     return hashlib.sha256(key).hexdigest()[:16]
+
+
+@lru_cache(maxsize=KEPT_ADDRESSES)
+def _caller_fingerprint(key: str, address: str) -> str:
+    return fingerprint(f"{key}@{address}".encode())[:12]
 
 
 class Keys:
@@ -94,11 +99,17 @@ def client_address(headers: Headers, peer: str, trusted_proxies: int) -> str:
     Each trusted proxy appends the address it was called from. Entries further left come from the caller and may be
     forged. An entry that is not an address counts as the peer's: otherwise every invented word would be a new caller.
     """
-    peer = parsed_address(peer) or peer
     if trusted_proxies < 1:
-        return peer
-    lines = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
-    hops = [hop.strip() for hop in ",".join(lines).split(",") if hop.strip()]
+        return parsed_address(peer) or peer
+    lines = [value for name, value in headers if name.lower() == b"x-forwarded-for"]
+    # Only the end counts, and the rest may be long: what is kept for each caller stays short.
+    return _forwarded_address(b",".join(lines)[-trusted_proxies * HOP_BYTES :], peer, trusted_proxies)
+
+
+@lru_cache(maxsize=KEPT_ADDRESSES)
+def _forwarded_address(forwarded: bytes, peer: str, trusted_proxies: int) -> str:
+    peer = parsed_address(peer) or peer
+    hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",") if hop.strip()]
     if not hops:
         return peer
     # With fewer hops than proxies, the first one is the closest to the caller.

@@ -1,9 +1,9 @@
 """Admission: whether and when a request may reach Ollama."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from enum import Enum
-from secrets import token_hex
 
 from ollama_backend.auth import Gate
 from ollama_backend.changes import Changes
@@ -30,7 +30,7 @@ def shutting_down() -> ShuttingDown:
 
 def new_request_id() -> str:
     """Return a new request id: 16 hex digits."""
-    return token_hex(8)
+    return os.urandom(8).hex()
 
 
 class Admission:

@@ -168,9 +168,13 @@ class MemoryLine(Line):
         # A caller who was away joins the current round: earlier rounds that were not used do not count.
         order = max(self._round, self._rounds.get(caller, -1) + 1)
         ticket = Ticket(self, caller, (order, self._arrivals), model, conversation)
-        self._waiting[ticket.order] = ticket
         self._present[caller] += 1
         before, self._rounds[caller] = self._rounds.get(caller), order
+        # Where nobody waits, most requests can run at once.
+        if not self._waiting and (host := self._choose(model, conversation, self._busy)) is not None:
+            self._start(ticket, host)
+            return ticket
+        self._waiting[ticket.order] = ticket
         self.serve()
         # After serving, because a request that can run at once does not wait.
         if not ticket.has_place and len(self._waiting) > self._max_waiting:
@@ -212,13 +216,16 @@ class MemoryLine(Line):
 
     def serve(self) -> None:
         # Each place that is given changes what `choose` returns, so the search starts again from the head.
-        while found := next(self._servable(), None):
+        while self._waiting and (found := next(self._servable(), None)):
             ticket, host = found
             del self._waiting[ticket.order]
-            self._round = max(self._round, ticket.order[0])
-            self._running.add(ticket)
-            self._busy[host] += 1
-            ticket.call(host)
+            self._start(ticket, host)
+
+    def _start(self, ticket: Ticket, host: int) -> None:
+        self._round = max(self._round, ticket.order[0])
+        self._running.add(ticket)
+        self._busy[host] += 1
+        ticket.call(host)
 
     def _servable(self) -> Iterator[tuple[Ticket, int]]:
         # The first ones may wait for a busy host while one behind them could run on another.

@@ -114,10 +114,15 @@ class MemoryModelSlots(ModelSlots):
 
     async def take_at_once(self, per_model: int) -> bool:
         # Whoever has the turn is about to change the state.
-        if self.lock.locked() or not self._state().has_room(per_model):
+        if self.lock.locked() or not self._has_room(per_model):
             return False
         self.running += 1
         return True
+
+    def _has_room(self, per_model: int) -> bool:
+        if not self.lost and not self.suspects:  # as nearly always
+            return self.running < per_model
+        return self._state().has_room(per_model)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         return self.lock
@@ -160,7 +165,7 @@ class MemoryModelSlots(ModelSlots):
             self.probed = False
         self.running -= 1
         self.ended.notify()
-        then(self._state().can_be_freed)
+        then(self.lost > 0 and self._state().can_be_freed)
 
     async def wait_ended(self, since: int) -> None:
         await self.ended.wait(since=since)

@@ -121,11 +121,15 @@ class Request:
         self._admission.refuse_when_closing()
         # A request for an unknown model is refused before it counts against the rate limit.
         self.resolve(model)
+        await self.enter_resolved(work, conversation)
+
+    async def enter_resolved(self, work: Work, conversation: str = "") -> None:
+        """Take a place in the line after `resolve`. Raises the errors of `count`, and LineFull."""
         if work is not Work.EMBED:
             await self.count()
         self._work = work
         self._line = self._admission.line_for(work)
-        self._ticket = await self._line.enter(self.caller, self.model, conversation)
+        self._ticket = await self._line.enter(self.caller, self.record.model, conversation)
 
     async def enter_when_ready(self, model: str | None, report: Report, conversation: str = "") -> None:
         """Take a place in the line once the model can be used: wait while it is pulled or Ollama is unavailable."""
@@ -191,8 +195,9 @@ class Request:
         # Embeddings take no slot, and Ollama loads their model with the request.
         if self._work is Work.EMBED:
             return nullcontext()
-        report(AnswerState.LOADING, 0)
-        await place.host.readiness.loaded(place.model)
+        if not place.host.readiness.is_loaded(place.model):
+            report(AnswerState.LOADING, 0)
+            await place.host.readiness.loaded(place.model)
         if self._work is Work.LOAD:
             # Nothing was generated, so no slot can have been lost.
             place.slot.finished = True

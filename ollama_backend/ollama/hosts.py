@@ -213,9 +213,10 @@ class Hosts:
         Raises ModelNotFound, ModelNotReady while it is being pulled, or OllamaUnavailable.
         """
         failures: list[BackendError] = []
+        named = model or self.model
         for host in self.all:
             try:
-                return host.readiness.resolve(model or self.model)
+                return host.readiness.resolve(named)
             except BackendError as exc:
                 failures.append(exc)
         # "Still pulling" and "unreachable" may end by themselves, so they are more useful than "not installed".

@@ -64,14 +64,17 @@ class Catalogue:
         found = self._names.get(self._key(name))
         return name if found == f"{name}:latest" else found
 
-    def usable(self, name: str, *, is_default: bool = True) -> str | None:
+    def usable(self, name: str, default: str | None = None) -> str | None:
         """Return the name under which a model can be used, or None.
 
-        The cloud serves more models than it lists, so the default model is assumed to exist there.
+        The cloud serves more models than it lists, so the `default` model is assumed to exist there; None means that
+        `name` is the default.
         """
-        if found := self.find(name):
+        found = self.find(name)
+        if found or not self._in_cloud or not self.known:
             return found
-        return _without_cloud(name) if self._in_cloud and self.known and is_default else None
+        is_default = default is None or model_name(name) == model_name(default)
+        return _without_cloud(name) if is_default else None
 
     def offered(self, default: str) -> tuple[InstalledModel, ...]:
         """Return the installed models that requests may name, with their capabilities if known."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from ollama_backend.changes import Changes
 from ollama_backend.errors import BackendError, ModelNotFound, OllamaUnavailable
-from ollama_backend.formats import model_name
 from ollama_backend.ollama.engine.supervisor import Engine
 from ollama_backend.ollama.readiness.assessment import LISTING, assess, missing
 from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
@@ -110,12 +109,13 @@ class Readiness:
 
         Raises ModelNotFound, ModelNotReady while it is being pulled, or OllamaUnavailable.
         """
-        named = model or self.model
-        if not self._catalogue.allows(named, self.model):
-            raise ModelNotFound(f"The model {named[:100]!r} may not be used here. {self._catalogue.offer(self.model)}")
+        default = self.model
+        named = model or default
+        if not self._catalogue.allows(named, default):
+            raise ModelNotFound(f"The model {named[:100]!r} may not be used here. {self._catalogue.offer(default)}")
         if not self._presence.there or not self._catalogue.known:
             raise OllamaUnavailable(self.reason or LISTING, retry_after=2 if self._engine.starting else 5)
-        if usable := self._catalogue.usable(named, is_default=model_name(named) == model_name(self.model)):
+        if usable := self._catalogue.usable(named, default):
             return usable
         if time.monotonic() - self._listed_at > 1:  # it may have been installed since the last listing
             self.list_again()

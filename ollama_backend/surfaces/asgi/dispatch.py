@@ -45,4 +45,7 @@ class PathDispatcher:
     def _find(self, path: str) -> ASGIApp:
         if app := self._exact.get(path):
             return app
-        return next((app for prefix, app in self._prefixes.items() if path.startswith(prefix)), self._rest)
+        for prefix, app in self._prefixes.items():
+            if path.startswith(prefix):
+                return app
+        return self._rest

@@ -71,7 +71,10 @@ class Exchange:
 
     def header(self, name: bytes) -> bytes:
         """Return a header's value, empty if it is missing."""
-        return next((value for key, value in self.headers if key.lower() == name), b"")
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return b""
 
     def allow(self, *methods: str) -> None:
         """Raise MethodNotAllowed for any other method."""

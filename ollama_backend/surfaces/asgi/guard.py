@@ -55,7 +55,7 @@ class Guard:
         if scope["type"] == "http":
             _name(scope)
             scope[SERVER_SEND] = send
-            if any(name == b"origin" for name, _ in scope["headers"]):
+            if b"origin" in dict(scope["headers"]):
                 await self._cors(scope, receive, send)
             else:
                 # Most requests. The middleware, which wraps every message, would only add this header.
@@ -94,9 +94,11 @@ class Guard:
 
 def _name(scope: Scope) -> None:
     """Give a connection an id, replacing any that the client has sent."""
-    scope["request_id"] = new_request_id()
-    kept = [(name, value) for name, value in scope["headers"] if name.lower() != REQUEST_ID]
-    scope["headers"] = [*kept, (REQUEST_ID, scope["request_id"].encode())]
+    request_id = scope["request_id"] = new_request_id()
+    headers = scope["headers"]
+    if REQUEST_ID in dict(headers):
+        headers = [(name, value) for name, value in headers if name != REQUEST_ID]
+    scope["headers"] = [*headers, (REQUEST_ID, request_id.encode())]
 
 
 async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:

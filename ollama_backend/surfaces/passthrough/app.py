@@ -136,7 +136,7 @@ class PassThrough:
     async def _answer(self, exchange: Exchange, request: Request, dialect: Dialect) -> None:
         """Check the request, wait for admission and relay the answer."""
         upstream_request = await self._checked(exchange, request, dialect)
-        await request.enter(upstream_request.model, upstream_request.work)
+        await request.enter_resolved(upstream_request.work)
         response = Response(exchange, dialect, upstream_request, self._heartbeats)
         self._live.add(response)
         try:

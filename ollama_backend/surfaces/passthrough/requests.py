@@ -19,8 +19,7 @@ _LIST: Kind = (list, "a list")
 _OBJECT: Kind = (dict, "an object")
 _NUMBER: Kind = ((int, float), "a number")
 _OF_EVERY_ROUTE: Mapping[str, Kind] = {"model": _TEXT, "stream": _FLAG}
-# The fields that this server reads, by route. Ollama checks or ignores the others, also those of other dialects.
-_KINDS: Mapping[str, Mapping[str, Kind]] = {
+_BY_ROUTE: Mapping[str, Mapping[str, Kind]] = {
     "/api/chat": {"messages": _LIST, "tools": _LIST, "options": _OBJECT},
     "/api/generate": {
         "prompt": _TEXT,
@@ -46,6 +45,8 @@ _KINDS: Mapping[str, Mapping[str, Kind]] = {
     "/v1/messages": {"messages": _LIST, "tools": _LIST, "max_tokens": _NUMBER},
     "/v1/messages/count_tokens": {"messages": _LIST, "tools": _LIST},
 }
+# The fields that this server reads, by route. Ollama checks or ignores the others, also those of other dialects.
+_KINDS = {path: {**_OF_EVERY_ROUTE, **kinds} for path, kinds in _BY_ROUTE.items()}
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # `keep_alive` and `shift` affect the model for everyone: they unload or reload it (server/sched.go). The debug field
 # returns the rendered prompt instead of an answer.
@@ -87,7 +88,7 @@ class UpstreamRequest:
 
 def check_shape(path: str, body: JsonObject) -> None:
     """Raise BadRequest if a field that this server reads on this route has the wrong type."""
-    for name, (kind, words) in {**_OF_EVERY_ROUTE, **_KINDS.get(path, {})}.items():
+    for name, (kind, words) in _KINDS.get(path, _OF_EVERY_ROUTE).items():
         value = body.get(name)
         wrong = value is not None and not isinstance(value, kind)
         if wrong or (isinstance(value, bool) and kind is not bool):  # bool is a subclass of int

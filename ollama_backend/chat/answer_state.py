@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+import msgspec
 
 
 class AnswerState(StrEnum):
@@ -24,7 +26,7 @@ ENDS = frozenset((AnswerState.DONE, AnswerState.STOPPED, AnswerState.FAILED))
 StopReason = Literal["stop", "left", "shutdown", "interrupted"]
 
 
-class Delta(NamedTuple):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """A new piece of text, with Ollama's timestamp."""
 
     kind: Literal["thinking", "content"]

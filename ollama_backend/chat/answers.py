@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from functools import partial
-from uuid import uuid4
 
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
@@ -54,7 +54,7 @@ class Answers:
         await request.enter(chat.model, conversation=chat.conversation(request.caller))
         answer = WrittenAnswer(
             lambda own: self._write(own, request, chat),
-            answer_id=uuid4().hex,
+            answer_id=os.urandom(16).hex(),
             owner=request.caller.key,
             grace=grace,
             keeps_deltas=keeps_deltas,
@@ -138,7 +138,8 @@ class Answers:
 
             # Only the first chunks may have to wait. The others are added at once, without a task switch each time.
             def take(chunks: Sequence[Chunk]) -> Drain | None:
-                place.slot.progress(finished=chunks[-1].done)
+                if is_first or chunks[-1].done:
+                    place.slot.progress(finished=chunks[-1].done)
                 if is_first and self._habits.is_asking(client, model):
                     return partial(take_first, chunks)
                 if is_first:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal
 
+import msgspec
+
 from ollama_backend.chat.answer import INTERNAL_ERROR, Answer
 from ollama_backend.chat.answer_state import KINDS, AnswerState, Delta, StopReason
 from ollama_backend.chat.thinking import Piece, ThinkingSplitter
@@ -41,6 +43,7 @@ class WrittenAnswer(Answer):
         self.grace = grace
         self.keeps_deltas = keeps_deltas
         self.splitter = ThinkingSplitter()
+        self._splitter_passes = False
         self._leading: set[str] = set(KINDS)
         # Runs until the first reader comes.
         self._timer = asyncio.get_running_loop().call_later(max(grace, UNREAD_SECONDS), self.stop, "left")
@@ -119,21 +122,23 @@ class WrittenAnswer(Answer):
 
     def add(self, *chunks: Chunk) -> None:
         """Add chunks from Ollama that arrived together; leading newlines of thinking and content are left out."""
+        if self.ended:
+            return
         for chunk in chunks:
-            if self.ended:
-                return
             self._add_chunk(chunk)
-        if not self.ended:
-            self.changes.notify()
+            if chunk.done:  # which has been notified of
+                return
+        self.changes.notify()
 
     def _add_chunk(self, chunk: Chunk) -> None:
         if chunk.message.thinking:
             self.splitter.skip()
             self._add("thinking", chunk.message.thinking, chunk.created_at)
-        if chunk.message.content and self.splitter.passes:
+        if chunk.message.content and self._splitter_passes:
             self._add("content", chunk.message.content, chunk.created_at)
         elif chunk.message.content:
             self._add_pieces(self.splitter.feed(chunk.message.content), chunk.created_at)
+            self._splitter_passes = self.splitter.passes
         if chunk.done:
             self.last = chunk
             self._add_pieces(self.splitter.finish(), chunk.created_at)
@@ -151,7 +156,7 @@ class WrittenAnswer(Answer):
     def _rewrite(self) -> None:
         """Turn all text so far into thinking; readers keep their positions."""
         self.rewritten = True
-        self.deltas = [delta._replace(kind="thinking") for delta in self.deltas]
+        self.deltas = [msgspec.structs.replace(delta, kind="thinking") for delta in self.deltas]
         # The thinking has begun, so its leading newlines are gone; the content has not.
         self._leading = {"content"} if self.deltas else set(KINDS)
         if self.deltas:

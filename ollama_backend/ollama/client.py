@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from functools import partial
 
@@ -160,11 +160,14 @@ class OllamaClient(Upstream):
         encoded = msgspec.json.encode({**body, "stream": True})
         async with self.stream("/api/chat", encoded, accept="application/x-ndjson", silence=silence) as upstream:
 
-            def take_lines(lines: Sequence[bytes]) -> Drain | None:
+            def take_part(part: bytes) -> Drain | None:
                 nonlocal last
+                # After the last chunk nothing counts, but disconnecting just before the end can wedge Ollama.
+                if last is not None:
+                    return None
                 chunks: list[Chunk] = []
                 fault: BackendError | None = None
-                for line in lines:
+                for line in splitter.feed(part):
                     try:
                         chunk = decode_chunk(line)
                     except BackendError as exc:
@@ -186,12 +189,8 @@ class OllamaClient(Upstream):
                 await drain()
                 raise fault
 
-            def take_part(part: bytes) -> Drain | None:
-                # After the last chunk nothing counts, but disconnecting just before the end can wedge Ollama.
-                return take_lines(splitter.feed(part)) if last is None else None
-
             await upstream.feed(take_part)
-            if last is None and (drain := take_lines(splitter.end())):
+            if drain := take_part(b"\n"):  # a last line may have no end
                 await drain()
         if last is None:
             raise OllamaFailed(CUT_OFF)

@@ -127,7 +127,10 @@ _chunks = msgspec.json.Decoder(Chunk)
 
 def decode_chunk(line: bytes) -> Chunk:
     """Return the chunk in a line. Raises OllamaFailed if it is invalid, or the error that it reports."""
-    chunk = decode_with(_chunks, line)
+    try:
+        chunk = _chunks.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        chunk = _decode_tolerantly(Chunk, line)
     if chunk.error is not None:
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk
@@ -135,21 +138,20 @@ def decode_chunk(line: bytes) -> Chunk:
 
 def decode(body: bytes, kind: type[T]) -> T:
     """Decode a body into a msgspec type. Raises OllamaFailed if it does not match."""
-    return decode_with(msgspec.json.Decoder(kind), body)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_tolerantly(kind, body)
 
 
-def decode_with(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode JSON of Ollama or of a server that speaks its protocol. Raises OllamaFailed if it does not match.
+def _decode_tolerantly(kind: type[T], raw: bytes) -> T:
+    """Decode JSON of a server that speaks Ollama's protocol. Slow, and rarely needed. Raises OllamaFailed.
 
-    Other servers also write `null` for an absent value, numbers as floats or text, and bytes that are not UTF-8.
+    Such servers also write `null` for an absent value, numbers as floats or text, and bytes that are not UTF-8.
     """
     try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # the tolerant way is slow, and rarely needed
-    try:
         value = msgspec.json.decode(mend_surrogates(raw).decode("utf-8", "replace"))
-        return msgspec.convert(_without_nulls(value), decoder.type, strict=False)
+        return msgspec.convert(_without_nulls(value), kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 

@@ -3,6 +3,8 @@
 import time
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import AnswerState, StopReason
 from ollama_backend.replicas.entries import Entry, error_of, unpacked
@@ -46,7 +48,7 @@ class AnswerCopy(Answer):
         new = unpacked(entry.deltas)
         if entry.rewritten and not self.rewritten:
             self.rewritten = True
-            self.deltas = [delta._replace(kind="thinking") for delta in self.deltas[: entry.first]]
+            self.deltas = [msgspec.structs.replace(delta, kind="thinking") for delta in self.deltas[: entry.first]]
         new = new[len(self.deltas) - entry.first :]
         self.deltas += new
         self.size = sum(len(delta.text.encode()) for delta in new) + self.size

@@ -62,11 +62,12 @@ def decoded_entry(encoded: bytes) -> Entry:
 
 def _packed(deltas: list[Delta]) -> list[Packed]:
     packed, before = [], ""
-    for kind, text, created_at in deltas:
+    for delta in deltas:
         # Timestamps of one answer share their date and hour; only what differs is sent.
-        alike = next((at for at, pair in enumerate(zip(before, created_at, strict=False)) if len(set(pair)) > 1), 0)
-        packed.append((KINDS.index(kind), text, alike, created_at[alike:]))
-        before = created_at
+        pairs = zip(before, delta.created_at, strict=False)
+        alike = next((at for at, pair in enumerate(pairs) if len(set(pair)) > 1), 0)
+        packed.append((KINDS.index(delta.kind), delta.text, alike, delta.created_at[alike:]))
+        before = delta.created_at
     return packed
 
 

@@ -72,7 +72,10 @@ class ChatApi:
             await exchange.send(_lines(answer.model, [Delta("content", "", timestamp())]))
 
         def push() -> Coroutine[Any, Any, None] | None:
-            lines = _lines(answer.model, reader.take())
+            deltas = reader.take()
+            if not deltas and not answer.ended:  # only the state has changed
+                return None
+            lines = _lines(answer.model, deltas)
             if answer.state is AnswerState.DONE:
                 heartbeat.stop()
                 return send(lines + encode_line(_last_line(answer)) + b"\n", more=False)
@@ -124,14 +127,12 @@ async def _begin_lines(exchange: Exchange) -> None:
 
 
 def _lines(model: str, deltas: list[Delta]) -> bytes:
-    return encode_lines(
-        [
-            ResponseLine(model, created_at, "", False, text)
-            if kind == "thinking"
-            else ResponseLine(model, created_at, text, False)
-            for kind, text, created_at in deltas
-        ]
-    )
+    lines = []
+    for delta in deltas:
+        is_thinking = delta.kind == "thinking"
+        response, thinking = ("", delta.text) if is_thinking else (delta.text, "")
+        lines.append(ResponseLine(model, delta.created_at, response, False, thinking))
+    return encode_lines(lines)
 
 
 def _last_line(answer: Answer) -> dict[str, object]:

@@ -12,7 +12,7 @@ from ollama_backend.ollama.wire import (
     NOT_ITS_PROTOCOL,
     Chunk,
     Message,
-    decode_with,
+    decode,
     failure,
     split_lines,
     timestamp,
@@ -65,7 +65,6 @@ class CompletionChunk(msgspec.Struct):
     error: Any = None
 
 
-_decoder = msgspec.json.Decoder(CompletionChunk)
 _DONE = b"[DONE]"
 
 
@@ -97,7 +96,7 @@ class ChunkTranslator:
         if event == _DONE:
             self._is_done = True
             return
-        completion = decode_with(_decoder, event)
+        completion = decode(event, CompletionChunk)
         if completion.error is not None:
             raise failure(200, event)
         self._usage = completion.usage or self._usage

@@ -34,12 +34,9 @@ class Push:
                 self._sending.cancel()
 
     def _changed(self) -> None:
-        if self._sending is None:
-            self._push()
-        else:
+        if self._sending:
             self._is_due = True
-
-    def _push(self) -> None:
+            return
         if self._done.done():
             return
         self._is_due, is_last = False, self._answer.ended
@@ -65,4 +62,4 @@ class Push:
         if is_last:
             self._done.set_result(None)
         elif self._is_due:
-            self._push()
+            self._changed()

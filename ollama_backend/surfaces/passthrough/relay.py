@@ -98,7 +98,7 @@ async def _stream(
         return pass_on(block) if block else None
 
     def pass_on(block: bytes) -> Drain | None:
-        slot.progress(finished=slot.finished)
+        slot.started = True
         if fault := dialect.fault(block):
             offset, error = fault
             if offset:  # what came before the error belongs to the answer

@@ -108,7 +108,7 @@ class Response:
         if self._first_at is None:
             self._first_at = self._loop.time()
         self._before, self._last = self._last, block
-        if self._is_writing:
+        if self._writer and self._is_writing:
             self._waiting += block
         # Most sends complete without waiting. Creating a task for each would cost a task switch per token.
         elif is_last or not self._exchange.send_now(block):

@@ -47,6 +47,9 @@ def fingerprint(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:16]
 
 
+UNKNOWN = Caller("", "")
+
+
 @lru_cache(maxsize=KEPT_ADDRESSES)
 def _caller_fingerprint(key: str, address: str) -> str:
     return fingerprint(f"{key}@{address}".encode())[:12]

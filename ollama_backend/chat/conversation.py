@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict
 
 from ollama_backend.auth import Caller
 from ollama_backend.chat.thinking import split_thinking
@@ -118,7 +118,8 @@ def check_options(options: Mapping[str, object] | None, max_tokens: int) -> dict
         _check_type(name, value)
     if isinstance(checked.get("stop"), str):
         checked["stop"] = [checked["stop"]]  # Ollama accepts only a list (api/types.go, FromMap)
-    checked["num_predict"] = clamp_tokens(cast(float | None, checked.get("num_predict")), max_tokens)
+    wanted = checked.get("num_predict")
+    checked["num_predict"] = clamp_tokens(wanted if isinstance(wanted, int | float) else None, max_tokens)
     return checked
 
 

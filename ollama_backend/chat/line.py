@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
@@ -145,9 +145,9 @@ class MemoryLine(Line):
         self._max_waiting = max_waiting
         self._waiting: SortedDict[tuple[float, int], Ticket] = SortedDict()
         self._running: set[Ticket] = set()
-        self._busy: Counter[int] = Counter()
+        self._busy: defaultdict[int, int] = defaultdict(int)
         self._rounds: dict[Caller, float] = {}
-        self._present: Counter[Caller] = Counter()
+        self._present: defaultdict[Caller, int] = defaultdict(int)
         self._round = 0.0
         self._arrivals = 0
 

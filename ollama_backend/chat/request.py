@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from ollama_backend.auth import Caller, Headers
+from ollama_backend.auth import UNKNOWN, Caller, Headers
 from ollama_backend.chat.admission import Admission, Work, new_request_id
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.line import Line, Ticket
@@ -60,7 +60,7 @@ class Request:
         self._tried: set[int] = set()
         self.passed_over = False
         self.record = Record(request_id or new_request_id(), surface)
-        self.caller = Caller("", "")
+        self.caller = UNKNOWN
         self.outlives_surface = False
         admission.begin()
 
@@ -111,7 +111,7 @@ class Request:
     def resolve(self, model: str | None) -> str:
         """Return the installed name of a model. Raises ModelNotFound, ModelNotReady or OllamaUnavailable."""
         self.record.model = self._admission.hosts.resolve(model)
-        return self.model
+        return self.record.model
 
     async def enter(self, model: str | None, work: Work = Work.GENERATE, conversation: str = "") -> None:
         """Take a place in the line. Raises the errors of `resolve` and `count`, and LineFull.
@@ -155,8 +155,7 @@ class Request:
             number = await ticket.turn(lambda position: report(AnswerState.WAITING, position))
             self.record.waited = self.record.age
             host = self._admission.hosts.all[number]
-            # Hosts may spell a name differently. One that has just lost the model says so in its own words.
-            place = Place(host, host.readiness.installed(self.model) or self.model, Slot())
+            place = Place(host, self._name_on(host), Slot())
             async with await self._hold(place, report):
                 report(AnswerState.READING, 0)
                 yield place
@@ -171,6 +170,13 @@ class Request:
             # A request that is passed over keeps its ticket for the next host.
             if not self.passed_over:
                 ticket.leave()
+
+    def _name_on(self, host: Host) -> str:
+        """Return the model's name on a host: hosts may spell it differently."""
+        if len(self._admission.hosts) == 1:
+            return self.record.model
+        # One that has just lost the model says so in its own words.
+        return host.readiness.installed(self.record.model) or self.record.model
 
     def _entered(self) -> Ticket:
         if self._ticket is None:

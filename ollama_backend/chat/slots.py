@@ -101,7 +101,7 @@ class Slots:
                 known.restarted()
 
     def hold(self, model: str, slot: Slot) -> "Hold":
-        """Return a context manager that waits for a loaded model with a free slot, and holds that slot.
+        """Return a context manager that waits for a free slot of a model that was loaded, and holds that slot.
 
         Report the progress of the answer to `slot`. Leaving early marks the slot as suspect, unless Ollama had already
         ended the stream.
@@ -109,7 +109,7 @@ class Slots:
         return Hold(self, model, slot)
 
     async def take(self, model: str, slot: Slot) -> None:
-        """Wait for a loaded model with a free slot and take that slot."""
+        """Wait for a free slot of a model that was loaded, which may have to be loaded again, and take that slot."""
         await self._take(model, self._known(model))
         slot.requested_at = time.monotonic()
 
@@ -134,7 +134,6 @@ class Slots:
 
     async def _take(self, model: str, known: ModelSlots) -> None:
         self._forget_after_restart()
-        await self._readiness.loaded(model)
         while not await known.take_at_once(self._per_model):
             with suppress(TurnLost):
                 async with known.turn():

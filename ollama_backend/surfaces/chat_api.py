@@ -1,5 +1,6 @@
 """`POST /chat_api`: one prompt in, newline-delimited JSON out."""
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
@@ -60,6 +61,7 @@ class ChatApi:
             request.authenticate(exchange.headers, exchange.peer)
             body = parse_json(await exchange.body(), ChatBody)
             answer = await self._answers.start(chat_request(body, self._settings), request)
+            await asyncio.sleep(0)  # its task sends the request first; the rest is done while Ollama works on it
             with exchange.on_departure(lambda: answer.stop("left")):
                 if body.stream is False:
                     await self._send_whole(exchange, answer)

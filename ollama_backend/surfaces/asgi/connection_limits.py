@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 import sys
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 
 
@@ -45,8 +45,9 @@ class Connections:
         self.limits = limits
         self.trusted_proxies = trusted_proxies
         self.count = 0
-        self._of_address: Counter[str] = Counter()
-        self._unfinished: Counter[str] = Counter()
+        # A `Counter` runs Python code for each new and each deleted key.
+        self._of_address: defaultdict[str, int] = defaultdict(int)
+        self._unfinished: defaultdict[str, int] = defaultdict(int)
         self._unfinished_bytes = 0
 
     @property

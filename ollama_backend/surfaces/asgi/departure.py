@@ -36,6 +36,20 @@ class Departure:
             call()
 
 
+class OnDeparture:
+    """Calls a function when the client leaves during a block."""
+
+    def __init__(self, departure: Departure, leave: Callable[[], object]) -> None:
+        self._departure = departure
+        self._leave = leave
+
+    def __enter__(self) -> None:
+        self._departure.add(self._leave)
+
+    def __exit__(self, *_: object) -> None:
+        self._departure.remove(self._leave)
+
+
 @contextmanager
 def watched(receive: Receive, leave: Callable[[], object]) -> Iterator[None]:
     """Call `leave` when a client disconnects from a server that has no `Departure`."""

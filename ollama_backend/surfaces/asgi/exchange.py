@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +14,7 @@ from ollama_backend.chat.admission import new_request_id
 from ollama_backend.errors import BackendError, BadRequest, ClientGone, MethodNotAllowed
 from ollama_backend.json_text import decode_mended, encode_line
 from ollama_backend.surfaces.asgi.content_coding import too_large, unpack
-from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, watched
+from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, OnDeparture, watched
 from ollama_backend.surfaces.asgi.error_bodies import error_body, error_headers
 from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
 
@@ -107,21 +107,14 @@ class Exchange:
         if size > limit:
             raise too_large(limit)
         body = b"".join(parts)
-        codings = b",".join(value for name, value in self.headers if name.lower() == b"content-encoding")
+        codings = b""
+        if self.header(b"content-encoding"):
+            codings = b",".join(value for name, value in self.headers if name.lower() == b"content-encoding")
         return unpack(codings.decode("latin-1"), body, limit) if codings else body
 
-    @contextmanager
-    def on_departure(self, leave: Callable[[], object]) -> Iterator[None]:
-        """Call `leave` as soon as the client disconnects; the body must have been read before."""
-        if self._departure:
-            try:
-                self._departure.add(leave)
-                yield
-            finally:
-                self._departure.remove(leave)
-        else:
-            with watched(self._receive, leave):
-                yield
+    def on_departure(self, leave: Callable[[], object]) -> AbstractContextManager[object]:
+        """Call `leave` as soon as the client disconnects during a block; the body must have been read before."""
+        return OnDeparture(self._departure, leave) if self._departure else watched(self._receive, leave)
 
     async def begin(self, status: int, media_type: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send the status and the headers."""

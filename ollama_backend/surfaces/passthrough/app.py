@@ -1,6 +1,7 @@
 """The ASGI app of the pass-through: its routes, and the way of one request."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -76,7 +77,7 @@ class PassThrough:
         return {path: methods for path, (methods, _) in self._routes.items()}
 
     def _handler(self, dialect: Dialect) -> RouteHandler:
-        return lambda exchange, request: self._answer(exchange, request, dialect)
+        return partial(self._answer, dialect=dialect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -140,7 +141,7 @@ class PassThrough:
         response = Response(exchange, dialect, upstream_request, self._heartbeats)
         self._live.add(response)
         try:
-            with response.alive():
+            with response:
                 await self._relayed(exchange, request, dialect, upstream_request, response)
                 await response.end()  # after the slot was released: a slow caller must not hold it
         except BackendError as exc:

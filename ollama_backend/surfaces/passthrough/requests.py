@@ -110,7 +110,7 @@ def named_model(path: str, body: JsonObject) -> str:
 
 def sent_name(named: str, installed: str) -> str:
     """Return the name to send: the caller's spelling, which the answer repeats, unless only the other one works."""
-    return named if model_name(named) == model_name(installed) else installed
+    return named if named == installed or model_name(named) == model_name(installed) else installed
 
 
 def generation(dialect: Dialect, body: JsonObject, name: str, installed: str, max_tokens: int) -> UpstreamRequest:

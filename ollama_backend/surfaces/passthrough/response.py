@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
 
 from ollama_backend.errors import BackendError, ClientGone
 from ollama_backend.ollama.upstream import Drain
@@ -24,6 +24,8 @@ _PROMPT_TOKENS = re.compile(rb'.*"(?:prompt_eval_count|prompt_tokens|input_token
 class Response:
     """The response to one caller. `finished`: Ollama has completed the answer, so it is no longer interrupted.
 
+    As a context manager it sends heartbeats, and ends the block when the caller disconnects or `stop` is called.
+
     Blocks are buffered here until the caller reads them. So a slow caller does not hold a slot, and Ollama's stream is
     read to its end: disconnecting from one that is not is what wedges Ollama (wire/README.md).
     """
@@ -34,7 +36,9 @@ class Response:
         self._exchange = exchange
         self._dialect = dialect
         self._request = upstream_request
-        self._heartbeats = heartbeats
+        first = heartbeats.stream if upstream_request.streams else heartbeats.whole
+        self._heartbeat = Heartbeat(exchange, self._beat, first=first, every=heartbeats.stream)
+        self._watch = exchange.on_departure(self._left)
         self._loop = asyncio.get_running_loop()
         self._waiting = bytearray()
         self._taken = asyncio.Event()
@@ -71,21 +75,19 @@ class Response:
         """Record that the request is sent to Ollama now."""
         self._requested_at = self._loop.time()
 
-    @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Send heartbeats during a block, and cancel it when the caller disconnects or `stop` is called.
+    def __enter__(self) -> Self:
+        """Send heartbeats, and cancel the task when the caller disconnects or `stop` is called."""
+        self._watch.__enter__()
+        self._heartbeat.__enter__()
+        return self
 
-        Raises ClientGone, or the exception passed to `stop`.
-        """
-        beats = self._heartbeats
-        first = beats.stream if self._request.streams else beats.whole
-        heartbeat = Heartbeat(self._exchange, self._beat, first=first, every=beats.stream)
-        try:
-            with self._exchange.on_departure(self._left), heartbeat:
-                yield
-        except asyncio.CancelledError:
-            if self._stopped is None or self._task is None:
-                raise
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Raise ClientGone, or the exception passed to `stop`, if that has cancelled the task."""
+        self._heartbeat.__exit__()
+        self._watch.__exit__(kind, exc, traceback)
+        if isinstance(exc, asyncio.CancelledError) and self._stopped and self._task:
             self._task.uncancel()  # the cancel was this object's own, and ends here
             raise self._stopped from None
 

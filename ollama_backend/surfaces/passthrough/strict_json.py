@@ -83,8 +83,11 @@ class _Objects:
         self._count += 1
         if self._count > MAX_OBJECTS:
             raise BadRequest(f"The body has more than {MAX_OBJECTS:,} objects.")
-        if len({key.casefold() for key, _ in pairs}) == len(pairs):
-            return dict(pairs)
+        built = dict(pairs)
+        keys = "\n".join(built)
+        # Keys in lower case cannot be equal except for their case, as nearly always.
+        if len(built) == len(pairs) and (keys == keys.casefold() or len(set(map(str.casefold, built))) == len(pairs)):
+            return built
         self.ambiguous = True
         ambiguous = _Ambiguous(pairs)
         ambiguous.twice = _twice(pairs)

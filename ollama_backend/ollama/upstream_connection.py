@@ -13,6 +13,9 @@ from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL
 AWAY = "Ollama does not answer. Try again in a moment."
 SILENT = "Ollama was silent for too long. Try again, with a shorter prompt."
 HEAD_BYTES = 256 * 2**10  # httptools sets no limit of its own
+# After so many reads that follow each other faster than this, what comes next is left to gather for a moment: a read
+# costs more than what it reads. Few models write so fast, but a server that has buffered an answer does.
+BURST_READS, BURST_SECONDS, GATHER_SECONDS = 8, 0.003, 0.001
 AHEAD_BYTES = 2**18  # received and not taken yet; above this, reading is paused and TCP slows the server down
 
 
@@ -41,7 +44,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.received_at = self._waits_since = 0.0
         self._has_head = self._complete = self._is_over = False
         self._keeps = self._paused = False
-        self._head_bytes = self._waiting_bytes = 0
+        self._head_bytes = self._waiting_bytes = self._quick_reads = 0
         self._parts: list[bytes] = []
         self._take: Take | None = None
         self._drain: Drain | None = None
@@ -163,7 +166,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser is None:
             self.abort()  # these bytes would be taken for the response to the next request
             return
-        self.received_at = self._loop.time()
+        now = self._loop.time()
+        self._quick_reads = self._quick_reads + 1 if now - self.received_at < BURST_SECONDS else 0
+        self.received_at = now
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -177,6 +182,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.pause_reading()
         if not self._take or self._drain or self._complete or self._error:
             self._wake()
+        elif self._quick_reads > BURST_READS:
+            self._transport.pause_reading()
+            self._loop.call_later(GATHER_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._paused and self.is_open:
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the response: normally if the close marks its end (RFC 9112, 6.3), else with an error."""

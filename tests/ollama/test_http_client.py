@@ -240,6 +240,28 @@ async def test_a_slow_reader_makes_the_server_wait() -> None:
             assert received == size
 
 
+async def test_a_burst_is_read_in_few_parts() -> None:
+    """Chunks that a server writes one by one, as fast as it can, gather in the kernel; nothing of them is lost."""
+    server, sent = ByteServer(), [b"%d," % number for number in range(2000)]
+
+    async def burst(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.request(reader)
+        writer.write(OK + b"transfer-encoding: chunked\r\n\r\n")
+        for piece in sent:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await reader.read()
+
+    server.handlers = [burst]
+    parts: list[bytes] = []
+    async with served(server) as client:
+        async with client.stream("/", b"{}", accept="*/*", silence=None) as response:
+            await response.feed(parts.append)
+    assert b"".join(parts) == b"".join(sent)
+    assert len(parts) < len(sent) / 4
+
+
 async def test_an_error_of_the_taker_ends_the_feed() -> None:
     """It is raised as it is, and the connection is closed."""
     server = ByteServer()

@@ -126,7 +126,7 @@ class WrittenAnswer(Answer):
             return
         for chunk in chunks:
             self._add_chunk(chunk)
-            if chunk.done:  # which has been notified of
+            if chunk.done:  # `_end` has notified
                 return
         self.changes.notify()
 

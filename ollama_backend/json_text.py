@@ -1,4 +1,4 @@
-"""Repairs lone surrogates in JSON that is read, and escapes line separators in JSON that is written."""
+"""Repairs the text of JSON that is read, and escapes line separators in JSON that is written."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,18 +25,18 @@ _RAW_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 _BREAKS = tuple((character.encode(), f"\\u{ord(character):04x}".encode()) for character in "\u2028\u2029\x85")
 
 
-def mend_surrogates(raw: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of every lone surrogate, as Go's decoder reads it.
+def mend_text(raw: bytes) -> str:
+    """Return JSON with U+FFFD in place of lone surrogates and of bytes that are not UTF-8, as Go's decoder reads it.
 
-    JavaScript programs that cut a text within an emoji send one, as an escape or as three bytes. Everything else is
-    unchanged, including bytes that are not UTF-8.
+    JavaScript programs that cut a text within an emoji send half a surrogate pair, as an escape or as three bytes.
+    Others cut the emoji's bytes. A byte order mark at the start is left out.
     """
     if b"\xed" in raw and _RAW_SURROGATE.search(raw):
         raw = _joined(raw)
     # `\\ud83d` is an escaped backslash before plain text. Where one occurs, the escapes must be read one by one.
     if (b"\\ud" in raw or b"\\uD" in raw) and (b"\\\\u" in raw or _ESCAPED_LONE.search(raw)):
         raw = _ESCAPE.sub(_mended, raw)
-    return raw
+    return raw.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 def _mended(escape: re.Match[bytes]) -> bytes:
@@ -52,17 +52,14 @@ def _joined(raw: bytes) -> bytes:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
-def decode_mended(decode: Callable[[bytes], T], raw: bytes) -> T:
-    """Decode JSON with lone surrogates replaced. Raises the errors of `decode`."""
+def decode_mended(decode: Callable[[bytes | str], T], raw: bytes) -> T:
+    """Decode JSON, repaired by `mend_text` if necessary. Raises the errors of `decode`."""
     try:
         return decode(raw)  # the repair costs time and is rarely needed, so plain decoding is tried first
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        mended = mend_surrogates(raw)
-        if mended is raw:
-            raise
-        return decode(mended)
+        return decode(mend_text(raw))
 
 
 def encode_line(value: object) -> bytes:

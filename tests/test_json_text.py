@@ -1,4 +1,4 @@
-"""Half surrogate pairs and line separators in JSON."""
+"""Half surrogate pairs, bytes that are not UTF-8, and line separators in JSON."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollama_backend.json_text import decode_mended, encode_line, mend_surrogates
+from ollama_backend.json_text import decode_mended, encode_line, mend_text
 
 PIECES = (r"\ud83d", r"\ude00", r"\uD83D", r"\uDE00", "\\\\", "ud83d", "ude00", "u", "a", r"\u0431", r"\"", r"\n", "é")
 
@@ -17,29 +17,33 @@ def test_every_half_pair_is_replaced_and_nothing_else(pieces: list[str]) -> None
     """As a decoder reads it that joins pairs: the escapes in a text, whatever stands around them."""
     text = f'"{"".join(pieces)}"'
     joined = json.loads(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    assert json.loads(mend_surrogates(text.encode())) == joined
+    assert json.loads(mend_text(text.encode())) == joined
 
 
 @pytest.mark.parametrize(
     ("raw", "mended"),
     [
-        (rb'{"cut \ud83d": "\ude00 x"}', rb'{"cut \ufffd": "\ufffd x"}'),
-        ('"cut \ud83d"'.encode("utf-8", "surrogatepass"), '"cut \ufffd"'.encode()),
-        ('"\ud83d\ude00"'.encode("utf-8", "surrogatepass"), '"😀"'.encode()),
-        (b'"\xff\xed\xa0\xbd"', b'"\xff\xed\xa0\xbd"'),
-        ('"가"'.encode(), '"가"'.encode()),
+        (rb'{"cut \ud83d": "\ude00 x"}', r'{"cut \ufffd": "\ufffd x"}'),
+        ('"cut \ud83d"'.encode("utf-8", "surrogatepass"), '"cut \ufffd"'),
+        ('"\ud83d\ude00"'.encode("utf-8", "surrogatepass"), '"😀"'),
+        ('"cut 😀"'.encode()[:-2] + b'"', '"cut \ufffd"'),
+        (b'"\xff\xed\xa0\xbd"', '"\ufffd\ufffd\ufffd\ufffd"'),
+        ('"caf\xe9"'.encode("latin-1"), '"caf\ufffd"'),
+        (b"\xef\xbb\xbf{}", "{}"),
+        ('"가"'.encode(), '"가"'),
     ],
 )
-def test_keys_and_raw_halves_are_replaced_too(raw: bytes, mended: bytes) -> None:
-    """Halves also come as three bytes; bytes that are no UTF-8 stay for the parser to refuse."""
-    assert mend_surrogates(raw) == mended
+def test_keys_and_bytes_are_mended_too(raw: bytes, mended: str) -> None:
+    """Halves also come as three bytes, emoji cut within their bytes, texts in other encodings or with a mark first."""
+    assert mend_text(raw) == mended
 
 
 def test_only_what_does_not_parse_is_mended() -> None:
-    """A sound text is decoded as it is, and what is wrong beyond half pairs keeps its error."""
+    """A sound text is decoded as it is, and what is no JSON is still an error."""
     decoder = msgspec.json.Decoder(dict[str, str])
     assert decode_mended(decoder.decode, rb'{"a": "\ud83d"}') == {"a": "\ufffd"}
-    for wrong in (b'{"a": ', b'{"a": "\xff"}', rb'{"a": "\ud83d"', b'{"a": 1}'):
+    assert decode_mended(decoder.decode, b'{"a": "\xff"}') == {"a": "\ufffd"}
+    for wrong in (b'{"a": ', b'\xff{"a": ""}', rb'{"a": "\ud83d"', b'{"a": 1}'):
         with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
             decode_mended(decoder.decode, wrong)
 

@@ -17,7 +17,7 @@ from ollama_backend.errors import (
     OllamaUnavailable,
     RateLimited,
 )
-from ollama_backend.json_text import mend_surrogates
+from ollama_backend.json_text import mend_text
 from ollama_backend.ollama.failure_words import clean, error_words, inner_status, is_callers_fault
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ def _decode_tolerantly(kind: type[T], raw: bytes) -> T:
     Such servers also write `null` for an absent value, numbers as floats or text, and bytes that are not UTF-8.
     """
     try:
-        value = msgspec.json.decode(mend_surrogates(raw).decode("utf-8", "replace"))
+        value = msgspec.json.decode(mend_text(raw))
         return msgspec.convert(_without_nulls(value), kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc

@@ -67,7 +67,7 @@ async def test_one_object_when_not_streamed(fake_ollama: FakeOllama) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"hello", b"[]", b"{", b'{"prompt": "\xff"}', {}, {"prompt": ""}, {"prompt": "  \n"}, {"prompt": 1},
+        b"", b"hello", b"[]", b"{", b'{"prompt": "x"\xff}', {}, {"prompt": ""}, {"prompt": "  \n"}, {"prompt": 1},
         {"prompt": None}, {"prompt": "x", "model": 3}, {"prompt": "x", "stream": "yes"},
         {"prompt": "x", "think": "loud"},
         {"prompt": "x", "options": []}, {"prompt": "x", "options": {"num_ctx": 8192}},
@@ -93,6 +93,9 @@ async def test_half_an_emoji_becomes_a_replacement_character(fake_ollama: FakeOl
             asked = fake_ollama.generations[-1].ask
             assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
             assert asked.options["stop"] == ["\ufffd"] and asked.options["\ufffd"] == 1
+        for raw in (b'{"prompt": "cut \xf0\x9f"}', b'\xef\xbb\xbf{"prompt": "cut \xff"}'):
+            assert (await post(url, raw))[0] == 200
+            assert fake_ollama.generations[-1].ask.messages == [{"role": "user", "content": "cut \ufffd"}]
         assert (await post(url, json.dumps({"prompt": "x", "model": "\ud83d"}).encode()))[0] == 404
 
 

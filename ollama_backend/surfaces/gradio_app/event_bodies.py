@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from ollama_backend.errors import BadRequest, NotFound
-from ollama_backend.json_text import mend_surrogates
+from ollama_backend.json_text import mend_text
 from ollama_backend.surfaces.asgi.exchange import parse_json
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class EventBodies:
 
     def checked(self, path: str, raw: bytes) -> bytes:
         """Return the body for Gradio. Raises BadRequest and NotFound."""
-        raw = mend_surrogates(raw)
+        raw = mend_text(raw).encode()  # values are passed on undecoded
         if path == _NAMED_CALL:
             return msgspec.json.encode(_by_name(parse_json(raw, dict[str, msgspec.Raw])))
         if path == _CALL:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from ollama_backend.errors import BadRequest
-from ollama_backend.json_text import JsonObject, mend_surrogates
+from ollama_backend.json_text import JsonObject, mend_text
 
 MAX_OBJECTS = 100_000  # a Python dict takes far more memory than the two bytes of an empty object
 
@@ -41,12 +41,11 @@ def parse_object(raw: bytes) -> JsonObject:
         raise BadRequest("missing request body")
     objects = _Objects()
     try:
-        text = mend_surrogates(raw).decode()
-        parsed = json.loads(text, object_pairs_hook=objects, parse_constant=_refuse_constant)
+        parsed = json.loads(mend_text(raw), object_pairs_hook=objects, parse_constant=_refuse_constant)
     except json.JSONDecodeError as exc:
+        if b"\0" in raw:  # as in UTF-16
+            raise BadRequest("The body is not UTF-8.") from exc
         raise BadRequest(f"The body is not valid JSON: {exc.msg} (character {exc.pos}).") from exc
-    except UnicodeDecodeError as exc:
-        raise BadRequest("The body is not UTF-8.") from exc
     except (ValueError, RecursionError) as exc:
         raise BadRequest("The body cannot be parsed: it is nested too deeply, or a number is too long.") from exc
     if parsed is None:

@@ -116,12 +116,15 @@ async def test_wrong_values_get_a_sentence(
 async def test_half_an_emoji_and_line_separators(served: Served) -> None:
     """The half becomes U+FFFD. Separators are escaped in events, at which gradio_client would break them."""
     text = "a\u2028b\u2029c\x85d"
-    served.fake.script(content=text, thinking="", times=2)
+    served.fake.script(content=text, thinking="", times=4)
     body = rb'{"prompt":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}'
     assert (await served.called(CALL_V2, body))[-1] == ("complete", [text])
     asked = served.fake.generations[-1]
     assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
     assert asked.ask.options["stop"] == ["\ufffd"]
+    for path, cut in ((CALL_V2, b'{"prompt":"cut \xf0\x9f"}'), (CALL, b'\xef\xbb\xbf{"data":["cut \xf0\x9f"]}')):
+        assert (await served.called(path, cut))[-1] == ("complete", [text])
+        assert served.fake.generations[-1].messages == [{"role": "user", "content": "cut \ufffd"}]
     async with served.session.get("/config") as answer:
         number = max(row["id"] for row in (await answer.json())["dependencies"])
     await served.post(JOIN, {"data": ["hi"], "fn_index": number, "session_hash": "lines"})

@@ -108,7 +108,7 @@ async def test_bodies_of_twenty_mebibytes_come_in() -> None:
 
 
 async def test_half_an_emoji_becomes_a_replacement_character() -> None:
-    """On every route, in texts, keys and options, as an escape or as bytes; whole ones stay."""
+    """On every route, in texts, keys and options, as an escape, as three bytes or cut within them; whole ones stay."""
     async with FakeOllama(["guide", "embed"]) as fake, Gateway(fake) as gateway:
         for path in BODIES:
             text = json.dumps(body_of(path, **{"cut \ud83d": ["\ude00 x", "\ud83d\ude00"], "user": "\ud83d"}))
@@ -123,6 +123,10 @@ async def test_half_an_emoji_becomes_a_replacement_character() -> None:
                 sent = gateway.sent(path)
                 assert sent.body["cut \ufffd"] == ["\ufffd x", "😀"] and sent.body["user"] == "\ufffd"
                 assert b'\\ud83d"' not in sent.raw and b"\\ude00 " not in sent.raw
+            cut = text.replace('"\\ude00 x"', '"\xf0\x9f x"').encode("latin-1")
+            assert (await gateway.post(path, b"\xef\xbb\xbf" + cut))[0] == 200
+            if path != "/api/show":
+                assert gateway.sent(path).body["cut \ufffd"] == ["\ufffd x", "😀"]
         for wrong in ({"think": "\ud83d"}, {"model": "\ud83d"}, {"options": {"num_predict": "\ud83d"}}):
             assert (await gateway.post("/api/chat", json.dumps({**body_of("/api/chat"), **wrong}).encode()))[0] == 400
 

@@ -212,7 +212,7 @@ async def test_thinking_as_text(fake_ollama: FakeOllama, space: RealtimeSpace) -
 
 async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
     """The half becomes U+FFFD in whatever it stands; separators are escaped, so that a message is one line."""
-    fake_ollama.script(deltas=[Delta("a\u2028b\u2029c\x85d")])
+    fake_ollama.script(deltas=[Delta("a\u2028b\u2029c\x85d")], times=1)
     async with space.talk() as talk:
         await talk.ws.send(r'{"type":"chat","content":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}')
         raw = [await talk.ws.recv() for _ in range(3)]
@@ -220,6 +220,11 @@ async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space:
     asked = fake_ollama.generations[-1]
     assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
     assert asked.ask.options["stop"] == ["\ufffd"]
+    async with space.talk() as talk:  # text frames cannot carry it, binary ones can
+        await talk.ws.send(b'{"type":"chat","content":"bytes \xf0\x9f"}')
+        while json.loads(await talk.ws.recv())["type"] != "complete":
+            pass
+    assert (fake_ollama.generations[-1].messages or [])[-1]["content"] == "bytes \ufffd"
 
 
 async def test_slashes_too_many_in_the_address(space: RealtimeSpace) -> None:

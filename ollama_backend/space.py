@@ -27,7 +27,7 @@ from ollama_backend.surfaces.chat_api import ChatApi
 from ollama_backend.surfaces.description import Description
 from ollama_backend.surfaces.gradio_app.app import GradioApp
 from ollama_backend.surfaces.gradio_app.pdf_text import PdfText
-from ollama_backend.surfaces.landing import Landing, redirect_to_page, unversioned_routes
+from ollama_backend.surfaces.landing import Landing, redirect_to_page, unversioned_prefixes, unversioned_routes
 from ollama_backend.surfaces.metrics import Metrics, RequestCounters
 from ollama_backend.surfaces.passthrough.app import PREFIXES, PassThrough
 from ollama_backend.surfaces.realtime.app import SEND_SECONDS, Realtime
@@ -130,6 +130,7 @@ class Space:
             "/chat": route(redirect_to_page),
             SOCKET: Realtime(context, send_seconds=send_seconds),
             **unversioned_routes(),
+            **dict.fromkeys((prefix.rstrip("/") for prefix in PREFIXES), passthrough),
         }
         self.page: GradioApp | None = None
         rest = route(_no_route)
@@ -140,7 +141,8 @@ class Space:
             stack.push_async_callback(pdf_text.close)
             exact["/page/pdf-text"] = route(pdf_text)
         exact["/"] = Landing(rest)
-        return PathDispatcher(exact, dict.fromkeys(PREFIXES, passthrough), rest, self._lifespan)
+        prefixes: dict[str, ASGIApp] = {**dict.fromkeys(PREFIXES, passthrough), **unversioned_prefixes()}
+        return PathDispatcher(exact, prefixes, rest, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.errors import NotFound
-from ollama_backend.surfaces.asgi.error_bodies import UNVERSIONED
+from ollama_backend.surfaces.asgi.error_bodies import UNVERSIONED, UNVERSIONED_PREFIXES
 from ollama_backend.surfaces.asgi.exchange import Exchange, route
 
 RUNNING = b"Ollama is running"  # Ollama's response, with which programs check their connection (server/routes.go)
@@ -43,3 +43,8 @@ async def _refuse_unversioned(exchange: Exchange) -> None:
 def unversioned_routes() -> dict[str, ASGIApp]:
     """Return OpenAI's and Anthropic's paths without /v1, each with an app that says what is missing."""
     return dict.fromkeys(UNVERSIONED, route(_refuse_unversioned))
+
+
+def unversioned_prefixes() -> dict[str, ASGIApp]:
+    """Return the same for paths that end with an id, such as `/models/NAME`."""
+    return dict.fromkeys(UNVERSIONED_PREFIXES, route(_refuse_unversioned))

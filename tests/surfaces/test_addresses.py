@@ -36,7 +36,11 @@ async def test_slashes_too_many_are_folded(fake_ollama: FakeOllama, method: str,
 
 
 @pytest.mark.parametrize(
-    "path", ["/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages"]
+    "path",
+    [
+        *("/chat/completions", "/completions", "/embeddings", "/models", "/models/guide:latest", "/models/a/b"),
+        *("/responses", "/responses/resp_1", "/messages", "/messages/count_tokens"),
+    ],
 )
 async def test_a_base_url_without_v1_is_told_so(fake_ollama: FakeOllama, path: str) -> None:
     """In the shape that OpenAI's and Anthropic's clients show, whatever the method, with or without a key."""
@@ -47,7 +51,7 @@ async def test_a_base_url_without_v1_is_told_so(fake_ollama: FakeOllama, path: s
             assert answer.status == 404
             assert "Add /v1 to the base URL" in told["error"]["message"]
             assert told["error"]["type"] == "not_found_error"
-            assert (told.get("type") == "error") == (path == "/messages")
+            assert (told.get("type") == "error") == path.startswith("/messages")
 
 
 async def test_the_sdks_show_what_is_wrong_with_a_base_url(fake_ollama: FakeOllama) -> None:
@@ -62,12 +66,14 @@ async def test_the_sdks_show_what_is_wrong_with_a_base_url(fake_ollama: FakeOlla
             ("/v1/v1", "Leave /v1 out"),
             ("/api/v1", "Leave /api out"),
             ("/api", "use /v1 instead of /api"),
+            ("/v1/chat/completions", "Leave /chat/completions out"),
+            ("/v1/completions", "Leave /completions out"),
         ):
             client = openai.AsyncOpenAI(base_url=gateway.url + base, api_key=KEY, max_retries=0)
             async with client:
                 with pytest.raises(openai.NotFoundError, match=words):
                     await client.chat.completions.create(model="guide", messages=messages)
-        for base in ("/v1", "/api"):
+        for base in ("/v1", "/api", "/api/chat", "/api/generate"):
             async with ollama.AsyncClient(host=gateway.url + base, headers=BEARER) as own:
                 with pytest.raises(ollama.ResponseError, match=f"Leave {base} out of the base URL"):
                     await own.chat("guide", ASK)
@@ -130,10 +136,15 @@ async def test_a_hosted_model_is_not_to_be_pulled(fake_ollama: FakeOllama) -> No
             "gpt-5-codex",
             "gemini-2.5-pro",
             "text-embedding-3-small",
+            "openai/gpt-4o",
+            "anthropic/claude-sonnet-4-5",
+            "whisper-1",
+            "deepseek-chat",
+            "mistral-large-latest",
         ):
             _, text = await gateway.post("/v1/messages", {"model": name, "messages": ASK, "max_tokens": 5})
             assert "Choose one of: guide" in text and "ollama pull" not in text
-        for name in ("gpt-oss:20b", "qwen3:4b", "claudette"):
+        for name in ("gpt-oss:20b", "openai/gpt-oss:20b", "qwen3:4b", "claudette", "deepseek-r1", "mistral-large"):
             _, text = await gateway.post("/v1/messages", {"model": name, "messages": ASK, "max_tokens": 5})
             assert f"`ollama pull {name}`" in text
 

@@ -13,7 +13,12 @@ from ollama_backend.settings import Settings
 SHOWN_NAMES = 8  # an error message stays readable where dozens of models are installed
 # Coding agents request their vendor's models for side tasks unless told otherwise (docs/coding-agents.md). The error
 # for these must not suggest `ollama pull`, which cannot install them.
-_HOSTED = re.compile(r"claude-|(?:chat)?gpt-(?!oss)|codex-|o[1-9]\b|gemini-|grok-|text-embedding-", re.IGNORECASE)
+_HOSTED = re.compile(
+    r"(?:anthropic|openai|google|x-ai)/(?!gpt-oss|gemma)"
+    r"|claude-|(?:chat)?gpt-(?!oss)|codex-|o[1-9]\b|gemini-|grok-|text-embedding-|whisper-\d|tts-\d|dall-e-"
+    r"|deepseek-(?:chat|reasoner)$|mistral-\w+-latest$",
+    re.IGNORECASE,
+)
 
 
 def is_cloud_model(name: str) -> bool:

@@ -9,6 +9,8 @@ from ollama_backend.surfaces.asgi.content_coding import CODINGS
 
 # OpenAI's and Anthropic's routes as called by programs whose base URL lacks /v1.
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
+# Their routes with an id or a last part, such as the name of a model.
+UNVERSIONED_PREFIXES = ("/models/", "/responses/", "/messages/")
 # These also match below a wrong base URL, so that the client understands the error and shows how to fix it.
 _ANTHROPIC = re.compile(r"(?:/api|/v1)*/messages(?:/.*)?")
 _OPENAI = re.compile(r"(?:/api)?/v1(?:/(?!api/).*)?|/api(?:/chat/completions|/completions|/models|/responses)")
@@ -30,7 +32,8 @@ def error_body(path: str, exc: BackendError) -> dict[str, Any]:
     On Anthropic's routes OpenAI's error is inside Anthropic's envelope, so that both kinds of client can read it.
     """
     is_anthropic = _ANTHROPIC.fullmatch(path) is not None
-    if not is_anthropic and path not in UNVERSIONED and not _OPENAI.fullmatch(path):
+    is_unversioned = path in UNVERSIONED or path.startswith(UNVERSIONED_PREFIXES)
+    if not (is_anthropic or is_unversioned or _OPENAI.fullmatch(path)):
         return {"error": exc.message}
     types, other = (_ANTHROPIC_TYPES if is_anthropic else _OPENAI_TYPES), "api_error"
     kind = types.get(exc.status, "invalid_request_error" if exc.status < 500 else other)

@@ -113,12 +113,14 @@ class PassThrough:
 
     def _advice(self, path: str) -> str:
         """Return what to do about an unknown path. The usual cause is a base URL with a part too many."""
-        first = path[: path.index("/", 1)]
-        rest = path.removeprefix(first)
-        if rest in self._routes or rest.startswith(_MODEL):
-            return f"Leave {first} out of the base URL."
-        if f"/v1{rest}" in self._routes:
+        if path.startswith("/api/") and f"/v1{path.removeprefix('/api')}" in self._routes:
             return "OpenAI's routes are under /v1: use /v1 instead of /api in the base URL."
+        for known in (*self._routes, _MODEL):
+            before, found, after = path.rpartition(known)
+            if before and found and (known == _MODEL or not after):
+                return f"Leave {before} out of the base URL."
+            if path.startswith(f"{known}/") and f"/v1{path.removeprefix(known)}" in self._routes:
+                return f"Leave {known.removeprefix('/v1')} out of the base URL."
         if path.startswith(_MANAGING):
             return "Models can be managed only where Ollama runs, not through this server."
         return "Ollama's routes are under /api, OpenAI's and Anthropic's under /v1."

@@ -44,6 +44,8 @@ class LlamaError(RequestError):
             message = f"The model's chat template refuses these messages: {cause}."
         elif "image input is not supported" in message:
             status, message = 400, NO_IMAGES
+        elif "audio input is not supported" in message:
+            status, message = 400, "This model does not support audio input: choose one that does."
         elif message.startswith(INVALID):
             status = 400
         super().__init__(status, " ".join(message.split())[:LONGEST_MESSAGE])

@@ -13,6 +13,15 @@ _MAX_MAP = 8 * 2**10
 
 _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
+_NO_MEDIA = re.compile(r"(image|audio|video) input is not supported")
+_SCHEMA = re.compile(r"JSON schema conversion failed:\s*(?P<why>[^\n]*)")
+# Go's error for a JSON value of the wrong type (encoding/json, UnmarshalTypeError).
+_GO_TYPE = re.compile(
+    r"json: cannot unmarshal (?P<kind>\w+)(?P<literal> [^\s\"]+)? into Go "
+    r"(?:struct field \w*\.(?P<field>[\w.]+)|value) of type \*?(?P<type>\S+)"
+)
+_GO_KINDS = {"string": "a string", "number": "a number", "array": "a list", "object": "an object", "bool": "a boolean"}
+_GO_TYPES = {"string": "a string", "bool": "true or false", "float32": "a number", "float64": "a number"}
 _NO_EMBEDDINGS = re.compile(r"does not support embeddings?\b")
 _NO_MEMORY = re.compile(r"model requires more system memory \(([^)]+)\) than is available \(([^)]+)\)")
 _ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,60})")
@@ -24,6 +33,8 @@ _CALLERS_FAULT = (
     _OVERFLOW,
     _TEMPLATE,
     _NO_EMBEDDINGS,
+    _NO_MEDIA,
+    re.compile(r"^template: "),  # of Go's text/template: the one in the request (api/types.go, GenerateRequest)
     re.compile(r"option \"[^\"]*\" must be of type"),
     re.compile(r"^invalid (?:format|image|think value)|illegal base64 data"),
     re.compile(r"failed to parse grammar|JSON schema conversion failed"),
@@ -45,6 +56,7 @@ _FILE_CALL = r"open|stat|lstat|mkdir|read|write|remove|rename|fork/exec"  # the 
 # Order matters: a URL must be replaced as a whole before the patterns for hosts and paths see its parts.
 _PRIVATE = (
     (re.compile(r"\b(?:Get|Post|Head|Put) \"\w+://[^\"]*\": ?"), ""),
+    (re.compile(r"\[json\.exception\.[\w.]+\] ?"), ""),  # of llama.cpp's JSON library
     (re.compile(r"\bfile://\S+"), "a file"),
     (re.compile(r"\bhttps?://[\w\[][^\s\"'<>]*"), "its server"),
     (re.compile(r"\blookup [\w.-]+(?: on \S+?:\d+|(?=:))"), "no address for its server"),
@@ -120,6 +132,23 @@ def _no_embeddings(_: re.Match[str]) -> str:
     return "This model does not support embeddings. Choose an embedding model."
 
 
+def _no_media(found: re.Match[str]) -> str:
+    return f"This model does not support {found[1]} input. Choose one that does."
+
+
+def _schema(found: re.Match[str]) -> str:
+    return f"The JSON schema is not supported: {found['why'].strip()}"
+
+
+def _wrong_type(found: re.Match[str]) -> str:
+    field = repr(found["field"]) if found["field"] else "A value"
+    wanted = _GO_TYPES.get(found["type"], "a list" if found["type"].startswith("[]") else "an object")
+    if re.match(r"u?int\d*$", found["type"]):
+        wanted = "a whole number"
+    given = (found["literal"] or "").strip() or _GO_KINDS.get(found["kind"], found["kind"])
+    return f"{field} must be {wanted}, not {given}."
+
+
 def _ended(found: re.Match[str]) -> str:
     return f"the model's process ended ({found[1]}). Try again, or choose a smaller model."
 
@@ -132,6 +161,9 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (_OVERFLOW, _overflow),
     (_TEMPLATE, _template),
     (_NO_EMBEDDINGS, _no_embeddings),
+    (_NO_MEDIA, _no_media),
+    (_SCHEMA, _schema),
+    (_GO_TYPE, _wrong_type),
     (_NO_MEMORY, _no_memory),
     (_ENDED, _ended),
     (_ENDED_ANSWERING, lambda _: "the model's process ended while it was answering. Try again."),

@@ -175,6 +175,9 @@ def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[Back
         (500, 'option "stop" must be of type array'),
         (500, 'invalid format: "xml"; expected "json" or a valid JSON Schema object'),
         (500, TEMPLATE_STACK),
+        (500, 'template: :1: function "broken" not defined'),
+        (500, "audio input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+        (500, "Failed to parse grammar: JSON schema conversion failed:\nUnrecognized schema: {}"),
         (422, "messages: field required"),
     ],
 )
@@ -187,6 +190,36 @@ def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
     """A flag of another program's helps nobody."""
     message = failure(501, json.dumps({"error": NO_EMBEDDINGS})).message
     assert message == "This model does not support embeddings. Choose an embedding model."
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string",
+         "'messages.content' must be a string, not a list."),
+        ("json: cannot unmarshal number 1.5 into Go struct field ChatCompletionRequest.seed of type int",
+         "'seed' must be a whole number, not 1.5."),
+        ("json: cannot unmarshal string into Go struct field ChatRequest.logprobs of type bool",
+         "'logprobs' must be true or false, not a string."),
+        ("json: cannot unmarshal object into Go struct field .messages.tool_calls.function.arguments of type string",
+         "'messages.tool_calls.function.arguments' must be a string, not an object."),
+        ("json: cannot unmarshal bool into Go struct field MessagesRequest.thinking of type *anthropic.ThinkingConfig",
+         "'thinking' must be an object, not a boolean."),
+        ("json: cannot unmarshal string into Go struct field MessagesRequest.stop_sequences of type []string",
+         "'stop_sequences' must be a list, not a string."),
+        ("input[0]: json: cannot unmarshal string into Go value of type struct { Type string }",
+         "A value must be an object, not a string."),
+        ("Field 'seed': [json.exception.type_error.302] type must be number, but is string",
+         "Field 'seed': type must be number, but is string"),
+        ("audio input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+         "This model does not support audio input. Choose one that does."),
+        ("Field 'json_schema': \"json_schema\": JSON schema conversion failed:\nUnrecognized schema: {}",
+         "The JSON schema is not supported: Unrecognized schema: {}"),
+    ],
+)  # fmt: skip
+def test_the_notation_of_other_programs_is_left_out(words: str, sentence: str) -> None:
+    """Go's types, llama.cpp's exceptions and flags say nothing to a caller."""
+    assert failure(400, json.dumps({"error": words})).message == sentence
 
 
 def test_a_template_error_is_a_sentence() -> None:

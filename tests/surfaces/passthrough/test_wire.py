@@ -37,6 +37,7 @@ KNOWN = {
     "chat errors / half JSON": WORDS,
     "chat errors / array": WORDS,
     "chat errors / messages a string": WORDS,
+    "chat errors / content a number": WORDS,
     "chat errors / stream a string": WORDS,
     "chat errors / option of wrong type": WORDS,
     "chat errors / options a list": WORDS,

@@ -63,8 +63,11 @@ def nested(body: Body, name: str) -> Body:
 
 
 def dumps(value: Any) -> bytes:
-    """Encode without line breaks; U+2028 and U+2029 are escaped, because some clients split lines there too."""
-    return msgspec.json.encode(value).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    """Encode without line breaks; U+2028, U+2029 and U+0085 are escaped, because some clients split lines there too."""
+    encoded = msgspec.json.encode(value)
+    for character in () if encoded.isascii() else "\u2028\u2029\x85":
+        encoded = encoded.replace(character.encode(), b"\\u%04x" % ord(character))
+    return encoded
 
 
 def parsed_arguments(text: str | None) -> Body:

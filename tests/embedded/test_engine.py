@@ -183,25 +183,52 @@ def test_slashes_are_folded(running: Engine, path: str) -> None:
 
 
 def test_lines_keep_no_separators() -> None:
-    """A line separator in a conversation comes back as an escape, so that every line reader sees one line."""
+    """Line separators in a conversation come back as escapes, so that every line reader sees one line."""
     with engine() as running:
-        with running.open("/api/generate", {"model": "guide", "prompt": "a\u2028b", "raw": True}) as response:
+        with running.open("/api/generate", {"model": "guide", "prompt": "a\u2028b\u2029c\x85d"}) as response:
             lines = response.read().decode().splitlines()
-    assert all(json.loads(line) for line in lines)
+    assert bytes(json.loads(lines[-1])["context"]).count(b"\\u") == 3
 
 
 def test_half_an_emoji_is_answered(running: Engine) -> None:
     """A prompt with half a surrogate pair is read with a replacement for it, on each API."""
-    message = rb'"messages":[{"role":"user","content":"cut \\ud83d"}]'
+    message = rb'"messages":[{"role":"user","content":"cut \ud83d"}]'
     for path, fields in {
         "/api/chat": message + b',"stream":false',
         "/v1/chat/completions": message,
         "/v1/messages": message + b',"max_tokens":5',
-        "/v1/responses": rb'"input":"cut \\ud83d"',
+        "/v1/responses": rb'"input":"cut \ud83d"',
     }.items():
         with running.open(path, b'{"model":"guide",' + fields + b"}") as response:
             assert response.status == 200, response.read()
             response.read()
+
+
+def test_alternatives_without_probabilities_are_ignored(running: Engine) -> None:
+    """As Ollama ignores them; clients of `/v1/responses` send back the 0 of an earlier response."""
+    for path, fields in (
+        ("/v1/responses", {"input": "Hi", "max_output_tokens": 1}),
+        ("/v1/chat/completions", {"messages": user("Hi"), "max_tokens": 1}),
+        ("/api/chat", {"messages": user("Hi"), "stream": False, "options": {"num_predict": 1}}),
+    ):
+        for count in (0, 2):
+            with running.open(path, {"model": "guide", "top_logprobs": count, **fields}) as response:
+                assert response.status == 200, response.read()
+                response.read()
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}, "does not support images"),
+        ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}, "does not support audio"),
+    ],
+)
+def test_what_a_model_cannot_see_or_hear_is_the_callers_fault(running: Engine, part: Any, words: str) -> None:
+    """400, after which clients do not try again."""
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
+    status, message = running.refused("/v1/chat/completions", {"model": "guide", "messages": messages})
+    assert status == 400 and words in message
 
 
 def test_the_version_is_its_own(running: Engine) -> None:

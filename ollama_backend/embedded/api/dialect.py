@@ -107,7 +107,10 @@ class RelayedDialect:
 
     def request(self) -> Body:
         """Return the request for llama.cpp. Fields that this server does not know are ignored."""
-        return self.model.sampling | {key: value for key, value in self.body.items() if key in self.fields}
+        query = self.model.sampling | {key: value for key, value in self.body.items() if key in self.fields}
+        if not query.get("logprobs"):  # on its own llama.cpp refuses it, even 0; Ollama ignores it
+            query.pop("top_logprobs", None)
+        return query
 
     def limit(self, *names: str) -> int:
         """Return the maximum number of tokens: the smallest of these fields, within the model's own limit."""

@@ -116,8 +116,10 @@ def check_options(options: Mapping[str, object] | None, max_tokens: int) -> dict
         if name in RELOADING:
             raise BadRequest(f"The option {name!r} would reload the model for everyone. Leave it out.")
         _check_type(name, value)
-    if isinstance(checked.get("stop"), str):
-        checked["stop"] = [checked["stop"]]  # Ollama accepts only a list (api/types.go, FromMap)
+    stop = checked.get("stop")
+    if isinstance(stop, str | list):
+        # Ollama accepts only a list (api/types.go, FromMap), and an empty text would end every answer at once.
+        checked["stop"] = [text for text in ([stop] if isinstance(stop, str) else stop) if text]
     wanted = checked.get("num_predict")
     checked["num_predict"] = clamp_tokens(wanted if isinstance(wanted, int | float) else None, max_tokens)
     return checked

@@ -99,13 +99,16 @@ def check_shape(path: str, body: JsonObject) -> None:
 
 
 def named_model(path: str, body: JsonObject) -> str:
-    """Return the model named in a body. Raises ModelNotFound or BadRequest with Ollama's own messages."""
-    name = body.get("model") or (body.get("name") if path == "/api/show" else None)
+    """Return the model named in a body, without white space around it, which Ollama ignores too.
+
+    Raises ModelNotFound or BadRequest with Ollama's own messages.
+    """
+    name = (body.get("model") or (body.get("name") if path == "/api/show" else None) or "").strip()
     if not name:
         raise (ModelNotFound("model '' not found") if path in _NAMELESS_NOT_FOUND else BadRequest("model is required"))
     if len(name) > 350 or not _NAME.fullmatch(name):
         raise BadRequest("invalid model name")
-    return str(name)
+    return name
 
 
 def sent_name(named: str, installed: str) -> str:

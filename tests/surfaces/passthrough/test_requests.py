@@ -133,6 +133,16 @@ async def test_models_that_are_not_allowed_do_not_exist() -> None:
         assert not [g for g in fake.generations if g.model.startswith("secret")]
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [row for row in ROUTES if row[2]])
+async def test_white_space_around_a_name_is_ignored(method: str, path: str, body: Any) -> None:
+    """As Ollama ignores it: names are typed into fields of programs."""
+    async with FakeOllama(["guide", "embed"]) as fake, Gateway(fake) as gateway:
+        for name in (f" {body['model']}", f"{body['model']}\n"):
+            async with gateway.session.request(method, path, json={**body, "model": name}) as answer:
+                assert answer.status == 200
+            assert gateway.sent(path).body["model"] == body["model"]
+
+
 async def test_models_of_other_owners_keep_their_names(fake_ollama: FakeOllama) -> None:
     """A name with slashes is found on `/v1/models/NAME`, as the openai client spells it."""
     fake_ollama.install(Model("hf.co/someone/tiny:q4"))
@@ -235,10 +245,10 @@ async def test_a_prompt_that_fits_only_the_longer_context_is_refused(fake_ollama
 
 
 async def test_one_stop_text_is_a_list_of_one(fake_ollama: FakeOllama) -> None:
-    """Ollama takes lists only, and fails at anything else."""
+    """Ollama takes lists only, and fails at anything else; an empty text, which would end any answer, is left out."""
     async with Gateway(fake_ollama) as gateway:
         for path, body in (("/api/chat", {"messages": ASK}), ("/api/generate", {"prompt": "Hello"})):
-            for stop, sent in (("x", ["x"]), (["x", "y"], ["x", "y"]), (None, None)):
+            for stop, sent in (("x", ["x"]), (["x", "y"], ["x", "y"]), (None, None), ("", []), (["", "x"], ["x"])):
                 asked = {"model": "guide", "stream": False, **body, "options": {"stop": stop}}
                 assert (await gateway.post(path, asked))[0] == 200
                 assert gateway.sent(path).body["options"].get("stop") == sent

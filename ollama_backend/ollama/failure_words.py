@@ -49,7 +49,11 @@ _GO_MAP = re.compile(
 _WORDS = ("error", "message", "StatusMessage", "detail")
 _INNER_JSON = re.compile(r"^(?:[\w-]+ )*[\w-]+: (?P<json>\{\".*\})$", re.DOTALL)
 
-_ROUTE = r"(?:api|v\d+\w*|gradio_api|openai|properties|definitions|items|messages|tools)/"
+# The first parts of routes, and of JSON pointers into requests and schemas.
+_ROUTE = (
+    r"(?:api|v\d+\w*|gradio_api|openai|properties|definitions|\$defs|items|\w+Of|schema|parameters|function|messages|"
+    r"tools|options|input|content|response_format|format|text|reasoning|thinking)/"
+)
 _HOST = r"(?:localhost|(?:[\w-]+\.)+(?!(?:go|py|c|cc|cpp|h|hpp|cu|rs|js|ts|jinja|json)\b)[A-Za-z][\w-]+)"
 _IPV6 = r"\[(?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%\w+)?\]"
 _FILE_CALL = r"open|stat|lstat|mkdir|read|write|remove|rename|fork/exec"  # the operation in Go's *PathError
@@ -58,13 +62,13 @@ _PRIVATE = (
     (re.compile(r"\b(?:Get|Post|Head|Put) \"\w+://[^\"]*\": ?"), ""),
     (re.compile(r"\[json\.exception\.[\w.]+\] ?"), ""),  # of llama.cpp's JSON library
     (re.compile(r"\bfile://\S+"), "a file"),
-    (re.compile(r"\bhttps?://[\w\[][^\s\"'<>]*"), "its server"),
+    (re.compile(r"\bhttps?://(?!json-schema\.org/)[\w\[][^\s\"'<>]*"), "its server"),
     (re.compile(r"\blookup [\w.-]+(?: on \S+?:\d+|(?=:))"), "no address for its server"),
     (re.compile(rf"{_IPV6}(?::\d+)?|\b\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d+)?\b"), "its server"),
     (re.compile(rf"(?<![\w./-]){_HOST}:\d{{2,5}}\b"), "its server"),
     (re.compile(rf"\b({_FILE_CALL}) (?:[A-Za-z]:\\|~?/)[^:\n]*(?=:)"), r"\1 a file"),
     (re.compile(r"\b[A-Za-z]:\\\S+"), "a file"),
-    (re.compile(rf"(?<![\w/#<.])~?/(?!{_ROUTE})(?:[\w.@+-]+/)+[\w.@+-]+/?"), "a file"),
+    (re.compile(rf"(?<![\w/#<.^])~?/(?!{_ROUTE})(?:[\w.@+-]+/)+[\w.@+-]+/?"), "a file"),
     (re.compile(r"\bssh-\w+ [A-Za-z0-9+/=]{20,}"), "a key"),
     (re.compile(r"\b(?:Bearer |sk-|hf_|key=|token=)[\w.~+/=-]{12,}"), "a key"),
 )  # fmt: skip

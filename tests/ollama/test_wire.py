@@ -237,6 +237,8 @@ def test_a_template_error_is_a_sentence() -> None:
         "Error resolving ref #/definitions/Foo", "use /v1/responses", "see /api/chat or /v1/chat/completions",
         "text/plain and/or client/server", "messages[0].content and tools[12]", "sched.go:520 failed", "llama3.1:405",
         "expected http:// or https://", "</think> before /no_think", "failed to lookup x", "at /tools/0/function",
+        "at /input/0/content/1", "'/response_format/json_schema/schema'", "/$defs/Node/items", "/options/stop",
+        "unknown schema https://json-schema.org/draft/2020-12/schema", "pattern ^/foo/bar$", "#/components/schemas/Pet",
         "registry.ollama.ai/library/guide:latest does not support tools", "read 12 of 24 bytes: short", "24/7",
     ],
 )  # fmt: skip

@@ -163,6 +163,7 @@ async def test_origins_that_ollama_always_allows(fake_ollama: FakeOllama) -> Non
             for origin in ("https://b.example", "http://localhost.evil.example", "https://a.example.evil", "null"):
                 async with session.options("/api/chat", headers={**asked, "Origin": origin}) as answer:
                     assert answer.status == 400 and "access-control-allow-origin" not in answer.headers
+                    assert "access-control-allow-private-network" not in answer.headers
     async with served_app(fake_ollama) as (url, _), aiohttp.ClientSession(url) as session:
         async with session.options("/api/chat", headers={**asked, "Origin": "https://any.example"}) as answer:
             assert answer.headers["access-control-allow-private-network"] == "true"

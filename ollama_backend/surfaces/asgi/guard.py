@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ollama_backend.chat.admission import new_request_id
@@ -36,7 +38,7 @@ class Guard:
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
         ]
-        self._cors = CORSMiddleware(
+        self._cors = _OriginsMiddleware(
             self._with_headers,
             allow_origins=["*"] if self._origins.everyone else [],
             allow_origin_regex=None if self._origins.everyone else self._origins.regex,
@@ -90,6 +92,15 @@ class Guard:
             await _refuse_socket(scope, send, ForeignOrigin(message))
         else:
             await self._app(scope, receive, send)
+
+
+class _OriginsMiddleware(CORSMiddleware):
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Return the answer to a preflight; Starlette allows private networks to every origin."""
+        response = super().preflight_response(request_headers)
+        if "access-control-allow-origin" not in response.headers:
+            del response.headers["access-control-allow-private-network"]
+        return response
 
 
 def _name(scope: Scope) -> None:

@@ -5,11 +5,15 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,21 +46,45 @@ def test_a_taken_port_is_told() -> None:
     assert ended.returncode == 2 and "PORT" in ended.stderr
 
 
+def running(port: int, key: str) -> subprocess.Popen[str]:
+    """Run the program without an engine, its output in one pipe."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
+    settings = {
+        "PORT": str(port),
+        "OLLAMA_API_KEY": key,
+        "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
+        "CHAT_OWNS_OLLAMA": "no",
+    }
+    return subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env={**kept, **settings}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def refusal(port: int) -> int:
+    """The status with which a WebSocket at a wrong address is refused; 0 while nothing answers."""
+    with suppress(ConnectionRefusedError):
+        with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{port}/api/chat", proxy=None):
+            pass
+        return refused.value.response.status_code
+    return 0
+
+
+def test_a_refused_websocket_is_no_error_of_this_server() -> None:
+    """404 for the client, and no error in the log, which anybody could fill."""
+    port = free_port()
+    app = running(port, "k1")
+    wait_until(lambda: refusal(port), "the port answers")
+    assert refusal(port) == 404
+    app.terminate()
+    assert "ERROR" not in app.communicate(timeout=20)[0]
+
+
 @pytest.mark.parametrize("given", ["", "k1"])
 def test_what_is_printed_of_keys(given: str) -> None:
     """A generated key is printed once, in the link that signs in; a configured one never."""
     port = free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
-    settings = {
-        "PORT": str(port),
-        "OLLAMA_API_KEY": given,
-        "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
-        "CHAT_OWNS_OLLAMA": "no",
-    }
-    app = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env={**kept, **settings}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    app = running(port, given)
     assert app.stdout
     lines = [app.stdout.readline() for _ in range(3 if not given else 1)]
     app.terminate()

@@ -33,11 +33,14 @@ STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buff
 
 
 class UnfinishedFilter(logging.Filter):
-    """Drops uvicorn's log line about an unfinished body, which `break_off` leaves on purpose."""
+    """Drops uvicorn's log lines about bodies that `break_off` leaves unfinished and WebSockets that are refused.
+
+    uvicorn takes a handshake that is answered with an HTTP error for one that is not answered.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log a line."""
-        return record.getMessage() != "ASGI callable returned without completing response."
+        return not record.getMessage().startswith("ASGI callable returned without completing ")
 
 
 class Exchange:

@@ -144,6 +144,42 @@ async def test_a_connection_is_not_kept_for_ever_after_a_response(sent: tuple[by
     assert raw.startswith(b"HTTP/1.1 200") and seconds < 3
 
 
+H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+OFFER = b"POST / HTTP/1.1\r\nhost: x\r\n" + H2C
+LAST = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\nupgrade: TLS/1.0\r\ncontent-length: 1\r\n\r\nx"
+
+
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [
+        ((OFFER + b"content-length: 5\r\n\r\nhello",), [5]),
+        ((OFFER + b"content-length: 5\r\n\r\n", b"hel", b"lo"), [5]),
+        ((OFFER[:40], OFFER[40:] + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), [5]),
+        ((GET + H2C + b"\r\n",), [0]),
+        (
+            (GET + b"\r\n" + OFFER + b"content-length: 2\r\n\r\nab" + OFFER + b"content-length: 3\r\n\r\nabc",),
+            [0, 2, 3],
+        ),
+    ],
+)
+async def test_an_offer_of_another_protocol_is_declined(parts: tuple[bytes, ...], sizes: list[int]) -> None:
+    """The request is answered over HTTP/1.1 with its whole body, as Go answers Java's HttpClient."""
+    async with bounded() as port:
+        raw, _ = await answered(port, *parts, LAST, pause=0.02)
+    assert raw.count(b"HTTP/1.1 200 OK") == len(sizes) + 1
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in raw.split(b"HTTP/1.1 200 OK")[1:]]
+    assert [int(body.split(b"\r\n")[1] if b"\r\n" in body else body) for body in bodies] == [*sizes, 1]
+
+
+async def test_a_refused_offer_is_answered_once() -> None:
+    """Its limits are those of every request."""
+    long = b"POST /" + b"x" * 9000 + b" HTTP/1.1\r\nhost: x\r\n" + H2C
+    async with bounded() as port:
+        for head, status in ((OFFER + b"x: y\r\n" * 200, b"431"), (long, b"414")):
+            raw, _ = await answered(port, head + b"content-length: 2\r\n\r\nab")
+            assert raw.split()[1] == status and raw.count(b"HTTP/1.1 ") == 1
+
+
 async def test_trailers_are_no_headers() -> None:
     """They would stand behind what a proxy has appended, and make a caller of whom the sender likes."""
     head = CHUNKED + b"connection: close\r\nx-forwarded-for: 1.1.1.1\r\n\r\n"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
@@ -15,12 +14,13 @@ from ollama_backend.moving_deadline import MovingDeadline
 from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure
 from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
+from ollama_backend.surfaces.asgi.upgrades import UpgradeDecliningProtocol
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
 TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(UpgradeDecliningProtocol):
     """uvicorn's HTTP protocol with limits. A refused connection gets an HTTP status if none was sent yet."""
 
     bounds: Connections

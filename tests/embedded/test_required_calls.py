@@ -1,5 +1,6 @@
 """A required tool call is made, whatever the model and its template, with arguments that match the tool's schema."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -230,6 +231,17 @@ def test_only_the_allowed_tools_are_called(running: Engine) -> None:
         "tool_choice": allowed,
     }
     assert [item["name"] for item in running.ask("/v1/responses", asked)["output"]] == ["Weather"]
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"parameters": None}, {"parameters": {"type": "object", "properties": {}, "required": []}}]
+)
+def test_a_function_without_parameters_is_called_without_arguments(running: Engine, parameters: Any) -> None:
+    """As OpenAI defines it; strict clients refuse others. `any` is Mistral's word for `required`."""
+    tools = [{"type": "function", "function": {"name": "now", "description": "Tells the time.", **parameters}}]
+    asked = {"model": "smollm2:135m", "messages": user("What time is it?"), "tools": tools, "tool_choice": "any"}
+    (choice,) = running.ask("/v1/chat/completions", asked)["choices"]
+    assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {}
 
 
 NOT_GIVEN = "tool_choice names absent, which is not among the tools."

@@ -17,6 +17,7 @@ from ollama_backend.embedded.request_json import Body, dumps, nested
 BEGIN = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
 # At the end of a piece: perhaps the end of the object that contains the arguments.
 END = re.compile(r"\s*\}?\s*$")
+NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
 RESULTS = ("tool_result", "function_call_output")  # Anthropic's block and the item of OpenAI's Responses
 # With the example SmolLM2 got 8 of 10 calls right, without it 5.
 INSTRUCTIONS = """Answer every question with a call of one of these functions:
@@ -35,7 +36,7 @@ def chosen(choice: str | Body, tools: list[Body]) -> tuple[str, list[Body]]:
     Raises RequestError if it names a tool that is not there.
     """
     if isinstance(choice, str):
-        return choice, tools
+        return "required" if choice == "any" else choice, tools  # Mistral's word
     kind = str(choice.get("type"))
     named = [] if kind in ("auto", "any", "none") else [choice]
     if kind == "allowed_tools":
@@ -76,6 +77,8 @@ class RequiredCall:
         choices, definitions = [], {}
         for place, function in enumerate(self._functions):
             parameters = nested(function, "parameters")
+            if not parameters.get("properties") and parameters.keys() <= {"type", "properties", "required"}:
+                parameters = NO_PARAMETERS
             # References in a tool's schema count from its root, which is not the root of this schema.
             moved = dumps({"type": "object"} | parameters).replace(b'"$ref":"#', b'"$ref":"#/$defs/%d' % place)
             definitions[str(place)] = msgspec.json.decode(moved)

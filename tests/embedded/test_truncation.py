@@ -118,11 +118,27 @@ def test_a_caller_may_forbid_to_shorten(cramped: Engine, switch: str, words: str
     assert told.startswith(words) and f"holds {CONTEXT}" in told
 
 
-def test_responses_are_shortened_where_they_ask_for_it(cramped: Engine) -> None:
-    """`/v1/responses` refuses what is too long, and drops turns with `truncation: auto`."""
-    body = {"model": "strict", "input": turns(9), "max_output_tokens": 3}
-    assert cramped.refused("/v1/responses", body)[0] == 400
-    assert cramped.ask("/v1/responses", body | {"truncation": "auto"})["usage"]["output_tokens"] == 3
+def test_responses_are_shortened_unless_they_forbid_it(cramped: Engine) -> None:
+    """`/v1/responses` drops turns, or the middle of a single text, but not with `truncation: disabled`."""
+    for given in (turns(9), WORDS * 9):
+        body = {"model": "strict", "input": given, "max_output_tokens": 3}
+        assert cramped.refused("/v1/responses", body | {"truncation": "disabled"})[0] == 400
+        for more in ({}, {"truncation": "auto"}):
+            assert cramped.ask("/v1/responses", body | more)["usage"]["output_tokens"] == 3
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_anthropics_route_and_completions_are_shortened(cramped: Engine, in_parts: bool) -> None:
+    """As Ollama shortens them: turns with their answers, or the middle of a single text, also in a block."""
+    for messages in (turns(9), user(WORDS * 9)):
+        if in_parts:
+            messages = [each | {"content": [{"type": "text", "text": each["content"]}]} for each in messages]
+        answer = cramped.ask("/v1/messages", {"model": "strict", "messages": messages, "max_tokens": 3})
+        assert answer["usage"]["output_tokens"] == 3
+        chat = cramped.ask("/v1/chat/completions", {"model": "strict", "messages": messages, "max_tokens": 3})
+        assert chat["usage"]["completion_tokens"] == 3
+    completion = cramped.ask("/v1/completions", {"model": "strict", "prompt": WORDS * 9, "max_tokens": 3})
+    assert completion["usage"]["completion_tokens"] == 3
 
 
 def test_a_template_that_refuses_is_a_sentence(cramped: Engine) -> None:

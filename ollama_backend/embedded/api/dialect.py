@@ -95,7 +95,7 @@ class RelayedDialect:
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         self.body, self.model, self.name, self.path = body, model, body["model"], self.route
-        self.truncate, self.shift = body.get("truncation") == "auto", True
+        self.truncate, self.shift = True, True  # Ollama shortens long prompts on every route
         self.keep_alive: float | None = None
         self.began, self.ready, self.timings = time.perf_counter_ns(), 0, dict[str, float]()
         self.call: RequiredCall | None = None
@@ -184,10 +184,6 @@ class ChatDialect(RelayedDialect):
 
     route = "/v1/chat/completions"
     fields = SAMPLING | {"response_format", "parallel_tool_calls"}
-
-    def __init__(self, body: Body, model: ServedModel) -> None:
-        super().__init__(body, model)
-        self.truncate = True  # Ollama shortens long prompts on this route
 
     def request(self) -> Body:
         """Return the request for llama.cpp."""

@@ -38,6 +38,7 @@ class ResponsesDialect(RelayedDialect):
 
     def __init__(self, body: Body, model: ServedModel) -> None:
         super().__init__(body, model)
+        self.truncate = body.get("truncation") != "disabled"
         self._created, self._sequence = int(time.time()), 0
         self._indexes: dict[str, int] = {}
 

@@ -1,5 +1,7 @@
 """Shortening conversations and prompts that exceed the context."""
 
+from collections.abc import Iterator
+
 from ollama_backend.embedded.api.required_call import has_tool_result
 from ollama_backend.embedded.request_json import Body
 
@@ -9,16 +11,26 @@ def shorten(body: Body, size: int, room: int) -> bool:
 
     `size` is the prompt's length and `room` the context's, in tokens.
     """
-    if isinstance(prompt := body.get("prompt"), str):
-        body["prompt"] = _without_middle(prompt, size, room)
-        return bool(body["prompt"])
     items = body.get("messages", body.get("input"))
-    if not isinstance(items, list) or _drop_turns(items, size, room):
-        return isinstance(items, list)
-    texts = [item for item in items if isinstance(item.get("content"), str)]
-    longest = max(texts, key=lambda item: len(item["content"]), default={"content": ""})
-    longest["content"] = _without_middle(longest["content"], size, room)
-    return bool(longest["content"])
+    if isinstance(items, list) and _drop_turns(items, size, room):
+        return True
+    holder, key = max(_texts(body), key=lambda text: len(text[0][text[1]]), default=({"": ""}, ""))
+    holder[key] = _without_middle(holder[key], size, room)
+    return bool(holder[key])
+
+
+def _texts(body: Body) -> Iterator[tuple[Body, str]]:
+    """Yield the texts of a prompt or a conversation, each as an object and the key of the text in it."""
+    for key in ("prompt", "input"):
+        if isinstance(body.get(key), str):
+            yield body, key
+    items = body.get("messages", body.get("input"))
+    for item in items if isinstance(items, list) else ():
+        if isinstance(content := item.get("content"), str):
+            yield item, "content"
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part.get("text"), str):
+                yield part, "text"
 
 
 def _starts_turn(item: Body) -> bool:

@@ -15,7 +15,7 @@ from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import encode_line
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.error_bodies import error_body
-from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_comment, read_object, split_events
+from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_empty, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
@@ -92,7 +92,7 @@ class Dialect:
         *_, last = (None, *split_events(block))
         if last and last.is_half:
             return last.at, OllamaFailed(NOT_ITS_PROTOCOL)
-        return (0, OllamaFailed(NOT_ITS_PROTOCOL)) if last is None and not is_comment(block) else None
+        return (0, OllamaFailed(NOT_ITS_PROTOCOL)) if last is None and not is_empty(block) else None
 
     def ended(self, block: bytes) -> bool:
         """Return whether a block contains the end of the answer."""

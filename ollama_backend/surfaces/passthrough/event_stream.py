@@ -37,9 +37,9 @@ def read_object(text: bytes) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
-def is_comment(block: bytes) -> bool:
-    """Return whether a block has only comments, which servers send to keep a connection open."""
-    return all(not line.strip() or line.startswith(b":") for line in block.splitlines())
+def is_empty(block: bytes) -> bool:
+    """Return whether a block has only comments, which keep a connection open, and fields for reconnecting."""
+    return all(not line.strip() or line.startswith((b":", b"retry:", b"id:")) for line in block.splitlines())
 
 
 def split_events(block: bytes) -> Iterator[ServerSentEvent]:

@@ -159,6 +159,7 @@ def test_half_events_are_told_from_comments_and_fields() -> None:
     dialect = next(dialect for dialect in GENERATING if dialect.path == MESSAGES)
     for block in (b": ping\n\n", b'data: {"a": 1}\nid: 5\n\n', b"event: ping\ndata: ok\n\n", b"retry: 3\r\n\r\n"):
         assert dialect.fault(b'data: {"a": 1}\n\n' + block) is None
+        assert dialect.fault(block) is None  # also where it arrives by itself
     fault = dialect.fault(b'data: {"a": 1}\n\nevent: x\ndata: {"a": \n\n')
     assert fault is not None and fault[0] == len(b'data: {"a": 1}\n\n')
 

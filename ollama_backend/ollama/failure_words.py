@@ -52,7 +52,7 @@ _INNER_JSON = re.compile(r"^(?:[\w-]+ )*[\w-]+: (?P<json>\{\".*\})$", re.DOTALL)
 # The first parts of routes, and of JSON pointers into requests and schemas.
 _ROUTE = (
     r"(?:api|v\d+\w*|gradio_api|openai|properties|definitions|\$defs|items|\w+Of|schema|parameters|function|messages|"
-    r"tools|options|input|content|response_format|format|text|reasoning|thinking)/"
+    r"tools|options|input|response_format|format|text|reasoning|thinking)/"
 )
 _HOST = r"(?:localhost|(?:[\w-]+\.)+(?!(?:go|py|c|cc|cpp|h|hpp|cu|rs|js|ts|jinja|json)\b)[A-Za-z][\w-]+)"
 _IPV6 = r"\[(?=[^\]]*:[^\]]*:)[\da-fA-F:.]+(?:%\w+)?\]"

@@ -128,6 +128,7 @@ def test_json_inside_json_is_unwrapped() -> None:
         ("cannot read ~/.ollama/models/x", ".ollama"),
         ("see file:///home/anne/x", "anne"),
         ("loading (/data/models/x.gguf)", "data"),
+        ("loading /content/models/x.gguf failed", "models"),
         ("dial tcp ollama.internal:11434: connect: connection refused", "internal"),
         ("connect to [fe80::1%eth0]:11434 failed", "fe80"),
         ("sent Bearer abcdefghijklmnopqrst", "abcdefghijkl"),

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 # Answers are kept in memory; docs/security.md lists all limits.
 MAX_BYTES = 4 * 2**20
+THINKING, WRITING = AnswerState.THINKING, AnswerState.WRITING
 UNREAD_SECONDS = 10.0  # an answer that nobody has started to read is stopped after this
 
 
@@ -170,7 +171,7 @@ class WrittenAnswer(Answer):
             self._leading.remove(kind)
         if self.times.first is None:
             self.times.first = time.monotonic()
-        state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
+        state = THINKING if kind == "thinking" else WRITING
         if state is not self.state:
             if kind == "content" and self.state is AnswerState.THINKING:
                 self.times.thought = time.monotonic()

@@ -190,6 +190,8 @@ class LineSplitter:
 
     def feed(self, part: bytes) -> list[bytes]:
         """Return the lines that have ended. Raises OllamaFailed for a line over MAX_LINE_BYTES."""
+        if not self._rest and part.startswith(b"{") and part.find(b"\n") == len(part) - 1:  # a token that comes alone
+            return [part]
         lines = (self._rest + part).split(b"\n") if self._rest else part.split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:

@@ -74,11 +74,11 @@ class ChatApi:
             await exchange.send(_lines(answer.model, [Delta("content", "", timestamp())]))
 
         def push() -> Coroutine[Any, Any, None] | None:
-            deltas = reader.take()
-            if not deltas and not answer.ended:  # only the state has changed
+            deltas, ended = reader.take(), answer.ended
+            if not deltas and not ended:  # only the state has changed
                 return None
             lines = _lines(answer.model, deltas)
-            if answer.state is AnswerState.DONE:
+            if ended and answer.state is AnswerState.DONE:
                 heartbeat.stop()
                 return send(lines + encode_line(_last_line(answer)) + b"\n", more=False)
             return None if not lines or exchange.send_now(lines) else send(lines)

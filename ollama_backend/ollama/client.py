@@ -76,13 +76,14 @@ class OllamaClient(Upstream):
         _, body = await self._http.whole("GET", "/api/tags")
         return [
             InstalledModel(
-                row.name,
+                row.name or row.model,
                 row.size,
                 tuple(row.capabilities or ()),
                 (row.details and row.details.parameter_size) or "",
                 row.note or "",
             )
             for row in decode_tags(body).models or ()
+            if row.name or row.model
         ]
 
     async def capabilities(self, model: str) -> tuple[str, ...]:

@@ -1,15 +1,12 @@
-"""Ollama's error messages: unwrapped from nested JSON and Go maps, and stripped of private details."""
+"""Ollama's error messages: unwrapped, put into sentences, and stripped of private details."""
 
-import json
 import re
 from collections.abc import Callable
-from typing import Any
+
+from ollama_backend.ollama.notation import unwrap
 
 MAX_WORDS = 500  # characters: an error can quote a whole chat template
-# Bounds on hostile input. `_GO_MAP` backtracks, so it only sees texts of up to `_MAX_MAP` characters.
-_MAX_WRAPPINGS = 12
-_MAX_READ = 64 * 2**10
-_MAX_MAP = 8 * 2**10
+_MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time
 
 _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
@@ -40,14 +37,8 @@ _CALLERS_FAULT = (
     re.compile(r"failed to parse grammar|JSON schema conversion failed"),
     re.compile(r"(?:prompt|input) (?:length )?(?:is longer than|exceeds) the context length"),
 )
-# A map printed with Go's %v: keys sorted, values unquoted. So `message` ends where a later key begins.
-_GO_MAP = re.compile(
-    r"map\[(?:error:map\[)?(?:code:(?P<code>\d+) )?message:(?P<words>.*?)"
-    r"(?: (?:n_\w+|param|status|type):[^\s\[\]]*)*\]+$",
-    re.DOTALL,
-)
-_WORDS = ("error", "message", "StatusMessage", "detail")
-_INNER_JSON = re.compile(r"^(?:[\w-]+ )*[\w-]+: (?P<json>\{\".*\})$", re.DOTALL)
+# Terminal colours, and characters that no message should have.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0e-\x1f\x7f]")
 
 # The first parts of routes, and of JSON pointers into requests and schemas.
 _ROUTE = (
@@ -75,35 +66,13 @@ _PRIVATE = (
 
 
 def error_words(body: bytes | str) -> str:
-    """Return the error message in a body, unwrapped from JSON and Go maps; empty if there is none."""
-    return _unwrapped(body)[0]
+    """Return the error message in a body, unwrapped; empty if there is none."""
+    return unwrap(body)[0]
 
 
 def inner_status(body: bytes | str) -> int | None:
     """Return the status inside the wrapped error, such as llama.cpp's `code`; None if there is none."""
-    return _unwrapped(body)[1]
-
-
-def _unwrapped(body: bytes | str) -> tuple[str, int | None]:
-    # Ollama puts llama.cpp's JSON error into its own as a string, so errors are wrapped several times (wire/README.md).
-    words: Any = (body.decode("utf-8", "replace") if isinstance(body, bytes) else body)[:_MAX_READ]
-    status: int | None = None
-    for _ in range(_MAX_WRAPPINGS):
-        if isinstance(words, dict):
-            code = words.get("code")
-            status = code if isinstance(code, int) and 400 <= code < 600 else status
-            words = next((words[name] for name in _WORDS if words.get(name)), "")
-        elif not isinstance(words, str):
-            return ("" if words is None else str(words)), status
-        elif len(words) < _MAX_MAP and (found := _GO_MAP.match(words, max(words.find("map["), 0))):
-            words, status = found["words"].strip(), int(found["code"]) if found["code"] else status
-        else:
-            inner = _INNER_JSON.search(words)
-            try:
-                words = json.loads(inner["json"] if inner else words)
-            except ValueError:
-                return words, status
-    return "", status
+    return unwrap(body)[1]
 
 
 def is_callers_fault(words: str) -> bool:
@@ -113,6 +82,7 @@ def is_callers_fault(words: str) -> bool:
 
 def clean(words: str) -> str:
     """Return a message without addresses, folders and keys; known messages become a sentence that says what to do."""
+    words = _CONTROL.sub("", words[:_MAX_CLEANED])
     for pattern, sentence in _SENTENCES:
         if found := pattern.search(words):
             words = sentence(found)

@@ -1,36 +1,24 @@
 """Ollama's wire format: chunks, lines and errors."""
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from ollama_backend.errors import (
-    BackendError,
-    BadRequest,
-    CloudKeyRefused,
-    ModelNotFound,
-    NotFound,
-    OllamaFailed,
-    OllamaUnavailable,
-    RateLimited,
-)
+from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import mend_text
-from ollama_backend.ollama.failure_words import clean, error_words, inner_status, is_callers_fault
+from ollama_backend.ollama.failure_words import error_words, inner_status
+from ollama_backend.ollama.statuses import UNEXPLAINED, failure_of
 
 T = TypeVar("T")
 
 MAX_LINE_BYTES = 16 * 2**20  # a line holds at most one chunk; a server that never ends one must not fill the memory
 NOT_ITS_PROTOCOL = "The response does not follow Ollama's protocol. Check that OLLAMA_HOST names an Ollama server."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
+_AROUND_JSON = "\ufeff\0 \t\r\n"
 COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy in front of Ollama."
 REDIRECTED = "Ollama redirected the request. Set OLLAMA_HOST to the final address: redirects are not followed."
-
-_NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
-_NO_ROUTE = re.compile(r"(?:404:? )?(?:page )?not found\.?", re.IGNORECASE)  # gin's, aiohttp's and Starlette's words
-_CALLERS_FAULT = frozenset((400, 413, 415, 422))
 
 
 class Message(msgspec.Struct):
@@ -72,7 +60,8 @@ class Details(msgspec.Struct):
 class Tag(msgspec.Struct):
     """One model in `/api/tags`; `size` is in bytes, `note` is the embedded engine's own field."""
 
-    name: str
+    name: str = ""
+    model: str = ""
     size: int = 0
     capabilities: list[str] | None = None
     details: Details | None = None
@@ -123,6 +112,7 @@ COUNTS = (
     "eval_duration",
 )
 _chunks = msgspec.json.Decoder(Chunk)
+_NOTHING = Chunk()  # what an object without any field of a chunk is decoded to, such as `{"detail": "…"}`
 
 
 def decode_chunk(line: bytes) -> Chunk:
@@ -131,7 +121,7 @@ def decode_chunk(line: bytes) -> Chunk:
         chunk = _chunks.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         chunk = _decode_tolerantly(Chunk, line)
-    if chunk.error is not None:
+    if chunk.error is not None or (not chunk.model and chunk == _NOTHING and error_words(line)):
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk
 
@@ -150,8 +140,10 @@ def _decode_tolerantly(kind: type[T], raw: bytes) -> T:
     Such servers also write `null` for an absent value, numbers as floats or text, and bytes that are not UTF-8.
     """
     try:
-        value = msgspec.json.decode(mend_text(raw))
+        value = msgspec.json.decode(mend_text(raw).strip(_AROUND_JSON))
         return msgspec.convert(_without_nulls(value), kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise failure(200, raw if isinstance(value, dict) else "") from exc  # it may be an error of another shape
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OllamaFailed(NOT_ITS_PROTOCOL) from exc
 
@@ -217,27 +209,8 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
     if 300 <= status < 400:
         return OllamaFailed(REDIRECTED)
     raw = error_words(body)
-    # HTML comes from a proxy in front of Ollama; its text would confuse a caller.
-    if raw.lstrip().startswith("<") or (status == 200 and not raw):
+    # Pages come from a proxy in front of Ollama; their text would confuse a caller, but some statuses tell enough.
+    is_page = raw.lstrip().startswith("<")
+    if (is_page and status not in UNEXPLAINED) or (200 <= status < 300 and not raw):
         return OllamaFailed(NOT_ITS_PROTOCOL)
-    words, status = clean(raw), inner_status(body) or status
-    wait = float(retry_after) if retry_after and retry_after.isdigit() else None
-    # The caller's key was right: a 401 would make clients ask for another one.
-    if status in (401, 403) and key_variable:
-        return CloudKeyRefused(
-            f"The remote server refused this server's own key. Its owner must set {key_variable} to a valid one."
-        )
-    if status == 429:
-        return RateLimited(
-            words or "The remote Ollama is rate limiting requests. Wait and try again.", retry_after=wait or 60
-        )
-    if status == 404 and _NO_ROUTE.fullmatch(raw.strip()):
-        return NotFound("The server behind this one does not have this route.")
-    # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
-    if status == 404 or (status == 200 and _NOT_FOUND.search(raw)):
-        return ModelNotFound(f"{words or 'The model was not found'}. Choose a model that is installed.")
-    if status in _CALLERS_FAULT or is_callers_fault(raw):
-        return BadRequest(words or "Ollama refused the request.")
-    if status == 503:
-        return OllamaUnavailable(words or "Ollama is busy. Try again.", retry_after=wait or 5)
-    return OllamaFailed(f"Ollama failed: {words}" if words else "Ollama failed and gave no reason. Try again.")
+    return failure_of(status, "" if is_page else raw, inner_status(body), retry_after, key_variable)

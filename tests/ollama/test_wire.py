@@ -8,15 +8,11 @@ import pytest
 from ollama_backend.errors import (
     BackendError,
     BadRequest,
-    CloudKeyRefused,
-    ModelNotFound,
-    NotFound,
     OllamaFailed,
     OllamaUnavailable,
-    RateLimited,
 )
 from ollama_backend.ollama.failure_words import clean, error_words
-from ollama_backend.ollama.wire import decode_chunk, failure, split_lines
+from ollama_backend.ollama.wire import decode_chunk, decode_tags, failure, split_lines
 
 OVERFLOW = (
     '{"error":"{\\"error\\":{\\"code\\":400,\\"message\\":\\"request (6011 tokens) exceeds the available context size '
@@ -44,6 +40,8 @@ async def test_lines_may_come_in_any_pieces() -> None:
         (b'{"message":null,"done":null}', ""),
         (b'{"model":null,"message":{"role":null,"content":null},"eval_count":null}', ""),
         (b'{"message":{"content":"x"},"eval_count":3.0,"total_duration":"5","done":"false"}', "x"),
+        (b'\xef\xbb\xbf{"message":{"content":"x"},"done":false}', "x"),
+        (b'{"message":{"content":"x"}}\0', "x"),
     ],
 )
 def test_chunks_of_other_servers_are_understood(line: bytes, content: str) -> None:
@@ -67,42 +65,32 @@ def test_what_is_no_chunk(line: bytes) -> None:
         decode_chunk(line)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"detail":[{"loc":["body"],"msg":"out of luck"}]}',
+        b'{"message":"out of luck"}',
+        b'{"error":true,"message":"out of luck"}',
+        b'{"error":{"message":"out of luck"}}',
+    ],
+)
+def test_error_lines_of_other_servers_are_failures(line: bytes) -> None:
+    """They are known by their words, also where they lack an `error`."""
+    with pytest.raises(OllamaFailed, match="out of luck"):
+        decode_chunk(line)
+
+
+def test_models_without_a_name_have_their_other_one() -> None:
+    """Some servers only write `model`."""
+    assert [row.name or row.model for row in decode_tags(b'{"models":[{"model":"a"},{"name":"b"}]}').models or ()] == [
+        "a", "b",
+    ]  # fmt: skip
+
+
 def test_an_error_line_is_a_failure() -> None:
     """The last line of a broken stream raises what it says."""
     with pytest.raises(OllamaFailed, match="ended while it was answering"):
         decode_chunk(b'{"error":"an error was encountered while running the model: unexpected EOF"}')
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (404, '{"error":"model \'x\' not found"}', ModelNotFound),
-        (404, "404 page not found", NotFound),
-        (404, '{"detail":"Not Found"}', NotFound),
-        (200, '{"error":"pull model manifest: file does not exist"}', ModelNotFound),
-        (400, '{"error":"\\"m\\" does not support thinking"}', BadRequest),
-        (400, OVERFLOW, BadRequest),
-        (500, OVERFLOW, BadRequest),
-        (503, '{"error":"server busy, please try again.  maximum pending requests exceeded"}', OllamaUnavailable),
-        (500, '{"error":"llama-server process has terminated: signal: killed"}', OllamaFailed),
-        (502, "<html>Bad gateway</html>", OllamaFailed),
-        (302, "", OllamaFailed),
-        (429, '{"error":"too many requests"}', RateLimited),
-        (401, '{"error":"unauthorized","signin_url":"https://ollama.com/connect?key=k"}', OllamaFailed),
-    ],
-)
-def test_failures_have_their_kind(status: int, body: str, kind: type[BackendError]) -> None:
-    """Each status of Ollama's means one error of ours; none of its links or JSON comes through."""
-    found = failure(status, body)
-    assert type(found) is kind
-    assert "{" not in found.message and "http" not in found.message
-
-
-def test_the_clouds_own_refusals() -> None:
-    """A refused cloud key is never the caller's 401; a 429 keeps its time to wait."""
-    assert isinstance(failure(401, '{"error":"unauthorized"}', key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
-    assert isinstance(failure(403, "", key_variable="OLLAMA_CLOUD_API_KEY"), CloudKeyRefused)
-    assert failure(429, "{}", retry_after="17").retry_after == 17
 
 
 def test_json_inside_json_is_unwrapped() -> None:

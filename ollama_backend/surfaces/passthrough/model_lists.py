@@ -95,9 +95,10 @@ class ModelLists:
         media_type, raw, _ = lists[0]
         allowed = {model_name(model.name) for model in self._hosts.models}
         listed = [row for _, _, its_rows in lists for row in its_rows]
-        kept = [row for row in listed if model_name(str(row.get(name))) in allowed]
+        kept = [row for row in listed if model_name(str(row.get(name) or row.get("model"))) in allowed]
         if is_union:  # of equal rows the first one stays, in its place
-            kept = list({model_name(str(row.get(name))): row for row in reversed(kept)}.values())[::-1]
+            by_name = {model_name(str(row.get(name) or row.get("model"))): row for row in reversed(kept)}
+            kept = list(by_name.values())[::-1]
         if len(lists) > 1 or len(kept) < len(listed):  # else Ollama's own bytes are sent
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})
         await _send(exchange, media_type, raw)

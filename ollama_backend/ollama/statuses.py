@@ -1,0 +1,79 @@
+"""What the status of an error response means."""
+
+import re
+import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+
+from ollama_backend.errors import (
+    BackendError,
+    BadRequest,
+    CloudKeyRefused,
+    ModelNotFound,
+    NotFound,
+    OllamaFailed,
+    OllamaTimeout,
+    OllamaUnavailable,
+    RateLimited,
+    TooLarge,
+)
+from ollama_backend.ollama.failure_words import clean, is_callers_fault
+
+MOST_RETRY_SECONDS = 3600.0
+_DENIED = "Ollama denied this server access. Its owner must allow it where Ollama, or a proxy in front of it, runs."
+_SLOW_PROXY = "A proxy in front of Ollama stopped waiting for the answer. Try again; its owner can let it wait longer."
+# Statuses that tell enough without words.
+UNEXPLAINED = {
+    401: _DENIED,
+    403: _DENIED,
+    408: _SLOW_PROXY,
+    413: "The request is too large for the server behind this one. Send less.",
+    429: "The remote Ollama is rate limiting requests. Wait and try again.",
+    503: "Ollama is busy. Try again in a moment.",
+    504: _SLOW_PROXY,
+    524: _SLOW_PROXY,  # Cloudflare's
+}
+_TIMEOUTS = (408, 504, 524)
+_NO_REASON = "Ollama failed and gave no reason. Try again."
+_CALLERS_FAULT = frozenset((400, 413, 415, 422))
+_NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
+# The words of gin, aiohttp and Starlette.
+_NO_ROUTE = re.compile(r"(?:40[45]:? )?(?:page not found|not found|method not allowed)\.?", re.IGNORECASE)
+
+
+def failure_of(
+    status: int, words: str, inner_status: int | None, retry_after: str | None, key_variable: str
+) -> BackendError:
+    """Return the BackendError for an error response with these words, possibly none; see `wire.failure`."""
+    cleaned, status = clean(words), inner_status or status
+    # The caller's key was right: a 401 would make clients ask for another one.
+    if status in (401, 403) and key_variable:
+        return CloudKeyRefused(
+            f"The remote server refused this server's own key. Its owner must set {key_variable} to a valid one."
+        )
+    if status in (404, 405, 501) and _NO_ROUTE.fullmatch(words.strip()):
+        return NotFound("The server behind this one does not have this route.")
+    # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
+    if status == 404 or (status == 200 and _NOT_FOUND.search(words)):
+        return ModelNotFound(f"{cleaned or 'The model was not found'}. Choose a model that is installed.")
+    if status == 429:
+        return RateLimited(cleaned or UNEXPLAINED[429], retry_after=retry_seconds(retry_after) or 60)
+    if status in _CALLERS_FAULT or is_callers_fault(words):
+        if status == 413 and not cleaned:
+            return TooLarge(UNEXPLAINED[413])
+        return BadRequest(cleaned or "Ollama refused the request and gave no reason. Check its fields.")
+    if status == 503:
+        return OllamaUnavailable(cleaned or UNEXPLAINED[503], retry_after=retry_seconds(retry_after) or 5)
+    if status in _TIMEOUTS and not cleaned:
+        return OllamaTimeout(UNEXPLAINED[status])
+    return OllamaFailed(f"Ollama failed: {cleaned}" if cleaned else UNEXPLAINED.get(status, _NO_REASON))
+
+
+def retry_seconds(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, at most an hour; None if it has none (RFC 9110, 10.2.3)."""
+    text = (header or "").strip()
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
+        return min(float(text), MOST_RETRY_SECONDS)
+    with suppress(ValueError, TypeError):
+        return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), MOST_RETRY_SECONDS)
+    return None

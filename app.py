@@ -139,9 +139,9 @@ def main(*, page: bool = True) -> int:
         return 2
     # Imported after the keys were removed from the environment: the `ollama` package reads OLLAMA_API_KEY on import.
     from ollama_backend.space import create_app
-    from ollama_backend.surfaces.asgi.exchange import UnfinishedFilter
+    from ollama_backend.surfaces.asgi.exchange import UvicornFilter
 
-    logging.getLogger("uvicorn.error").addFilter(UnfinishedFilter())
+    logging.getLogger("uvicorn.error").addFilter(UvicornFilter())
     raise_file_limit()
     space = create_app(settings, page=page)
     server = Server(server_config(settings, space), space)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,10 +26,15 @@ LONG = 64 * 2**20
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the body's size and the caller as the headers name it.
 
-    `/early` answers before the body is there, `/stream` streams slowly, `/long` sends LONG bytes; a socket echoes.
+    `/early` answers before the body is there, `/stream` streams slowly, `/long` sends LONG bytes; a socket echoes,
+    but is refused at `/refused`.
     """
     if scope["type"] == "websocket":
         await receive()
+        if scope["path"] == "/refused":
+            await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b"no"})
+            return
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
@@ -101,6 +107,14 @@ async def answered(port: int, *parts: bytes, pause: float = 0.0) -> tuple[bytes,
     return raw, time.monotonic() - began
 
 
+def refused(raw: bytes) -> tuple[dict[str, str], Any]:
+    """The headers and the body of a refusal, after which nothing follows."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    assert len(headers["x-request-id"]) == 16 and int(headers["content-length"]) == len(body)
+    return headers, json.loads(body)
+
+
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
@@ -124,7 +138,7 @@ async def test_a_slow_or_large_sender_is_cut_off(sent: tuple[bytes, ...], status
     async with bounded() as port:
         raw, seconds = await answered(port, *sent)
     assert seconds < 1.5
-    assert raw == b"" if not status else raw.startswith(b"HTTP/1.1 " + status) and b'{"error": ' in raw
+    assert raw == b"" if not status else raw.startswith(b"HTTP/1.1 " + status) and "error" in refused(raw)[1]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +192,42 @@ async def test_a_refused_offer_is_answered_once() -> None:
         for head, status in ((OFFER + b"x: y\r\n" * 200, b"431"), (long, b"414")):
             raw, _ = await answered(port, head + b"content-length: 2\r\n\r\nab")
             assert raw.split()[1] == status and raw.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        HEAD + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"SSH-2.0-x\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_in_json(sent: bytes) -> None:
+    """Lengths that contradict each other, and other protocols."""
+    async with bounded() as port:
+        raw, _ = await answered(port, sent)
+    assert raw.startswith(b"HTTP/1.1 400") and "not a valid HTTP request" in refused(raw)[1]["error"]
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/messages"])
+async def test_a_refusal_has_the_shape_of_its_route(path: bytes) -> None:
+    """OpenAI's and Anthropic's clients show what they know."""
+    async with bounded() as port:
+        raw, _ = await answered(port, HEAD.replace(b"/ ", path + b" ") + b"content-length: 5000\r\n\r\nhalf")
+    headers, body = refused(raw)
+    assert raw.startswith(b"HTTP/1.1 408") and headers["retry-after"] == "5"
+    assert body["error"]["code"] == "request_timeout" and body["error"]["message"]
+
+
+@pytest.mark.parametrize("second", [b"GET / HT", b"no http\r\n\r\n", GET + b"x: y\r\n" * 200 + b"\r\n"])
+async def test_a_bad_second_request_puts_nothing_into_the_first_response(second: bytes) -> None:
+    """It ends the connection, in the middle of a stream too."""
+    async with bounded() as port:
+        raw, _ = await answered(port, GET.replace(b"/ ", b"/stream ") + b"\r\n", second, pause=0.2)
+    assert raw.startswith(b"HTTP/1.1 200") and raw.count(b"HTTP/1.1") == 1 and b"error" not in raw
 
 
 async def test_trailers_are_no_headers() -> None:

@@ -1,23 +1,24 @@
 """uvicorn's protocols with limits on slow or oversized requests, unread responses and open connections."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidState
-
 from ollama_backend.auth import client_address, network
 from ollama_backend.moving_deadline import MovingDeadline
+from ollama_backend.surfaces.asgi.bounded_socket import BoundedWebSocket
 from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Connections, ReadingDeadline
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure
+from ollama_backend.surfaces.asgi.handshake import Fault, handshake_fault
+from ollama_backend.surfaces.asgi.refusals import refusal
 from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
 from ollama_backend.surfaces.asgi.upgrades import UpgradeDecliningProtocol
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
 TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
+NO_HTTP = "This is not a valid HTTP request. Send HTTP/1.1; for https use the address of the proxy in front."
+_BODY = (b"content-length", b"transfer-encoding")
 
 
 class BoundedProtocol(UpgradeDecliningProtocol):
@@ -58,12 +59,26 @@ class BoundedProtocol(UpgradeDecliningProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large. Send less.")
 
     def handle_websocket_upgrade(self) -> None:
+        # Cookies are not used, and those of a large site would be refused as too long.
+        headers = [(name, value) for name, value in self.scope["headers"] if name != b"cookie"]
+        self.scope["headers"] = headers
+        fault = handshake_fault(self.parser.get_method(), self.url, headers)
+        if self.cycle and not self.cycle.response_complete:  # it would get its sockets' bytes into the response
+            fault = fault or Fault(HTTPStatus.BAD_REQUEST, "A WebSocket needs a connection of its own.")
+        if fault and not self._refused:
+            self._in_head = True  # nothing has answered this head
+            self._refuse(*fault)
+        if self._refused:
+            return
         holder, self._holder = self._holder, None  # counted by the new protocol from now on
         self._leave()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         if isinstance(protocol, BoundedWebSocket):
             protocol.holder = holder
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, NO_HTTP)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -84,6 +99,9 @@ class BoundedProtocol(UpgradeDecliningProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers. Send fewer.")
         elif self.bounds.trusted_proxies and not self._hold(self._caller_address()):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, TOO_MANY)
+        elif self.parser.should_upgrade() and self._should_upgrade() and any(name in _BODY for name, _ in self.headers):
+            # The parser never ends such a handshake, so it would stay open without a deadline.
+            self._refuse(HTTPStatus.BAD_REQUEST, "A WebSocket handshake must not have a body.")
         if self._refused:
             return
         self._deadline.clear()
@@ -183,57 +201,17 @@ class BoundedProtocol(UpgradeDecliningProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly. Send it again.")
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:
-        """Close the connection, with an error response unless a response has begun."""
+        """Close the connection, with an error response unless one to this or an earlier request is on its way."""
         self._deadline.close()
         self._refused = True
-        has_begun = not self._in_head and self.cycle is not None and self.cycle.response_started
-        if not has_begun:
-            body = json.dumps({"error": words}).encode()
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-            head += f"content-length: {len(body)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
-            self.transport.write(head.encode() + body)
+        cycle = self.cycle  # of an earlier request, while a head arrives
+        is_free = cycle is None or (cycle.response_complete if self._in_head else not cycle.response_started)
+        if is_free and not self.pipeline:
+            self.transport.write(refusal(status, words, getattr(self, "url", b"")))
         self.transport.close()
 
     _in_head = True
     _head_bytes = 0
-
-
-class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, counted for the address `holder`; a peer that does not read is cut off."""
-
-    bounds: Connections
-    holder: str | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._reading = ReadingDeadline(transport, self.loop, self.bounds.limits)
-        self.bounds.enter()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._reading.end()
-        self.bounds.leave()
-        if self.holder is not None:
-            self.bounds.release(self.holder)
-        super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        try:
-            super().shutdown()
-        except InvalidState:
-            # The client is closing it just now. uvicorn (0.54) does not expect that, and the error would end the
-            # shutdown of the server, with every answer that still runs.
-            self.transport.close()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._reading.begin()
-        self.transport.pause_reading()  # or the pongs for a peer that sends pings and does not read would fill memory
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._reading.end()
-        if not self.read_paused:
-            self.transport.resume_reading()
 
 
 def protocols(limits: ConnectionLimits, trusted_proxies: int = 0) -> Mapping[str, Any]:

@@ -32,15 +32,18 @@ DRAINED_BYTES = 64 * 2**20
 STREAM_HEADERS = ((b"cache-control", b"no-store, no-transform"), (b"x-accel-buffering", b"no"))
 
 
-class UnfinishedFilter(logging.Filter):
-    """Drops uvicorn's log lines about bodies that `break_off` leaves unfinished and WebSockets that are refused.
+class UvicornFilter(logging.Filter):
+    """Drops uvicorn's log lines about bodies that `break_off` leaves unfinished, WebSockets that are refused, and text.
 
-    uvicorn takes a handshake that is answered with an HTTP error for one that is not answered.
+    uvicorn takes a handshake that is answered with an HTTP error for one that is not answered. A client whose text
+    message is not UTF-8 is told so by the close code 1007.
     """
+
+    _DROPPED = ("ASGI callable returned without completing ", "Invalid UTF-8 sequence received from client.")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log a line."""
-        return not record.getMessage().startswith("ASGI callable returned without completing ")
+        return not record.getMessage().startswith(self._DROPPED)
 
 
 class Exchange:

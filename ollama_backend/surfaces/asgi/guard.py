@@ -86,12 +86,26 @@ class Guard:
         origin = headers.get(b"origin", "")
         is_own = origin and (origin.partition("://")[2] == headers.get(b"host") or origin == self._public_url)
         if scope["path"] != SOCKET:
-            await _refuse_socket(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
+            await self._refuse_socket(scope, send, NotFound("There is no such route. Realtime sessions are at /ws."))
         elif origin and not is_own and not self._origins.allows(origin):
             message = "This origin may not open WebSockets. OLLAMA_ORIGINS can allow it."
-            await _refuse_socket(scope, send, ForeignOrigin(message))
+            await self._refuse_socket(scope, send, ForeignOrigin(message))
         else:
             await self._app(scope, receive, send)
+
+    async def _refuse_socket(self, scope: Scope, send: Send, exc: BackendError) -> None:
+        """Refuse a WebSocket handshake with an HTTP error; without the server's extension for that, just close it."""
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1008})  # policy violation (RFC 6455, 7.4.1)
+            return
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+            *self._headers,
+            (REQUEST_ID, scope["request_id"].encode()),
+        ]
+        await send({"type": "websocket.http.response.start", "status": exc.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": exc.message})})
 
 
 class _OriginsMiddleware(CORSMiddleware):
@@ -110,13 +124,3 @@ def _name(scope: Scope) -> None:
     if REQUEST_ID in dict(headers):
         headers = [(name, value) for name, value in headers if name != REQUEST_ID]
     scope["headers"] = [*headers, (REQUEST_ID, request_id.encode())]
-
-
-async def _refuse_socket(scope: Scope, send: Send, exc: BackendError) -> None:
-    """Refuse a WebSocket handshake with an HTTP error; without the server's extension for that, just close it."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008})  # policy violation (RFC 6455, 7.4.1)
-        return
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "websocket.http.response.start", "status": exc.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": exc.message})})

@@ -1,5 +1,6 @@
 """The allow list of Gradio's routes: only those that the page and `gradio_client` need are open."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,14 +13,20 @@ from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
+from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
+
+log = logging.getLogger(__name__)
 
 IMAGES_BYTES = 20 * 2**20  # the page sends the whole conversation with every turn, images included
 OPEN_IMAGES_BYTES = 8 * 2**20  # for visitors without a key
 
 _READS = re.compile(
-    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(?:assets|static|svelte)/.+"
-    r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]+|call/(?:v2/)?chat_api/\w+)"
+    # Longer names than its files and sessions have make Gradio fail.
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(?:assets|static|svelte)/[\w./@+-]{1,200}"
+    r"|/gradio_api/(?:info|app_id|startup-events|theme\.css|queue/data|heartbeat/[\w-]{1,128}"
+    r"|call/(?:v2/)?chat_api/\w{1,128})",
+    re.ASCII,
 )
 _WRITES = re.compile(r"/gradio_api/(?:queue/join|run/predict|cancel|reset|call/(?:v2/)?chat_api)")
 _OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
@@ -50,6 +57,7 @@ class AllowList:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        outgoing = FrameworkErrors(_outgoing(send), is_head=exchange.method == "HEAD")
         try:
             writes = self._check(exchange)
             self._budget.count(exchange)
@@ -61,13 +69,17 @@ class AllowList:
                 scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
             elif exchange.path == _INFO:
                 scope = {**scope, "query_string": scope["query_string"] + b"&page="}
-            errors = CallErrors(scope, _outgoing(send))
+            errors = CallErrors(scope, outgoing.send)
             await self._app(errors.scope, receiving, errors.send)
             errors.check()
         except ClientGone:
             return
         except BackendError as exc:
             await exchange.fail(exc)
+        except Exception:
+            log.exception("request %s to %s failed", exchange.request_id, exchange.path)
+            if not outgoing.began:
+                await exchange.fail(BackendError("Something went wrong on this server. Try again."))
 
     def _check(self, exchange: Exchange) -> bool:
         """Return whether the route takes a body. Raises NotFound and MethodNotAllowed."""

@@ -6,6 +6,7 @@ from uuid import uuid4
 from starlette.types import Receive, Scope, Send
 
 from ollama_backend.errors import BadRequest, RateLimited, Unauthorized, Unavailable
+from ollama_backend.surfaces.asgi.exchange import Exchange, route
 from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
 from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, offered_keys
 
@@ -13,6 +14,8 @@ from ollama_backend.surfaces.realtime.websocket import PeerGone, SessionSocket, 
 BAD_SESSION = 4400
 NO_KEY = 4401
 TRY_LATER = 1013
+UPGRADE_REQUIRED = 426  # RFC 9110, 15.5.22
+NO_SOCKET = "Realtime sessions are WebSockets. Connect to this address with ws:// or wss://."
 SEND_SECONDS = 20.0  # the same as the ping timeout in app.py
 _SESSION = re.compile(r"[\w.:@~-]{1,128}", re.ASCII)
 
@@ -29,6 +32,9 @@ class Realtime:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one WebSocket."""
+        if scope["type"] == "http":
+            await _refuse_http(scope, receive, send)
+            return
         socket = SessionSocket(scope, receive, send, self._send_seconds)
         try:
             # Accepted before the key is checked: browsers show scripts a close code, but not the status of a rejection.
@@ -50,6 +56,14 @@ class Realtime:
             await socket.close(TRY_LATER, exc.message)
         else:
             await Connection(self._context, socket, session, name, caller).run()
+
+
+async def _no_socket(exchange: Exchange) -> None:
+    headers = [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
+    await exchange.whole(UPGRADE_REQUIRED, {"error": NO_SOCKET}, headers)
+
+
+_refuse_http = route(_no_socket)
 
 
 def session_name(given: str | None) -> str:

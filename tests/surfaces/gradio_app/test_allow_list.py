@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from ollama_backend.auth import Gate, Keys
 from ollama_backend.space import create_app
@@ -46,6 +47,65 @@ async def test_what_is_not_needed_is_closed(port: int, path: str) -> None:
         text = (await reader.read()).decode()
         writer.close()
         assert text.startswith("HTTP/1.1 404") and '{"error":' in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/assets/nothing.js", 404), ("/static/nothing", 404), ("/svelte/nothing.js", 404), ("/assets/.", 403),
+        ("/assets/%00", 404), ("/assets/" + "a" * 3000, 404), ("/assets/" + "a/" * 90 + "a" * 20, 404),
+        ("/gradio_api/heartbeat/" + "a" * 129, 404), ("/assets/%ED%A0%80", 404),
+    ],
+)  # fmt: skip
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_gradio_refuses_is_told_in_our_shape(
+    port: int, path: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a key, without a traceback in the log, and never as an error of the server."""
+    url = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
+    async with aiohttp.ClientSession() as web, web.get(url) as answer:
+        assert answer.status == status and answer.headers["x-request-id"]
+        assert "such" in (await answer.json())["error"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_refused_method_has_no_body_for_head(port: int) -> None:
+    """Gradio serves its files for GET alone."""
+    url = f"http://127.0.0.1:{port}/assets/nothing.js"
+    async with aiohttp.ClientSession() as web, web.head(url) as answer:
+        assert answer.status == 405 and await answer.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/call/chat_api", "/gradio_api/call/v2/chat_api"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_number_that_gradio_cannot_read(port: int, path: str) -> None:
+    """It is valid JSON, which Python does not convert."""
+    number = "1" * 5000
+    body = f'{{"prompt": {number}}}' if "v2" in path else f'{{"data": [{number}]}}'
+    async with aiohttp.ClientSession() as web:
+        async with web.post(f"http://127.0.0.1:{port}{path}", data=body) as answer:
+            assert answer.status == 400 and "not valid JSON" in (await answer.json())["error"]
+
+
+async def test_an_error_within_gradio_is_logged_and_told(
+    fake_ollama: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the id of the request; the caller gets a sentence."""
+    settings = settings_for(fake_ollama)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise OSError("secret")
+
+    async def check(path: str, body: bytes) -> bytes:
+        return body
+
+    wrapped = AllowList(app, settings, Gate(Keys(settings.keys), 0), check)
+    async with serve(wrapped) as url, aiohttp.ClientSession(url) as web, web.get("/config") as answer:
+        assert answer.status == 500 and await answer.json() == {
+            "error": "Something went wrong on this server. Try again."
+        }
+    assert ["failed" in record.message for record in caplog.records if record.levelname == "ERROR"] == [True]
 
 
 async def test_strangers_have_a_budget_and_key_holders_have_none(fake_ollama: FakeOllama) -> None:

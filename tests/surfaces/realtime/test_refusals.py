@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
@@ -97,6 +98,23 @@ async def test_every_other_socket_is_refused(space: RealtimeSpace, path: str) ->
         async with connect(f"ws://127.0.0.1:{space.port}{path}", proxy=None):
             pass
     assert refused.value.response.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_a_request_that_is_no_handshake(space: RealtimeSpace, method: str) -> None:
+    """Opened in a browser, for example: 426 with what to use."""
+    async with aiohttp.ClientSession() as web, web.request(method, f"http://127.0.0.1:{space.port}/ws") as answer:
+        assert answer.status == 426 and answer.headers["upgrade"] == "websocket"
+        assert method == "HEAD" or "ws://" in (await answer.json())["error"]
+
+
+async def test_a_refused_socket_has_the_headers_of_every_response(space: RealtimeSpace) -> None:
+    """The id of the request, with which its line in the log is found, and those for safety."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{space.port}/wsx", proxy=None):
+            pass
+    headers = refused.value.response.headers
+    assert len(headers["x-request-id"]) == 16 and headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("name", ["a%20b", "%2F", "%C3%A9", "x" * 129, "a%00"])

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import warnings
+from contextlib import suppress
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -80,7 +81,8 @@ def _inner(text: str) -> Any:
         if value is not None and (_says_something(value) or not text[: found.start("json")].strip()):
             return value
     if text.lstrip().startswith('"'):
-        return _json_at(text.lstrip(), 0)
+        with suppress(ValueError):  # a quoted name at the beginning, such as `"m" does not support thinking`
+            return json.loads(text)
     if len(text) > _MAX_PRINTED:
         return None
     return _python_value(text) or _go_value(text)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ollama_backend.ollama.http import SILENT
+from ollama_backend.ollama.statuses import UNEXPLAINED
 from ollama_backend.ollama.wire import COMPRESSED, CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, REDIRECTED
 from ollama_backend.surfaces.passthrough.dialects import BROKE_OFF
+from tests.support.doors import OWN
 from tests.support.fake_ollama import BUSY, CRASHED, Delta, Reply
 
 BEFORE = "Half a text."
@@ -105,6 +107,30 @@ FAULTS = (
     _foreign(
         "a line of 17 MiB without an end", NOT_ITS_PROTOCOL,
         Reply(200, b'{"message":{"content":"' + b"x" * (MAX_LINE_BYTES + 2**20), "application/x-ndjson"),
+    ),
+    _refused(
+        "an error of a Python gateway: 500", 502, "Ollama failed: out of luck",
+        "litellm.APIError: Error code: 500 - {'error': {'message': 'out of luck', 'code': None}}", 500,
+    ),
+    _refused(
+        "a traceback as the error: 500", 502, "Ollama failed: out of luck",
+        'Traceback (most recent call last):\n  File "/srv/x.py", line 3, in f\nValueError: out of luck', 500,
+    ),
+    _foreign("an error without words: 500", "Ollama failed and gave no reason. Try again.", Reply(500, b"")),
+    _foreign("no access: 403 without words", UNEXPLAINED[403], Reply(403, b"")),
+    Fault(
+        "a proxy stops waiting: 504 in HTML", {"reply": Reply(504)}, 504, "ollama_timeout", UNEXPLAINED[504],
+    ),
+    Fault(
+        "too large for a proxy: 413 in HTML", {"reply": Reply(413)}, 413, "too_large", UNEXPLAINED[413],
+    ),
+    Fault(
+        "busy: 503 in HTML", {"reply": Reply(503)}, 503, "ollama_unavailable", UNEXPLAINED[503],
+    ),
+    Fault(
+        "an empty object with status 200", {"reply": Reply(200, b"{}", "application/json")}, 502, "ollama_failed",
+        NOT_ITS_PROTOCOL, differs=dict.fromkeys((*OWN, "page"), CUT_OFF),
+        remark=f"On our own surfaces: {CUT_OFF}",
     ),
     _foreign("a proxy's error page: 502 in HTML", NOT_ITS_PROTOCOL, Reply(502)),
     _foreign("a wrong content type: 200 in HTML", NOT_ITS_PROTOCOL, Reply(200)),

@@ -75,7 +75,7 @@ def test_any_bytes_are_looked_at_without_an_error(raw: bytes, dialect: Any) -> N
     block = raw + dialect.boundaries[0]
     fault = dialect.fault(block)
     assert fault is None or (0 <= fault[0] <= len(block) and isinstance(fault[1], BackendError))
-    dialect.ended(block)
+    dialect.end(block)
     dialect.whole_fault(raw)
     assert all(event.at <= len(block) for event in split_events(block))
     try:

@@ -102,7 +102,7 @@ def test_what_has_no_words_gives_no_reason(body: str | bytes) -> None:
     [
         'expected {"name": "x"} but got y', "tool map[a:1 b:2] failed", "invalid option map[x]",
         "could not parse ['a', 'b']", "unknown value {x} in options", "read tcp: i/o timeout at step 3",
-        "unknown field type:foo of a tool",
+        "unknown field type:foo of a tool", '"m" does not support thinking', '"m" and "n"',
     ],
 )  # fmt: skip
 def test_a_message_that_quotes_values_stays_whole(words: str) -> None:

@@ -12,33 +12,50 @@ from typing import Any
 import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
-from ollama_backend.json_text import encode_line
+from ollama_backend.json_text import JsonObject, encode_line
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.error_bodies import error_body
+from ollama_backend.surfaces.passthrough import event_stream
 from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_empty, read_object, split_events
 
 BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 # `"error": null` is no error. Blocks with other ends than these are checked for half an object.
-_MAYBE_ERROR = re.compile(rb'event:\s*error|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]')
+_MAYBE_ERROR = re.compile(rb'event:\s*error|^error:|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]', re.MULTILINE)
 _SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
 _NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
 _FINGERPRINT = "fp_ollama"
 
 
+# What every answer has at least one of; `message` counts as an object only.
+_PARTS = frozenset(("choices", "content", "output", "response", "done", "data", "embedding", "embeddings"))
+
+
 class _Line(msgspec.Struct):
     done: bool | None = None
+    message: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
 
 
 _line = msgspec.json.Decoder(_Line)
 
 
-def _is_object(line: bytes) -> bool:
+def _line_fault(line: bytes) -> BackendError | None:
+    """Return what is wrong with a line that is not blank, or None."""
     try:
-        _line.decode(line)
+        parsed = _line.decode(line)
+        is_part = parsed.done is not None or bytes(parsed.message).startswith(b"{") or bool(bytes(parsed.response))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return read_object(line) is not None  # more lenient than msgspec, for example with lone surrogates
-    return True
+        # More lenient than msgspec, for example with lone surrogates.
+        fields = read_object(line)
+        if fields is None:
+            return OllamaFailed(NOT_ITS_PROTOCOL)
+        is_part = _is_answer(fields)
+    return None if is_part else failure(200, line)
+
+
+def _is_answer(fields: JsonObject) -> bool:
+    return not _PARTS.isdisjoint(fields) or isinstance(fields.get("message"), dict)
 
 
 def _is_done(line: bytes) -> bool | None:
@@ -47,7 +64,7 @@ def _is_done(line: bytes) -> bool | None:
         return _line.decode(line).done
     except (msgspec.DecodeError, UnicodeDecodeError):
         done = (read_object(line) or {}).get("done")
-        return done if isinstance(done, bool) else None
+        return None if done is None else str(done).lower() in ("true", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +111,20 @@ class Dialect:
             return last.at, OllamaFailed(NOT_ITS_PROTOCOL)
         return (0, OllamaFailed(NOT_ITS_PROTOCOL)) if last is None and not is_empty(block) else None
 
-    def ended(self, block: bytes) -> bool:
-        """Return whether a block contains the end of the answer."""
+    def end(self, block: bytes) -> int:
+        """Return the offset in a block after the end of the answer, 0 if it goes on."""
         for mark in self.ends:
             if (at := block.find(mark)) >= 0:
                 begin = max(0, *(block.rfind(boundary, 0, at) for boundary in self.boundaries))
-                return any(self._is_end(event) for event in split_events(block[begin:]))
-        return False
+                for event in split_events(block[begin:]):
+                    if self._is_end(event):
+                        return event_stream.end_of_event(block, begin + event.at + 1)
+                return 0
+        return 0
+
+    def begins_stream(self, line: bytes) -> bool:
+        """Return whether the first line of a response is one of a stream, and not of a single object."""
+        return event_stream.begins_events(line)
 
     def _is_end(self, event: ServerSentEvent) -> bool:
         if event.name in self.ends or event.data.strip() in self.ends:
@@ -120,10 +144,11 @@ class Dialect:
 
     def whole_fault(self, body: bytes) -> BackendError | None:
         """Return the error in a complete response with status 200, or None."""
-        if b'"error"' not in body:
+        if b'"error"' not in body and b'"model"' in body:
             return None
         answer = read_object(body) or {}  # OpenAI's responses have `"error": null`; generated text may contain "error"
-        return failure(200, body) if answer.get("error") and "model" not in answer else None
+        is_one = _is_answer(answer) or ("model" in answer and not answer.get("error"))
+        return None if is_one else failure(200, body)
 
     def whole_error(self, exc: BackendError) -> bytes:
         """Return an error as the rest of a response that is not streamed and whose status has been sent."""
@@ -161,16 +186,25 @@ class Native(Dialect):
             at = 0
         block = block[at:]
         for line in block.splitlines(keepends=True):
-            if line.strip() and not _is_object(line):
-                return at, OllamaFailed(NOT_ITS_PROTOCOL)
+            if line.strip() and (error := _line_fault(line)):
+                return at, error
             at += len(line)
         return None
 
-    def ended(self, block: bytes) -> bool:
-        """Return whether the last line of a block ends the answer. It is parsed: tool arguments may contain `done`."""
-        if block.endswith(_NOT_DONE):
-            return False
-        return _is_done(block[block.rfind(b"\n", 0, -2) + 1 :]) is True
+    def end(self, block: bytes) -> int:
+        """Return the offset after the line that ends the answer. It is parsed: tool arguments may contain `done`."""
+        if block.endswith(_NOT_DONE) and block.count(b"\n") == block.count(_NOT_DONE):
+            return 0
+        at = 0
+        for line in block.splitlines(keepends=True):
+            at += len(line)
+            if not line.endswith(_NOT_DONE) and _is_done(line):
+                return at
+        return 0
+
+    def begins_stream(self, line: bytes) -> bool:
+        """Return whether the first line of a response is an object, and not the beginning of an indented one."""
+        return line.endswith(b"\n") and read_object(line) is not None
 
     def error(self, exc: BackendError, last: bytes) -> bytes:
         """Return an error as the last line."""

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from ollama_backend.json_text import JsonObject
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BETWEEN = re.compile(rb"\r?\n(?:\r?\n)+")
+_FIELD = re.compile(rb"(?:data|event|id|retry)?:|(?:data|event|id|retry)\r?$")
 
 
 class ServerSentEvent(NamedTuple):
@@ -37,9 +39,28 @@ def read_object(text: bytes) -> JsonObject | None:
     return value if isinstance(value, dict) else None
 
 
+def mended_object(body: bytes) -> bytes | None:
+    """Return a body that is a JSON object, or None; without a byte order mark, NULs and bytes that are not UTF-8."""
+    if body.startswith(BYTE_ORDER_MARK) or read_object(body) is None:
+        body = body.decode("utf-8", "replace").strip("\ufeff\0 \t\r\n").encode()
+        return body if read_object(body) is not None else None
+    return body
+
+
+def begins_events(line: bytes) -> bool:
+    """Return whether a line is one of a stream of events."""
+    return _FIELD.match(line) is not None
+
+
 def is_empty(block: bytes) -> bool:
     """Return whether a block has only comments, which keep a connection open, and fields for reconnecting."""
     return all(not line.strip() or line.startswith((b":", b"retry:", b"id:")) for line in block.splitlines())
+
+
+def end_of_event(block: bytes, at: int) -> int:
+    """Return where the event that begins at `at` ends, with the blank line after it."""
+    between = _BETWEEN.search(block, at)
+    return between.end() if between else len(block)
 
 
 def split_events(block: bytes) -> Iterator[ServerSentEvent]:
@@ -53,6 +74,9 @@ def split_events(block: bytes) -> Iterator[ServerSentEvent]:
 
 
 def _event(at: int, text: bytes) -> ServerSentEvent | None:
+    # Some servers write an error without a field name, and older ones of llama.cpp as a field `error`.
+    if text.startswith(b"{"):
+        return ServerSentEvent(at, b"", text)
     name, data_lines = b"", []
     for line in text.splitlines():
         field, _, value = line.partition(b":")
@@ -60,4 +84,7 @@ def _event(at: int, text: bytes) -> ServerSentEvent | None:
             name = value.strip()
         elif field == b"data":
             data_lines.append(value.removeprefix(b" "))
+        elif field == b"error":
+            name = field
+            data_lines.append(value)
     return ServerSentEvent(at, name, b"\n".join(data_lines)) if name or data_lines else None

@@ -7,14 +7,16 @@ from ollama_backend.chat.slots import Slot
 from ollama_backend.errors import OllamaFailed
 from ollama_backend.ollama.upstream import Drain, ResponseStream
 from ollama_backend.ollama.wire import CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL
-from ollama_backend.surfaces.passthrough.dialects import Dialect, Native
-from ollama_backend.surfaces.passthrough.event_stream import read_object
+from ollama_backend.surfaces.passthrough.dialects import Dialect
+from ollama_backend.surfaces.passthrough.event_stream import BYTE_ORDER_MARK, mended_object
 from ollama_backend.surfaces.passthrough.requests import UpstreamRequest
 from ollama_backend.surfaces.passthrough.response import Response
 from ollama_backend.surfaces.passthrough.strict_json import encode
 
 _STREAMED = ("application/x-ndjson", "text/event-stream")
 _WHOLE = ("application/json", "text/html")
+_JSON = b"application/json; charset=utf-8"  # as Ollama sends it
+_BLANK = BYTE_ORDER_MARK + b" \t\r\n"
 
 
 class Blocks:
@@ -73,8 +75,8 @@ class Relay:
             # Some servers label their streams `text/plain` or not at all.
             if upstream.media_type in _STREAMED or (streams and upstream.media_type not in _WHOLE):
                 await _stream(upstream, dialect, response, place.slot)
-            elif streams and isinstance(dialect, Native):
-                await _lines_or_whole(upstream, dialect, response, place.slot)
+            elif streams:
+                await _stream_or_whole(upstream, dialect, response, place.slot)
             else:
                 await _whole(upstream, dialect, response, place.slot)
 
@@ -91,25 +93,33 @@ async def _stream(
 
     Raises OllamaFailed for a stream that ends before the answer is complete: Ollama may end one without an error.
     """
-    blocks, content_type = Blocks(dialect.boundaries), upstream.content_type
+    blocks, is_first = Blocks(dialect.boundaries), True
+    content_type = upstream.content_type if upstream.media_type in _STREAMED else dialect.media_type
 
     def take(part: bytes) -> Drain | None:
         block = blocks.feed(part)
         return pass_on(block) if block else None
 
     def pass_on(block: bytes) -> Drain | None:
+        nonlocal is_first
+        if slot.finished:  # what follows the end belongs to no answer
+            return None
+        if is_first:
+            is_first = False
+            block = block.removeprefix(BYTE_ORDER_MARK).lstrip(b"\r\n")
+        end = dialect.end(block)
+        if end:
+            block = block[:end]
         slot.started = True
         if fault := dialect.fault(block):
             offset, error = fault
             if offset:  # what came before the error belongs to the answer
                 response.block(block[:offset], content_type)
             raise error
-        is_last = False
-        if not slot.finished and dialect.ended(block):
+        if end:
             slot.finished = response.finished = True
             upstream.finish()
-            is_last = upstream.has_ended and not blocks.rest.strip()
-        return response.block(block, content_type, is_last=is_last)
+        return response.block(block, content_type, is_last=bool(end) and upstream.has_ended) if block else None
 
     if begun and (drain := take(begun)):
         await drain()
@@ -120,21 +130,22 @@ async def _stream(
         raise OllamaFailed(CUT_OFF)
 
 
-async def _lines_or_whole(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
-    """Pass on lines or a single object, depending on the first line.
+async def _stream_or_whole(upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot) -> None:
+    """Pass on a stream or a single object, depending on the first line.
 
-    `application/json` does not tell: Ollama uses it for the single object that answers a load, other servers for lines.
+    The content type does not tell: Ollama uses `application/json` for the single object that answers a load, other
+    servers for streams.
     """
     begun = b""
     async with aclosing(upstream.parts()) as parts:
         async for part in parts:
             begun += part
-            if b"\n" in part:
+            if b"\n" in begun.lstrip(_BLANK):
                 break
             if len(begun) > MAX_LINE_BYTES:
                 raise OllamaFailed(NOT_ITS_PROTOCOL)
-    line, newline, _ = begun.partition(b"\n")
-    if newline and read_object(line) is not None:
+    line, newline, _ = begun.removeprefix(BYTE_ORDER_MARK).lstrip().partition(b"\n")
+    if dialect.begins_stream(line + newline):
         await _stream(upstream, dialect, response, slot, begun)
     else:
         await _whole(upstream, dialect, response, slot, begun)
@@ -143,12 +154,13 @@ async def _lines_or_whole(upstream: ResponseStream, dialect: Dialect, response: 
 async def _whole(
     upstream: ResponseStream, dialect: Dialect, response: Response, slot: Slot, begun: bytes = b""
 ) -> None:
-    body = begun + await upstream.read()
-    if read_object(body) is None:
+    body = mended_object(begun + await upstream.read())
+    if body is None:
         raise OllamaFailed(NOT_ITS_PROTOCOL)
     if fault := dialect.whole_fault(body):
         raise fault
     # Before sending: from here on a caller that leaves does not interrupt Ollama.
     slot.progress(finished=True)
     response.finished = True
-    await response.whole(upstream.content_type, body)
+    # Clients of OpenAI do not parse a body that is not called JSON.
+    await response.whole(upstream.content_type if upstream.media_type.endswith("json") else _JSON, body)

@@ -16,17 +16,17 @@ STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     [b"data: [DONE]\n\n", TEXT + TEXT + b"data:[DONE]\n\n", MENTION + b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n"],
 )
 def test_the_end_of_openais_stream(block: bytes) -> None:
-    assert OPENAI.ended(block)
+    assert OPENAI.end(block)
 
 
 @pytest.mark.parametrize(
     "block", [STOP, TEXT + STOP, STOP.replace(b"\n", b"\r\n"), TEXT + MENTION + STOP, STOP.partition(b"\n")[2]]
 )
 def test_the_end_of_anthropics_stream(block: bytes) -> None:
-    assert ANTHROPIC.ended(block)
+    assert ANTHROPIC.end(block)
 
 
 @pytest.mark.parametrize("block", [TEXT, MENTION, TEXT + MENTION, MENTION + TEXT])
 def test_a_text_is_no_end(block: bytes) -> None:
-    assert not OPENAI.ended(block)
-    assert not ANTHROPIC.ended(block)
+    assert not OPENAI.end(block)
+    assert not ANTHROPIC.end(block)

@@ -151,7 +151,7 @@ def test_what_only_looks_like_an_end_or_a_failure_is_neither() -> None:
             value = json.loads(json.dumps(PART[dialect.path]).replace("Hi", json.dumps(text)[1:-1]))
             value |= {"arguments": {"done": True, "error": "x", "type": "message_stop"}}
             block = spelled(dialect.path, value, "Python's")
-            assert dialect.fault(block) is None and not dialect.ended(block)
+            assert dialect.fault(block) is None and not dialect.end(block)
 
 
 def test_half_events_are_told_from_comments_and_fields() -> None:

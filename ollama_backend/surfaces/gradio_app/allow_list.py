@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ollama_backend.auth import Gate
+from ollama_backend.auth import Caller, Gate
 from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, RateLimited, Unauthorized
 from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
+from ollama_backend.surfaces.gradio_app.held_events import CALLER_ADDRESS
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,12 @@ _CALLS = "/gradio_api/call/"
 class AllowList:
     """Wraps Gradio's app: answers 404 for all other routes, and limits and checks request bodies.
 
-    `check` is called with a path and the body posted there, and returns the body for Gradio.
+    `check` is called with a path, the body posted there and whether its sender lacks a key that is needed. It returns
+    the body for Gradio.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, gate: Gate, check: Callable[[str, bytes], Awaitable[bytes]]
+        self, app: ASGIApp, settings: Settings, gate: Gate, check: Callable[[str, bytes, bool], Awaitable[bytes]]
     ) -> None:
         self._app = app
         self._check_body = check
@@ -64,9 +66,11 @@ class AllowList:
             self._refuse_guesser(exchange)
             receiving = receive
             if writes:
-                body = await exchange.body(self._limit(exchange))
-                checked = await self._check_body(exchange.path, body)
+                caller = self._caller(exchange)
+                body = await exchange.body(self._limit(exchange, caller))
+                checked = await self._check_body(exchange.path, body, caller is None)
                 scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
+                scope[CALLER_ADDRESS] = caller.address if caller else ""
             elif exchange.path == _INFO:
                 scope = {**scope, "query_string": scope["query_string"] + b"&page="}
             errors = CallErrors(scope, outgoing.send)
@@ -101,14 +105,17 @@ class AllowList:
             with suppress(Unauthorized):
                 self._gate.caller(exchange.headers, exchange.peer)
 
-    def _limit(self, exchange: Exchange) -> int:
-        if exchange.path != _WITH_IMAGES:
-            return BODY_BYTES
+    def _caller(self, exchange: Exchange) -> Caller | None:
+        """Return the caller, None if a key is needed and it has none."""
         try:
-            key = self._gate.caller(exchange.headers, exchange.peer, keyless=self._is_open).key
+            return self._gate.caller(exchange.headers, exchange.peer, keyless=self._is_open)
         except (Unauthorized, RateLimited):
+            return None
+
+    def _limit(self, exchange: Exchange, caller: Caller | None) -> int:
+        if exchange.path != _WITH_IMAGES or caller is None:
             return BODY_BYTES
-        return IMAGES_BYTES if key else OPEN_IMAGES_BYTES
+        return IMAGES_BYTES if caller.key else OPEN_IMAGES_BYTES
 
 
 def _as_json(scope: Scope, size: int) -> Scope:

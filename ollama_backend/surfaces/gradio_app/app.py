@@ -76,9 +76,9 @@ class GradioApp:
             self._queue.close()
         await self._deferred.close()
 
-    async def _checked_body(self, path: str, body: bytes) -> bytes:
+    async def _checked_body(self, path: str, body: bytes, is_denied: bool) -> bytes:
         await self.created()
-        return self._bodies.checked(path, body)
+        return self._bodies.checked(path, body, is_denied=is_denied)
 
     def _session_of(self, event_id: str) -> str:
         return self._queue.session_of(event_id) if self._queue else event_id

@@ -16,10 +16,12 @@ from gradio.server_messages import (
     ProcessCompletedMessage,
     UnexpectedErrorMessage,
 )
+from starlette.requests import Request
 from starlette.routing import Mount
 
 from ollama_backend.changes import Changes
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams
+from ollama_backend.surfaces.gradio_app.held_events import TOO_MUCH, HeldEvents
 from ollama_backend.surfaces.gradio_app.lean_sessions import LeanSessions
 from ollama_backend.surfaces.gradio_app.pending_messages import MessageQueue, PendingMessages
 from ollama_backend.surfaces.gradio_app.woken_loop import WokenLoop
@@ -57,7 +59,9 @@ class GradioQueue:
         self._changes = Changes()
         # `WokenLoop` turns `sleep(0)` into a wait for the next change.
         queue.sleep_when_free = 0
-        queue.push = self._notifying(queue.push)  # type: ignore[method-assign]
+        self._events = queue.event_ids_to_events = HeldEvents()
+        self._push = queue.push
+        queue.push = self._notifying(self._push_if_it_fits)  # type: ignore[method-assign]
         queue.process_events = self._notifying(queue.process_events)  # type: ignore[method-assign]
         self._start_processing = queue.start_processing
         queue.start_processing = self._process  # type: ignore[method-assign]
@@ -87,6 +91,12 @@ class GradioQueue:
                 self._changes.notify()
 
         return notifying
+
+    async def _push_if_it_fits(self, body: Any, request: Request, username: str | None) -> Any:
+        """Start an event; return whether it has started, its id or the reason, and Gradio's word for the outcome."""
+        if not self._events.fits(request.scope):
+            return False, TOO_MUCH, "queue_full"
+        return await self._push(body, request, username)
 
     def knows(self, session: str) -> bool:
         """Return whether a session has a stream to read."""

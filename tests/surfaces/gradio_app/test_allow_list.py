@@ -83,7 +83,7 @@ async def test_a_number_that_gradio_cannot_read(port: int, path: str) -> None:
     """It is valid JSON, which Python does not convert."""
     number = "1" * 5000
     body = f'{{"prompt": {number}}}' if "v2" in path else f'{{"data": [{number}]}}'
-    async with aiohttp.ClientSession() as web:
+    async with aiohttp.ClientSession(headers={"X-API-Key": KEY}) as web:
         async with web.post(f"http://127.0.0.1:{port}{path}", data=body) as answer:
             assert answer.status == 400 and "not valid JSON" in (await answer.json())["error"]
 
@@ -97,7 +97,7 @@ async def test_an_error_within_gradio_is_logged_and_told(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise OSError("secret")
 
-    async def check(path: str, body: bytes) -> bytes:
+    async def check(path: str, body: bytes, is_denied: bool) -> bytes:
         return body
 
     wrapped = AllowList(app, settings, Gate(Keys(settings.keys), 0), check)
@@ -119,7 +119,7 @@ async def test_strangers_have_a_budget_and_key_holders_have_none(fake_ollama: Fa
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    async def check(path: str, body: bytes) -> bytes:
+    async def check(path: str, body: bytes, is_denied: bool) -> bytes:
         return body
 
     gate = Gate(Keys(settings.keys), 1)

@@ -69,13 +69,20 @@ _DONE = b"[DONE]"
 
 
 async def events(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the data of each server-sent event, up to and including `[DONE]`."""
+    """Yield the data of each server-sent event, up to and including `[DONE]`.
+
+    Some servers write an error without a field name, and older ones of llama.cpp as a field `error`.
+    """
     async for line in split_lines(parts):
         if line.startswith(b"data:"):
             content = line[5:].strip()
             yield content
             if content == _DONE:
                 return
+        elif line.startswith(b"error:"):
+            yield b'{"error":%s}' % line[6:].strip()
+        elif line.startswith(b"{") and b'"error"' in line:
+            yield line.strip()
 
 
 class ChunkTranslator:

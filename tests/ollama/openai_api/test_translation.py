@@ -172,3 +172,19 @@ async def test_events_survive_any_chunking(texts: list[str], size: int, newline:
     *found, last = [event async for event in events(parts())]
     assert [json.loads(event.decode("utf-8", "surrogatepass"))["n"] for event in found] == texts
     assert last == b"[DONE]"
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"error": {"message": "out of luck"}}', b'error: {"code":500,"message":"out of luck"}']
+)
+async def test_errors_beside_the_events(line: bytes) -> None:
+    """Without the name of a field, and as a field of its own; what came before stays."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n' + line + b"\n\n"
+
+    translator, texts = ChunkTranslator("m"), []
+    with pytest.raises(OllamaFailed, match="out of luck"):
+        async for event in events(parts()):
+            texts += [chunk.message.content for chunk in translator.chunks(event)]
+    assert texts == ["Hi"]

@@ -14,6 +14,8 @@ _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::
 # `hf://owner/repository/file.gguf@revision`, and one of several parts of a model, `file-00001-of-00003.gguf`.
 _HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
+_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
+LONGEST_NAME = 350
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
 
 
@@ -90,6 +92,11 @@ def gguf_model(gguf: str) -> str:
     stem = hub_file[1] if hub_file else PurePath(gguf).stem
     name = re.sub(r"[^a-z0-9_.-]+", "-", _SPLIT_FILE.sub("", stem).lower()).strip("-._")
     return name[:80] or "model"
+
+
+def is_model_name(text: str) -> bool:
+    """Return whether a text can be the name of a model in Ollama."""
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def model_name(name: str) -> str:

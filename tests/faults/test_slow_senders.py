@@ -23,6 +23,8 @@ STATUSES = {
     "half a body with the key": 408,
     "half a body to the page without a key": 408,
     "a body of ten bytes a second": 408,
+    "half a WebSocket handshake": 408,
+    "a handshake with half a body": 400,
     "idle after a response": 200,
     "blank lines after a response": 200,
     "a header of 200 kB": 431,

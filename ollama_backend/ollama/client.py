@@ -18,11 +18,11 @@ from ollama_backend.ollama.wire import (
     Chunk,
     LineSplitter,
     LoadedModel,
-    LoadedModels,
     Shown,
     Version,
     decode,
     decode_chunk,
+    decode_loaded,
     decode_tags,
 )
 
@@ -62,14 +62,17 @@ class OllamaClient(Upstream):
     async def version(self, seconds: float = 2.0) -> str:
         """Return Ollama's version. Doubles as the health check: the route needs neither a model nor a slot.
 
-        Empty for a server that lists models and has no such route, as some that speak Ollama's protocol.
+        Empty for a server that lists models and has no such route or no version, as some that speak Ollama's protocol.
         """
         try:
             _, body = await self._http.whole("GET", "/api/version", seconds=seconds)
         except NotFound:
             await self.models()
             return ""
-        return decode(body, Version).version
+        version = decode(body, Version).version
+        if not version:
+            await self.models()
+        return str(version or "")
 
     async def models(self) -> list[InstalledModel]:
         """Return the installed models, in Ollama's order."""
@@ -82,7 +85,7 @@ class OllamaClient(Upstream):
                 (row.details and row.details.parameter_size) or "",
                 row.note or "",
             )
-            for row in decode_tags(body).models or ()
+            for row in decode_tags(body)
             if row.name or row.model
         ]
 
@@ -98,7 +101,7 @@ class OllamaClient(Upstream):
     async def running(self) -> dict[str, LoadedModel]:
         """Return the loaded models by name."""
         _, body = await self._http.whole("GET", "/api/ps")
-        return {row.name or row.model: row for row in decode(body, LoadedModels).models or ()}
+        return {row.name or row.model: row for row in decode_loaded(body)}
 
     async def pull(self, model: str) -> AsyncGenerator[PullStep, None]:
         """Pull a model and yield its progress: `status`, `digest`, and `total` and `completed` in bytes.

@@ -1,6 +1,7 @@
 """Ollama's wire format: chunks, lines and errors."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -68,12 +69,6 @@ class Tag(msgspec.Struct):
     note: str | None = None
 
 
-class Tags(msgspec.Struct):
-    """The response of `/api/tags`."""
-
-    models: list[Tag] | None = None
-
-
 class LoadedModel(msgspec.Struct):
     """One model in `/api/ps`; `context_length` is in tokens."""
 
@@ -83,10 +78,10 @@ class LoadedModel(msgspec.Struct):
     context_length: int | None = None
 
 
-class LoadedModels(msgspec.Struct):
-    """The response of `/api/ps`."""
+class _Rows(msgspec.Struct):
+    """The response of `/api/tags` and of `/api/ps`."""
 
-    models: list[LoadedModel] | None = None
+    models: list[dict[str, Any]] | None = None
 
 
 class Shown(msgspec.Struct):
@@ -98,9 +93,9 @@ class Shown(msgspec.Struct):
 
 
 class Version(msgspec.Struct):
-    """The response of `/api/version`."""
+    """The response of `/api/version`; some servers send a number, or none."""
 
-    version: str
+    version: str | float | None = None
 
 
 COUNTS = (
@@ -159,9 +154,29 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def decode_tags(body: bytes) -> Tags:
-    """Decode a list of models. Raises OllamaFailed if it is not one."""
-    return decode(body, Tags)
+def decode_tags(body: bytes) -> list[Tag]:
+    """Decode a list of models. Raises OllamaFailed if it is not one, and the error that is in its place."""
+    return _rows(body, Tag)
+
+
+def decode_loaded(body: bytes) -> list[LoadedModel]:
+    """Decode a list of loaded models. Raises the same errors."""
+    return _rows(body, LoadedModel)
+
+
+def _rows(body: bytes, kind: type[T]) -> list[T]:
+    """Return the rows of a list. One with a field of another type has only its names, and hides no others."""
+    rows = decode(body, _Rows).models
+    if rows is None and error_words(body):
+        raise failure(200, body)
+    return [_row(row, kind) for row in rows or ()]
+
+
+def _row(row: dict[str, Any], kind: type[T]) -> T:
+    for fields in (row, {name: row[name] for name in ("name", "model") if isinstance(row.get(name), str)}):
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(_without_nulls(fields), kind, strict=False)
+    raise OllamaFailed(NOT_ITS_PROTOCOL)
 
 
 async def split_lines(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -12,7 +12,7 @@ from ollama_backend.errors import (
     OllamaUnavailable,
 )
 from ollama_backend.ollama.failure_words import clean, error_words
-from ollama_backend.ollama.wire import decode_chunk, decode_tags, failure, split_lines
+from ollama_backend.ollama.wire import decode_chunk, decode_loaded, decode_tags, failure, split_lines
 
 OVERFLOW = (
     '{"error":"{\\"error\\":{\\"code\\":400,\\"message\\":\\"request (6011 tokens) exceeds the available context size '
@@ -82,9 +82,33 @@ def test_error_lines_of_other_servers_are_failures(line: bytes) -> None:
 
 def test_models_without_a_name_have_their_other_one() -> None:
     """Some servers only write `model`."""
-    assert [row.name or row.model for row in decode_tags(b'{"models":[{"model":"a"},{"name":"b"}]}').models or ()] == [
-        "a", "b",
-    ]  # fmt: skip
+    rows = decode_tags(b'{"models":[{"model":"a"},{"name":"b"},{"name":null,"model":"c"}]}')
+    assert [row.name or row.model for row in rows] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "odd", ['"size":"4.7 GB"', '"details":[]', '"details":{"parameter_size":7}', '"capabilities":["completion",5]']
+)
+def test_a_field_of_another_type_hides_no_model(odd: str) -> None:
+    """The row keeps its name, and the others keep everything."""
+    rows = decode_tags(b'{"models":[{"name":"a","size":5},{"name":"b",%s}]}' % odd.encode())
+    assert [(row.name, row.size) for row in rows] == [("a", 5), ("b", 0)]
+
+
+def test_loaded_models_are_known_without_their_time() -> None:
+    """It may be a word."""
+    rows = decode_loaded(b'{"models":[{"name":"a","expires_at":"never"},{"name":"b","context_length":"4096"}]}')
+    assert [(row.name, row.expires_at, row.context_length) for row in rows] == [("a", None, None), ("b", None, 4096)]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b'{"error":"out of luck"}', "out of luck"), (b'{"models":{}}', "protocol"), (b'{"models":["a"]}', "protocol")],
+)
+def test_what_is_no_list_of_models(body: bytes, words: str) -> None:
+    """It is a failure, and not a server without models."""
+    with pytest.raises(OllamaFailed, match=words):
+        decode_tags(body)
 
 
 def test_an_error_line_is_a_failure() -> None:

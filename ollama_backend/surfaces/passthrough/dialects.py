@@ -23,6 +23,7 @@ _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 # `"error": null` is no error. Blocks with other ends than these are checked for half an object.
 _MAYBE_ERROR = re.compile(rb'event:\s*error|^error:|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]', re.MULTILINE)
 _SOUND_ENDS = (b"}\n\n", b"[DONE]\n\n", b"}\r\n\r\n", b"[DONE]\r\n\r\n")
+_MAYBE_DONE = re.compile(rb'"done"\s*:\s*[^fn\s]')
 _NOT_DONE = b'"done":false}\n'  # how Ollama's own lines end
 _FINGERPRINT = "fp_ollama"
 
@@ -193,12 +194,12 @@ class Native(Dialect):
 
     def end(self, block: bytes) -> int:
         """Return the offset after the line that ends the answer. It is parsed: tool arguments may contain `done`."""
-        if block.endswith(_NOT_DONE) and block.count(b"\n") == block.count(_NOT_DONE):
+        if (block.endswith(_NOT_DONE) and block.find(b"\n") == len(block) - 1) or not _MAYBE_DONE.search(block):
             return 0
         at = 0
         for line in block.splitlines(keepends=True):
             at += len(line)
-            if not line.endswith(_NOT_DONE) and _is_done(line):
+            if _MAYBE_DONE.search(line) and _is_done(line):
                 return at
         return 0
 

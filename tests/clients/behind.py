@@ -52,7 +52,7 @@ class StandIn:
     """The scripted stand-in: it gives ANSWERS, and fails as the questions say."""
 
     at_once = 6
-    whole_begins_after = 1.0  # instead of 50 s
+    whole_begins_after = 4.0  # instead of 50 s; `fails_before` must fail before it, also on a busy machine
 
     def __init__(self, fake: FakeOllama) -> None:
         self.fake = fake
@@ -67,7 +67,7 @@ class StandIn:
         fake.script(match=PROMPTS["fails_before"], status=500, error="out of luck")
         words = {"content": ["One ", "two ", "three "], "after": 2, "token_delay": 0.2, **thoughtless}
         fake.script(match=PROMPTS["fails_midway"], ending="error", error="out of luck", **words)  # type: ignore[arg-type]
-        fake.script(match=PROMPTS["fails_late"], first_delay=2.5, status=500, error="out of luck")
+        fake.script(match=PROMPTS["fails_late"], first_delay=6.0, status=500, error="out of luck")
         fake.script(match=PROMPTS["silence"], content=ANSWERS["silence"], first_delay=SILENT_SECONDS, **thoughtless)
 
     def model_for(self, program: str) -> str:

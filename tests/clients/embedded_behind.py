@@ -101,15 +101,16 @@ class ModelOfProgram:
         await asyncio.to_thread(self._engine.ask, "/api/generate", {"model": self.name})
 
     async def _process(self) -> psutil.Process:
-        """The model's process. To read what every process has mapped takes long, so a thread does it."""
+        """The model's process. Listing processes takes long on a busy machine, so a thread does it."""
         return await asyncio.to_thread(self._find)
 
     def _find(self) -> psutil.Process:
         return next(process for process in self._engine.children() if self._is_mapped(process))
 
     def _is_mapped(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):  # it ends just now
-            return any(mapped.path.endswith(f"/{self.name}.gguf") for mapped in process.memory_maps())
+        # psutil's `memory_maps` has the kernel add up the pages of each file, which takes seconds for many models.
+        with contextlib.suppress(OSError):  # it ends just now
+            return f"/{self.name}.gguf\n" in Path(f"/proc/{process.pid}/maps").read_text()
         return False
 
     async def _address(self) -> str:

@@ -189,7 +189,7 @@ async def test_each_conversation_keeps_its_place(chat: Chat, ollama: FakeOllama)
     place = await chat.script(f"{talk}.scrollTop")
     await chat.page.click("#chats >> text=left")
     await until(
-        lambda: chat.script(f"document.querySelector('#messages .text').innerText.startsWith('left') && {at_end}")
+        lambda: chat.script(f"document.querySelector('#messages .text')?.innerText.startsWith('left') && {at_end}")
     )
     await chat.page.click("#chats >> text=right")
     await until(lambda: chat.script(f"Math.abs({talk}.scrollTop - {place}) < 50"))

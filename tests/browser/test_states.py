@@ -1,12 +1,13 @@
 """What the page says of what happens: in words, as it is, and never as the assistant's."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import Browser, BrowserContext
+from playwright.async_api import Browser, BrowserContext, Route
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import Chat, Space, new_chat, until
+from tests.support.browser.space import KEY, Chat, Space, new_chat, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,6 +45,28 @@ async def test_a_pull_is_told_in_bytes_and_a_message_waits_for_it(context: Brows
             assert pull.steps == 80
         finally:
             space.kill()
+
+
+async def test_a_message_waits_for_a_page_that_has_not_heard_of_the_server(
+    context: BrowserContext, space: Space, ollama: FakeOllama
+) -> None:
+    """Sent before the server has answered the page, it stays in the box, with the reason, and goes out by itself."""
+    ollama.script(match="early", thinking="", content="a bird")
+    page, heard = await context.new_page(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await heard.wait()
+        await route.continue_()
+
+    await page.route("**/gradio_api/run/predict", hold)
+    await page.goto(f"{space.url}/#key={KEY}")
+    await page.fill("#box textarea", "early")
+    await page.press("#box textarea", "Enter")
+    await page.get_by_text("Your message is sent as soon as it does.").wait_for()
+    assert await page.input_value("#box textarea") == "early"
+    heard.set()
+    await page.locator("#messages").get_by_text("a bird").wait_for()
+    assert await page.input_value("#box textarea") == ""
 
 
 async def test_ollama_gone_and_back(context: BrowserContext) -> None:

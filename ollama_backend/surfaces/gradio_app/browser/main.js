@@ -23,6 +23,7 @@ import {
   openRecords,
   tabArea,
 } from './storage/records.js';
+import { submitWaiting } from './view/composer.js';
 import { drawPage, mountPage, whenPlaced } from './view/page.js';
 import { question } from './view/dialog.js';
 import { focusBox } from './view/focus.js';
@@ -113,6 +114,7 @@ function listen() {
   subscribe((topics) => {
     if (topics.has('conversation')) showInAddress();
     if (topics.has('site') || topics.has('connection')) askForHtml();
+    if (topics.has('site')) submitWaiting();
   });
 }
 

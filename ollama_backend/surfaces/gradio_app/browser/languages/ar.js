@@ -71,7 +71,7 @@ export const ar = {
   'box.describePicture': 'صِف الصورة.',
   'box.describeFile': 'لخّص الملف.',
   'box.needsKey': 'أدخل المفتاح أولًا.',
-  'box.notYet': 'لم يستجب الخادم بعد. أرسل مرة أخرى بعد قليل.',
+  'box.notYet': 'لم يستجب الخادم بعد. ستُرسل رسالتك فور استجابته.',
 
   // What happens now
   'state.connecting': 'جارٍ الاتصال',

@@ -68,7 +68,7 @@ export const de = {
   'box.describePicture': 'Beschreibe das Bild.',
   'box.describeFile': 'Fasse die Datei zusammen.',
   'box.needsKey': 'Geben Sie zuerst den Schlüssel ein.',
-  'box.notYet': 'Der Server hat noch nicht geantwortet. Senden Sie es gleich noch einmal.',
+  'box.notYet': 'Der Server hat noch nicht geantwortet. Ihre Nachricht wird gesendet, sobald er antwortet.',
 
   // What happens now
   'state.connecting': 'Verbindung wird aufgebaut',

@@ -61,7 +61,7 @@ export const en = {
   'box.describePicture': 'Describe the picture.',
   'box.describeFile': 'Summarise the file.',
   'box.needsKey': 'Enter the key first.',
-  'box.notYet': 'The server has not answered yet. Send again in a moment.',
+  'box.notYet': 'The server has not answered yet. Your message is sent as soon as it does.',
 
   // What happens now
   'state.connecting': 'Connecting',

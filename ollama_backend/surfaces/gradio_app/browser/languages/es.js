@@ -66,7 +66,7 @@ export const es = {
   'box.describePicture': 'Describe la imagen.',
   'box.describeFile': 'Resume el archivo.',
   'box.needsKey': 'Introduce primero la clave.',
-  'box.notYet': 'El servidor aún no ha respondido. Vuelve a enviarlo dentro de un momento.',
+  'box.notYet': 'El servidor aún no ha respondido. Tu mensaje se enviará en cuanto responda.',
 
   // What happens now
   'state.connecting': 'Conectando',

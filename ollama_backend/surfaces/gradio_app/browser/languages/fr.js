@@ -68,7 +68,7 @@ export const fr = {
   'box.describePicture': 'Décris l’image.',
   'box.describeFile': 'Résume le fichier.',
   'box.needsKey': 'Saisissez d’abord la clé.',
-  'box.notYet': 'Le serveur n’a pas encore répondu. Renvoyez le message dans un instant.',
+  'box.notYet': 'Le serveur n’a pas encore répondu. Votre message sera envoyé dès qu’il répondra.',
 
   // What happens now
   'state.connecting': 'Connexion en cours',

@@ -63,7 +63,7 @@ export const hi = {
   'box.describePicture': 'चित्र का वर्णन करें।',
   'box.describeFile': 'फ़ाइल का सारांश दें।',
   'box.needsKey': 'पहले कुंजी डालें।',
-  'box.notYet': 'सर्वर ने अभी तक जवाब नहीं दिया है। थोड़ी देर में फिर भेजें।',
+  'box.notYet': 'सर्वर ने अभी तक जवाब नहीं दिया है। जवाब मिलते ही आपका संदेश भेज दिया जाएगा।',
 
   // What happens now
   'state.connecting': 'जुड़ रहा है',

@@ -63,7 +63,7 @@ export const ja = {
   'box.describePicture': 'この画像を説明してください。',
   'box.describeFile': 'このファイルを要約してください。',
   'box.needsKey': '先にキーを入力してください。',
-  'box.notYet': 'サーバーからまだ応答がありません。少し待ってから送信し直してください。',
+  'box.notYet': 'サーバーからまだ応答がありません。応答があり次第、メッセージを送信します。',
 
   // What happens now
   'state.connecting': '接続しています',

@@ -66,7 +66,7 @@ export const pt = {
   'box.describePicture': 'Descreva a imagem.',
   'box.describeFile': 'Resuma o arquivo.',
   'box.needsKey': 'Informe primeiro a chave.',
-  'box.notYet': 'O servidor ainda não respondeu. Envie de novo daqui a pouco.',
+  'box.notYet': 'O servidor ainda não respondeu. Sua mensagem será enviada assim que ele responder.',
 
   // What happens now
   'state.connecting': 'Conectando',

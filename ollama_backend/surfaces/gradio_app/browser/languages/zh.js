@@ -61,7 +61,7 @@ export const zh = {
   'box.describePicture': '描述这张图片。',
   'box.describeFile': '总结这个文件。',
   'box.needsKey': '请先输入密钥。',
-  'box.notYet': '服务器尚未响应。请稍后再发送。',
+  'box.notYet': '服务器尚未响应。一有响应就会发送您的消息。',
 
   // What happens now
   'state.connecting': '正在连接',

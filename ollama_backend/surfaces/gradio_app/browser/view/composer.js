@@ -15,10 +15,14 @@ const LONG = 20_000; // characters that are not measured any more
 /** What the box shows: the conversation whose draft it is. */
 const shown = { conversation: '', draft: '' };
 
+/** Whether what the box holds was sent before the server had answered. It goes out as soon as the server does. */
+let isWaiting = false;
+
 /** @param {{attach: (files: Iterable<File>) => void, pasted: (text: string) => boolean}} functions */
 export function composer({ attach, pasted }) {
   const field = el('textarea', { id: 'box-text', rows: 1, dir: 'auto', enterkeyhint: isTouch() ? 'enter' : 'send' });
   field.addEventListener('input', () => {
+    isWaiting = false;
     keep(field.value);
     grow(field);
     drawSend();
@@ -52,9 +56,15 @@ export function composer({ attach, pasted }) {
 
 export function submit() {
   const field = document.getElementById('box-text');
+  isWaiting = state.site.access === '' && !!field.value.trim();
   if (!send(field.value)) return;
   put('');
   field.focus({ preventScroll: true });
+}
+
+/** Send what was sent before the server had answered. */
+export function submitWaiting() {
+  if (isWaiting && state.site.access !== '') submit();
 }
 
 function keep(text) {
@@ -66,6 +76,7 @@ function put(text) {
   const field = document.getElementById('box-text');
   field.value = text;
   shown.draft = text;
+  isWaiting = false;
   grow(field);
   drawSend();
 }

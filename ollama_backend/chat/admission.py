@@ -59,12 +59,10 @@ class Admission:
         self._sinks = sinks
         self._open = 0
         self._changes = Changes()
-        self._is_closing = False
         self.closing = asyncio.Event()
 
     def close(self) -> None:
         """Refuse new requests from now on."""
-        self._is_closing = True
         self.closing.set()
 
     async def wait_idle(self, seconds: float) -> bool:
@@ -89,7 +87,7 @@ class Admission:
 
     def refuse_when_closing(self) -> None:
         """Raise ShuttingDown once `close` was called."""
-        if self._is_closing:
+        if self.closing.is_set():
             raise shutting_down()
 
     def line_for(self, work: Work) -> Line:

@@ -165,7 +165,7 @@ class MemoryModelSlots(ModelSlots):
             self.probed = False
         self.running -= 1
         self.ended.notify()
-        then(self.lost > 0 and self._state().can_be_freed)
+        then(self._state().can_be_freed)
 
     async def wait_ended(self, since: int) -> None:
         await self.ended.wait(since=since)

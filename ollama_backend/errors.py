@@ -28,6 +28,8 @@ A message says what happened and what to do. It never contains a key, a path or 
 
 from typing import ClassVar
 
+INTERNAL_ERROR = "Something went wrong on this server. Try again."
+
 
 class BackendError(Exception):
     """An error with an HTTP `status`, a `code` for programs and a message for people.

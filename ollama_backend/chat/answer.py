@@ -9,8 +9,6 @@ from ollama_backend.chat.answer_state import ENDS, AnswerState, Delta, StopReaso
 from ollama_backend.errors import BackendError
 from ollama_backend.ollama.wire import Chunk
 
-INTERNAL_ERROR = "Something went wrong on this server. Try again."
-
 
 class Answer(ABC):
     """One reply as its readers see it: its text so far and its state.

@@ -9,17 +9,16 @@ from typing import Literal
 
 import msgspec
 
-from ollama_backend.chat.answer import INTERNAL_ERROR, Answer
+from ollama_backend.chat.answer import Answer
 from ollama_backend.chat.answer_state import KINDS, AnswerState, Delta, StopReason
 from ollama_backend.chat.thinking import Piece, ThinkingSplitter
-from ollama_backend.errors import BackendError, Interrupted, OllamaFailed, ShuttingDown
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, Interrupted, OllamaFailed, ShuttingDown
 from ollama_backend.ollama.wire import Chunk
 
 log = logging.getLogger(__name__)
 
 # Answers are kept in memory; docs/security.md lists all limits.
 MAX_BYTES = 4 * 2**20
-THINKING, WRITING = AnswerState.THINKING, AnswerState.WRITING
 UNREAD_SECONDS = 10.0  # an answer that nobody has started to read is stopped after this
 
 
@@ -44,7 +43,6 @@ class WrittenAnswer(Answer):
         self.grace = grace
         self.keeps_deltas = keeps_deltas
         self.splitter = ThinkingSplitter()
-        self._splitter_passes = False
         self._leading: set[str] = set(KINDS)
         # Runs until the first reader comes.
         self._timer = asyncio.get_running_loop().call_later(max(grace, UNREAD_SECONDS), self.stop, "left")
@@ -135,11 +133,10 @@ class WrittenAnswer(Answer):
         if chunk.message.thinking:
             self.splitter.skip()
             self._add("thinking", chunk.message.thinking, chunk.created_at)
-        if chunk.message.content and self._splitter_passes:
+        if chunk.message.content and self.splitter.passes:
             self._add("content", chunk.message.content, chunk.created_at)
         elif chunk.message.content:
             self._add_pieces(self.splitter.feed(chunk.message.content), chunk.created_at)
-            self._splitter_passes = self.splitter.passes
         if chunk.done:
             self.last = chunk
             self._add_pieces(self.splitter.finish(), chunk.created_at)
@@ -171,7 +168,7 @@ class WrittenAnswer(Answer):
             self._leading.remove(kind)
         if self.times.first is None:
             self.times.first = time.monotonic()
-        state = THINKING if kind == "thinking" else WRITING
+        state = AnswerState.THINKING if kind == "thinking" else AnswerState.WRITING
         if state is not self.state:
             if kind == "content" and self.state is AnswerState.THINKING:
                 self.times.thought = time.monotonic()

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.auth import Headers
 from ollama_backend.chat.admission import new_request_id
-from ollama_backend.errors import BackendError, BadRequest, ClientGone, MethodNotAllowed
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, BadRequest, ClientGone, MethodNotAllowed
 from ollama_backend.json_text import decode_mended, encode_line
 from ollama_backend.surfaces.asgi.content_coding import too_large, unpack
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, OnDeparture, watched
@@ -172,6 +172,12 @@ class Exchange:
         """Send an error as the complete response."""
         await self.whole(exc.status, error_body(self.path, exc), error_headers(exc))
 
+    async def fail_unexpectedly(self, *, has_begun: bool) -> None:
+        """Log the exception that is being handled, and send an error unless a response has begun."""
+        log.exception("request %s to %s failed", self.request_id, self.path)
+        if not has_begun:
+            await self.fail(BackendError(INTERNAL_ERROR))
+
 
 def route(handle: Handler) -> ASGIApp:
     """Return an ASGI app for a handler; exceptions become error responses."""
@@ -185,9 +191,7 @@ def route(handle: Handler) -> ASGIApp:
         except BackendError as exc:
             await exchange.fail(exc)
         except Exception:
-            log.exception("request %s to %s failed", exchange.request_id, exchange.path)
-            if not exchange.began:
-                await exchange.fail(BackendError("Something went wrong on this server. Try again."))
+            await exchange.fail_unexpectedly(has_begun=exchange.began)
 
     return app
 

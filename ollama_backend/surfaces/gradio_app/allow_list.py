@@ -1,6 +1,5 @@
 """The allow list of Gradio's routes: only those that the page and `gradio_client` need are open."""
 
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -16,8 +15,6 @@ from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
 from ollama_backend.surfaces.gradio_app.held_events import CALLER_ADDRESS
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
-
-log = logging.getLogger(__name__)
 
 IMAGES_BYTES = 20 * 2**20  # the page sends the whole conversation with every turn, images included
 OPEN_IMAGES_BYTES = 8 * 2**20  # for visitors without a key
@@ -83,9 +80,7 @@ class AllowList:
         except BackendError as exc:
             await exchange.fail(exc)
         except Exception:
-            log.exception("request %s to %s failed", exchange.request_id, exchange.path)
-            if not outgoing.began:
-                await exchange.fail(BackendError("Something went wrong on this server. Try again."))
+            await exchange.fail_unexpectedly(has_begun=outgoing.began)
 
     def _check(self, exchange: Exchange) -> bool:
         """Return whether the route takes a body. Raises NotFound and MethodNotAllowed."""

@@ -9,13 +9,13 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from ollama_backend.chat.admission import Admission
-from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
+from ollama_backend.chat.answer import Answer, Reader
 from ollama_backend.chat.answer_state import AnswerState
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import THINK_SCHEMA, ChatRequest, checked_request, messages_for
 from ollama_backend.chat.follow import follow
 from ollama_backend.chat.request import Request
-from ollama_backend.errors import BackendError, BadRequest, Unauthorized
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, BadRequest, Unauthorized
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.gradio_app.event_bodies import API_NAME, PARAMETERS
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Send
 
+from ollama_backend.errors import INTERNAL_ERROR
 from ollama_backend.json_text import encode_line
 
 MOST_BYTES = 64 * 2**10
@@ -16,7 +17,7 @@ _WORDS = {
     405: "This method is not allowed here. Use GET.",
     416: "The Range header does not fit this file.",
     422: "The request has the wrong shape.",
-    500: "Something went wrong on this server. Try again.",
+    500: INTERNAL_ERROR,
 }
 _DROPPED = (b"content-length", b"content-type", b"content-encoding", b"transfer-encoding")
 

@@ -23,8 +23,7 @@ import msgspec
 from gradio.events import api
 
 from ollama_backend.auth import Caller, Gate
-from ollama_backend.chat.answer import INTERNAL_ERROR
-from ollama_backend.errors import BackendError, RateLimited, Unauthorized
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, RateLimited, Unauthorized
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.upstream import InstalledModel
 from ollama_backend.settings import Settings

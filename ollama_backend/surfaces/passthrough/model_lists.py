@@ -89,16 +89,19 @@ class ModelLists:
         # A host that fails must not hide the models of the others.
         clients = [host.client for host in self._hosts.up]
         answers = await asyncio.gather(*(_list_of(client, path, rows) for client in clients), return_exceptions=True)
+
+        def name_of(row: JsonObject) -> str:
+            return model_name(str(row.get(name) or row.get("model")))
+
         lists = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not lists:
             raise next(answer for answer in answers if isinstance(answer, BaseException))
         media_type, raw, _ = lists[0]
         allowed = {model_name(model.name) for model in self._hosts.models}
         listed = [row for _, _, its_rows in lists for row in its_rows]
-        kept = [row for row in listed if model_name(str(row.get(name) or row.get("model"))) in allowed]
+        kept = [row for row in listed if name_of(row) in allowed]
         if is_union:  # of equal rows the first one stays, in its place
-            by_name = {model_name(str(row.get(name) or row.get("model"))): row for row in reversed(kept)}
-            kept = list(by_name.values())[::-1]
+            kept = list({name_of(row): row for row in reversed(kept)}.values())[::-1]
         if len(lists) > 1 or len(kept) < len(listed):  # else Ollama's own bytes are sent
             raw = msgspec.json.encode({**_decoded(raw), rows: kept})
         await _send(exchange, media_type, raw)

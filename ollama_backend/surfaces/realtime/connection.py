@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from ollama_backend.auth import Caller
 from ollama_backend.chat.admission import Admission
-from ollama_backend.chat.answer import INTERNAL_ERROR, Answer, Reader
+from ollama_backend.chat.answer import Answer, Reader
 from ollama_backend.chat.answers import Answers
 from ollama_backend.chat.conversation import checked_request, system_message
 from ollama_backend.chat.request import Request
 from ollama_backend.chat.session import CloseReason, Session
 from ollama_backend.chat.sessions import Sessions
-from ollama_backend.errors import BackendError, BadRequest, Busy
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, BadRequest, Busy
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.realtime import messages

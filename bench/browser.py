@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, CDPSession, async_playwright
 
-from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, new_chat, until
+from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama
 
 WATCH = """
@@ -45,7 +45,7 @@ LINE = "    value = compute(first, second)  # what it does\n"
 @asynccontextmanager
 async def page(browser: Browser, space: Space) -> AsyncIterator[Chat]:
     """A page whose long tasks are watched."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context = await new_context(browser, viewport={"width": 1280, "height": 800})
     await context.add_init_script(WATCH)
     chat = await new_chat(context, space)
     yield chat

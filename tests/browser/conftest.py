@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
-from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, new_chat
+from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, clear, new_chat, new_context
 from tests.support.fake_ollama import FakeOllama, Model
 
 MODELS = (
@@ -64,11 +64,20 @@ async def own_space(ollama: FakeOllama) -> AsyncIterator[Space]:
     space.kill()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_context(browser: Browser) -> BrowserContext:
+    return await new_context(browser)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context()
-    yield context
-    await context.close()
+async def context(shared_context: BrowserContext) -> BrowserContext:
+    """A browser context with a blank page, and with nothing of earlier tests.
+
+    A page that has been used before loads the product with a quarter of the processor time of a new one. A test that
+    changes what `clear` cannot undo, such as init scripts, opens a context of its own.
+    """
+    await clear(shared_context)
+    return shared_context
 
 
 @pytest_asyncio.fixture(loop_scope="session")

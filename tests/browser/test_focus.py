@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Browser
 
-from tests.support.browser.space import Chat, Space, new_chat, until
+from tests.support.browser.space import Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -67,7 +67,7 @@ async def _gone(chat: Chat, selector: str) -> bool:
 
 async def test_dialogs_fit_into_a_low_window(browser: Browser, space: Space) -> None:
     """All of the settings can be reached in 360 x 320 pixels."""
-    context = await browser.new_context(viewport={"width": 360, "height": 320})
+    context = await new_context(browser, viewport={"width": 360, "height": 320})
     try:
         chat = await new_chat(context, space)
         await chat.page.click("#open-settings")

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Request
 
 from tests.support.browser.path_proxy import PathProxy
 from tests.support.browser.source import tell
-from tests.support.browser.space import KEY, Chat, Space, new_chat, until
+from tests.support.browser.space import KEY, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -94,7 +94,7 @@ async def test_models_come_and_go(browser: Browser) -> None:
     async with FakeOllama(models=["guide"]) as ollama:
         space = Space(ollama.url)
         await space.start()
-        context = await browser.new_context()
+        context = await new_context(browser)
         try:
             chat = await new_chat(context, space)
             assert await chat.page.locator("#model option").count() == 1

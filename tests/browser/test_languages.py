@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import Chat, Space, new_chat, until
+from tests.support.browser.space import Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_the_browsers_language_and_another_one(browser: Browser, space: Space, ollama: FakeOllama) -> None:
     """The page speaks the browser's language; another is chosen in the settings, also after a reload."""
-    context = await browser.new_context(locale="de-AT")
+    context = await new_context(browser, locale="de-AT")
     try:
         tell(ollama, "hallo", 20, seconds=0.3)
         chat = await new_chat(context, space)
@@ -58,7 +58,7 @@ async def test_a_model_offers_the_levels_that_it_knows(browser: Browser) -> None
         ollama.script(content="fine")
         space = Space(ollama.url, OLLAMA_MODEL="gpt-oss:20b")
         await space.start()
-        context = await browser.new_context()
+        context = await new_context(browser)
         try:
             chat = await new_chat(context, space)
             await chat.page.locator("#think").wait_for(state="attached")

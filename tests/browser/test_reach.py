@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import ARGS, CHROMIUM, KEY, MODULES, Chat, Space, new_chat, until
+from tests.support.browser.space import ARGS, CHROMIUM, KEY, MODULES, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -50,7 +50,7 @@ async def faults(chat: Chat) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(scheme: str, browser: Browser, space: Space, ollama: FakeOllama) -> None:
     """Without a key, empty, in mid-thought, with an answer, an error, the settings, and the list on a phone."""
-    context = await browser.new_context(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")  # type: ignore[arg-type]
+    context = await new_context(browser, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     try:
         chat = await new_chat(context, space, sign_in=False)
         assert await faults(chat) == []
@@ -120,7 +120,7 @@ async def test_the_voice_tells_the_answer_once(chat: Chat, ollama: FakeOllama) -
 
 async def test_a_phone_with_touch(browser: Browser, space: Space, ollama: FakeOllama) -> None:
     """At 360 by 640 everything is reached by touch, and nothing is wider than the screen."""
-    context = await browser.new_context(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
+    context = await new_context(browser, viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
     try:
         source = tell(ollama, "touch", 100, seconds=4)
         chat = await new_chat(context, space)

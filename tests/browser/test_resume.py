@@ -7,7 +7,7 @@ from playwright.async_api import Browser, BrowserContext
 
 from tests.support.browser.proxy import Proxy
 from tests.support.browser.source import Source, tell
-from tests.support.browser.space import KEY, Chat, Space, new_chat, until, words
+from tests.support.browser.space import KEY, Chat, Space, new_chat, new_context, until, words
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -308,7 +308,7 @@ async def _joins(chat: Chat) -> int:
 async def test_denied_storage_outlives_a_reload(browser: Browser, space: Space, ollama: FakeOllama) -> None:
     """Where the browser denies storage the page works, and a reload still loses nothing."""
     source = tell(ollama, "denied", 150, seconds=7)
-    context = await browser.new_context()
+    context = await new_context(browser)
     await context.add_init_script(
         "for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) Object.defineProperty(window, name,"
         " {get() { throw new DOMException('denied', 'SecurityError') }})"

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import KEY, Chat, Space, new_chat, until
+from tests.support.browser.space import KEY, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -159,7 +159,7 @@ async def test_an_open_page_asks_for_no_key(browser: Browser, ollama: FakeOllama
     """With CHAT_ACCESS=open there is no field, and a message is answered."""
     space = Space(ollama.url, CHAT_ACCESS="open")
     await space.start()
-    context = await browser.new_context()
+    context = await new_context(browser)
     try:
         tell(ollama, "open", 20, seconds=0.2)
         chat = await new_chat(context, space, sign_in=False)

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Route
 
 from tests.support.browser.source import tell
-from tests.support.browser.space import KEY, Chat, Space, new_chat, until
+from tests.support.browser.space import KEY, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -96,7 +96,7 @@ async def test_the_place_in_the_line(browser: Browser, ollama: FakeOllama) -> No
     """Who waits is told the place; Stop frees it."""
     space = Space(ollama.url, OLLAMA_NUM_PARALLEL="1")
     await space.start()
-    contexts = [await browser.new_context() for _ in range(2)]
+    contexts = [await new_context(browser) for _ in range(2)]
     try:
         tell(ollama, "first", 400, seconds=40)
         one, two = [await new_chat(context, space) for context in contexts]

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.support.browser.space import Chat, Space, new_chat, until
+from tests.support.browser.space import Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -12,7 +12,7 @@ BOX = "#box textarea"
 
 async def test_enter_breaks_the_line_on_a_touch_screen(browser: Browser, space: Space, ollama: FakeOllama) -> None:
     """The button sends; the list can be opened without its search taking the focus; no field is under 16 pixels."""
-    context = await browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    context = await new_context(browser, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     try:
         ollama.script(thinking="", content="fine")
         chat = await new_chat(context, space)
@@ -77,9 +77,9 @@ async def test_code_is_copied_as_it_was_written(
 ) -> None:
     """By its own button and by the message's, also where the page has no clipboard API, as on plain http."""
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    if not has_clipboard:
-        await context.add_init_script("Clipboard.prototype.writeText = undefined")
     chat = await new_chat(context, space)
+    if not has_clipboard:
+        await chat.script("Clipboard.prototype.writeText = undefined")
     code = "if (a < b && $x) {\n\treturn `$$`;\n}\n\n  // end\n"
     answer = f"Use it:\n\n```js\n{code}```\n\nDone."
     ollama.script(thinking="", content=answer)

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.support.browser.space import KEY, Chat, Space, new_chat, until
+from tests.support.browser.space import KEY, Chat, Space, new_chat, new_context, until
 from tests.support.fake_ollama import FakeOllama, Model
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -16,7 +16,7 @@ async def test_what_to_expect_of_the_models_that_come_along(browser: Browser) ->
         ollama.script(thinking="", content="This app.")
         space = Space(ollama.url, OLLAMA_MODEL="smollm2:135m")
         await space.start()
-        context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+        context = await new_context(browser, permissions=["clipboard-read", "clipboard-write"])
         try:
             chat = await new_chat(context, space)
             await until(lambda: _says(chat, "very small model", "often wrong"))
@@ -84,7 +84,7 @@ async def test_a_conversation_becomes_one_file_that_needs_no_server(
     async with chat.page.expect_download() as downloading:
         await chat.page.click("dialog >> text=This conversation as a web page")
     file = await (await downloading.value).path()
-    context = await browser.new_context(offline=True)
+    context = await new_context(browser, offline=True)
     try:
         page = await context.new_page()
         requests: list[str] = []

@@ -12,8 +12,10 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, Response
 
 from tests.support.ports import free_port
 
@@ -104,10 +106,18 @@ window.pageTurn = async () => {
 """
 
 
+BLANK = "about:blank"
+# The chat that listens to a page. A page that is used again is listened to by its last chat only.
+_LISTENING: WeakKeyDictionary[Page, "Chat"] = WeakKeyDictionary()
+
+
 class Chat:
     """One page; it records what went wrong in it and what it asked for."""
 
     def __init__(self, page: Page, space: Space, url: str = "") -> None:
+        if earlier := _LISTENING.get(page):
+            earlier._listen(page.remove_listener)
+        _LISTENING[page] = self
         self.page = page
         self.space = space
         self.url = url or space.url
@@ -115,16 +125,29 @@ class Chat:
         self.requests: list[str] = []
         self.failed: list[str] = []
         self.loads = 0
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", self._heard)
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("requestfailed", self._failed)
-        page.on("response", lambda answer: answer.status >= 400 and self.failed.append(f"{answer.status} {answer.url}"))
-        page.on("load", self._loaded)
+        self._listen(page.on)
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _listen(self, add_or_remove: Callable[[Any, Callable[[Any], None]], None]) -> None:
+        add_or_remove("pageerror", self._raised)
+        add_or_remove("console", self._logged)
+        add_or_remove("request", self._requested)
+        add_or_remove("requestfailed", self._failed)
+        add_or_remove("response", self._answered)
+        add_or_remove("load", self._loaded)
+
+    def _raised(self, error: Error) -> None:
+        self.errors.append(str(error))
+
+    def _logged(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
+
+    def _requested(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self.failed.append(f"{response.status} {response.url}")
 
     def _failed(self, request: Request) -> None:
         # A stream that its reader closes counts as aborted.
@@ -135,7 +158,6 @@ class Chat:
         self.loads += 1
 
     async def open(self, fragment: str = "") -> "Chat":
-        await self.page.add_init_script(MODULES)
         await self.page.goto(f"{self.url}/{fragment}")
         await self.ready()
         return self
@@ -220,6 +242,35 @@ def words(text: str) -> list[str]:
     return re.findall(r"\b[tc]\d+\b", text)
 
 
+async def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A browser context whose pages have the functions of `MODULES`."""
+    context = await browser.new_context(**options)
+    await context.add_init_script(MODULES)
+    return context
+
+
 async def new_chat(context: BrowserContext, space: Space, *, sign_in: bool = True, url: str = "") -> Chat:
     """A page of the product in a browser context, signed in through the link."""
-    return await Chat(await context.new_page(), space, url).open(f"#key={KEY}" if sign_in else "")
+    blank = next((page for page in context.pages if page.url == BLANK), None)
+    return await Chat(blank or await context.new_page(), space, url).open(f"#key={KEY}" if sign_in else "")
+
+
+async def clear(context: BrowserContext) -> None:
+    """Undo what a test has done to a browser context, and leave it with one blank page."""
+    page, *others = context.pages or [await context.new_page()]
+    used = {urlsplit(each.url)._replace(path="", query="", fragment="").geturl() for each in context.pages}
+    for other in others:
+        await other.close()
+    await page.unroute_all(behavior="ignoreErrors")
+    if page.url != BLANK:
+        await page.evaluate("sessionStorage.clear()")
+        await page.goto(BLANK)
+    session = await context.new_cdp_session(page)
+    for origin in used:
+        if origin.startswith("http"):
+            await session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    await session.detach()
+    await page.set_viewport_size({"width": 1280, "height": 720})
+    await page.emulate_media(media="null")
+    await context.clear_permissions()
+    await context.clear_cookies()

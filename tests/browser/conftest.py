@@ -70,14 +70,14 @@ async def shared_context(browser: Browser) -> BrowserContext:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def context(shared_context: BrowserContext) -> BrowserContext:
+async def context(shared_context: BrowserContext) -> AsyncIterator[BrowserContext]:
     """A browser context with a blank page, and with nothing of earlier tests.
 
     A page that has been used before loads the product with a quarter of the processor time of a new one. A test that
     changes what `clear` cannot undo, such as init scripts, opens a context of its own.
     """
+    yield shared_context
     await clear(shared_context)
-    return shared_context
 
 
 @pytest_asyncio.fixture(loop_scope="session")

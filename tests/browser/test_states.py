@@ -115,6 +115,21 @@ async def test_the_place_in_the_line(browser: Browser, ollama: FakeOllama) -> No
         space.kill()
 
 
+async def test_a_page_at_rest_draws_nothing(browser: Browser, space: Space) -> None:
+    """Gradio's loading indicator would ask for 60 frames a second for as long as the page is open."""
+    context = await new_context(browser)
+    try:
+        await context.add_init_script(
+            "window.asked = 0; const ask = requestAnimationFrame;"
+            "requestAnimationFrame = (callback) => { asked++; return ask(callback) }"
+        )
+        chat = await new_chat(context, space)
+        assert await chat.script("asked") > 0
+        await until(lambda: chat.script("new Promise(is => setTimeout((n) => is(asked === n), 500, asked))"))
+    finally:
+        await context.close()
+
+
 async def test_reading_thinking_writing_and_figures(chat: Chat, ollama: FakeOllama) -> None:
     """Each state has its word, a long one its seconds; under the answer stand tokens, speed and the first's delay."""
     ollama.script(match="slow", thinking=["hm "] * 30, content=["so "] * 30, first_delay=4, token_delay=0.06)

@@ -2,14 +2,19 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anthropic
-import openai
 import pytest
 import pytest_asyncio
 
 from tests.support import gguf_files, smollm2
 from tests.support.embedded_engine import GUIDE, Engine
+
+# OpenAI's and Anthropic's packages take two seconds to import. Every process that runs tests imports the modules of
+# this folder, and one of them runs their tests: so they are imported where they are used.
+if TYPE_CHECKING:
+    import anthropic
+    import openai
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +42,18 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture
-async def openai_client(running: Engine) -> AsyncIterator[openai.AsyncOpenAI]:
+async def openai_client(running: Engine) -> AsyncIterator["openai.AsyncOpenAI"]:
     """OpenAI's client of the engine that a module runs."""
+    import openai
+
     async with openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as client:
         yield client
 
 
 @pytest_asyncio.fixture
-async def anthropic_client(running: Engine) -> AsyncIterator[anthropic.AsyncAnthropic]:
+async def anthropic_client(running: Engine) -> AsyncIterator["anthropic.AsyncAnthropic"]:
     """Anthropic's client of the engine that a module runs."""
+    import anthropic
+
     async with anthropic.AsyncAnthropic(base_url=running.url, api_key="none", max_retries=0) as client:
         yield client

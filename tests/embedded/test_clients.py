@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import anthropic
 import ollama
-import openai
 import pytest
-from langchain_ollama import ChatOllama, OllamaEmbeddings
 from pydantic import BaseModel
 
 from tests.support.embedded_engine import GREEDY, GUIDE, Engine, engine, user
+
+if TYPE_CHECKING:  # see conftest.py
+    import anthropic
+    import openai
 
 ASK = "What is this?"
 PARAMETERS: dict[str, Any] = {
@@ -47,7 +48,7 @@ def running(tool_user: Path, letters: Path, smol: Path) -> Iterator[Engine]:
         yield started
 
 
-async def test_openai_chats(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_chats(openai_client: "openai.AsyncOpenAI") -> None:
     """Whole and streamed answers, usage, thinking as `reasoning`, a limit by either name, and a schema."""
     chat = openai_client.chat.completions
     whole = await chat.create(model="guide", messages=user(ASK), temperature=0)
@@ -70,7 +71,7 @@ async def test_openai_chats(openai_client: openai.AsyncOpenAI) -> None:
         assert (short.usage.completion_tokens, short.choices[0].finish_reason) == (3, "length")
 
 
-async def test_openai_parses_a_schema(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_parses_a_schema(openai_client: "openai.AsyncOpenAI") -> None:
     """`parse` gets an object of the class that it names, on both APIs."""
 
     class Weather(BaseModel):
@@ -85,8 +86,10 @@ async def test_openai_parses_a_schema(openai_client: openai.AsyncOpenAI) -> None
     assert isinstance(responded.output_parsed, Weather)
 
 
-async def test_openai_calls_tools(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_calls_tools(openai_client: "openai.AsyncOpenAI") -> None:
     """A call comes whole and in pieces with its arguments, and its result can be sent back."""
+    import openai
+
     chat = openai_client.chat.completions
     asked: dict[str, Any] = {"model": "tools", "tools": TOOLS, "tool_choice": "required", "temperature": 0}
     whole = await chat.create(messages=conversation(), **asked)
@@ -107,8 +110,10 @@ async def test_openai_calls_tools(openai_client: openai.AsyncOpenAI) -> None:
         await chat.create(model="guide", messages=user(ASK), tools=TOOLS)
 
 
-async def test_openai_completes_and_embeds(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_completes_and_embeds(openai_client: "openai.AsyncOpenAI") -> None:
     """A prompt is continued as it stands, whole and streamed; vectors come as the client decodes them."""
+    import openai
+
     asked: dict[str, Any] = {"model": "smollm2:135m", "prompt": "One, two, three,", "max_tokens": 5, "temperature": 0}
     whole = await openai_client.completions.create(**asked)
     stream = await openai_client.completions.create(stream=True, **asked)
@@ -136,8 +141,10 @@ async def test_openai_completes_and_embeds(openai_client: openai.AsyncOpenAI) ->
     assert (await openai_client.models.retrieve("smollm2:135m")).id == "smollm2:135m"
 
 
-async def test_openai_responds(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_responds(openai_client: "openai.AsyncOpenAI") -> None:
     """`responses.create` and `responses.stream` give the same text; thinking is an item of its own."""
+    import openai
+
     whole = await openai_client.responses.create(model="guide", input=ASK, temperature=0)
     assert whole.output_text and whole.status == "completed" and whole.usage and whole.incomplete_details is None
     assert whole.completed_at and whole.completed_at >= whole.created_at
@@ -154,7 +161,7 @@ async def test_openai_responds(openai_client: openai.AsyncOpenAI) -> None:
         await openai_client.responses.create(model="guide", input=ASK, previous_response_id="resp_1")
 
 
-async def test_a_response_that_is_cut_off_is_incomplete(openai_client: openai.AsyncOpenAI) -> None:
+async def test_a_response_that_is_cut_off_is_incomplete(openai_client: "openai.AsyncOpenAI") -> None:
     """Whole and streamed, as in OpenAI's API: with the reason, and so is the item that the limit cut off."""
     asked: dict[str, Any] = {"model": "guide", "input": ASK, "max_output_tokens": 4}
     whole = await openai_client.responses.create(**asked)
@@ -167,7 +174,7 @@ async def test_a_response_that_is_cut_off_is_incomplete(openai_client: openai.As
         assert item.type == "message" and item.status == "incomplete"
 
 
-async def test_openai_responds_with_a_tool(openai_client: openai.AsyncOpenAI) -> None:
+async def test_openai_responds_with_a_tool(openai_client: "openai.AsyncOpenAI") -> None:
     """A function call is streamed as an item, and its output is understood when it comes back."""
     given: list[Any] = []
     for number, (city, weather) in enumerate(EARLIER):
@@ -257,7 +264,7 @@ async def test_codex_is_understood(running: Engine) -> None:
     assert created["id"] == completed["id"] and created["created_at"]
 
 
-async def test_anthropic_chats(anthropic_client: anthropic.AsyncAnthropic) -> None:
+async def test_anthropic_chats(anthropic_client: "anthropic.AsyncAnthropic") -> None:
     """Whole and streamed messages, thinking before text, a limit, a system text, and counted tokens."""
     asked: dict[str, Any] = {"model": "guide", "max_tokens": 200, "messages": user(ASK)}
     whole = await anthropic_client.messages.create(**asked)
@@ -291,7 +298,7 @@ async def test_anthropic_chats(anthropic_client: anthropic.AsyncAnthropic) -> No
     assert counted.input_tokens == read
 
 
-async def test_anthropic_uses_a_tool(anthropic_client: anthropic.AsyncAnthropic) -> None:
+async def test_anthropic_uses_a_tool(anthropic_client: "anthropic.AsyncAnthropic") -> None:
     """A round trip: the model's call, in a stream and whole, and the result that goes back to it."""
     tools: list[Any] = [{"name": "weather", "description": TOOL["description"], "input_schema": PARAMETERS}]
     tools += [{"type": "web_search_20250305", "name": "web_search"}]
@@ -321,9 +328,12 @@ async def test_anthropic_uses_a_tool(anthropic_client: anthropic.AsyncAnthropic)
 
 
 async def test_errors_have_each_clients_shape(
-    running: Engine, openai_client: openai.AsyncOpenAI, anthropic_client: anthropic.AsyncAnthropic
+    running: Engine, openai_client: "openai.AsyncOpenAI", anthropic_client: "anthropic.AsyncAnthropic"
 ) -> None:
     """A model that is not there, a picture and a prompt that is too long are errors that each client knows."""
+    import anthropic
+    import openai
+
     picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}
     seen: Any = [{"role": "user", "content": [{"type": "text", "text": "?"}, picture]}]
     with pytest.raises(openai.NotFoundError, match="this server has guide"):
@@ -411,6 +421,8 @@ async def test_ollama_does_everything(running: Engine) -> None:
 
 async def test_langchain_works(running: Engine) -> None:
     """`ChatOllama` streams, calls a tool and parses a class; `OllamaEmbeddings` embeds."""
+    from langchain_ollama import ChatOllama, OllamaEmbeddings
+
     chat = ChatOllama(model="guide", base_url=running.url, temperature=0, client_kwargs={"trust_env": False})
     assert "".join([str(chunk.content) async for chunk in chat.astream(ASK)]) == (await chat.ainvoke(ASK)).content
 

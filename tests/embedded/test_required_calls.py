@@ -3,10 +3,8 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import anthropic
-import openai
 import pytest
 from pydantic import BaseModel
 
@@ -18,6 +16,10 @@ from ollama_backend.embedded.llama import gguf
 from ollama_backend.embedded.model_card import ServedModel
 from tests.embedded.test_clients import TOOLS, conversation
 from tests.support.embedded_engine import GUIDE, Engine, engine, user
+
+if TYPE_CHECKING:  # see conftest.py
+    import anthropic
+    import openai
 
 
 class Place(BaseModel):
@@ -60,7 +62,7 @@ def running(smol: Path, tool_user: Path) -> Iterator[Engine]:
 
 @EVERY_MODEL
 @pytest.mark.parametrize("name", [None, "Weather"])
-async def test_openai_chat_must_call(openai_client: openai.AsyncOpenAI, model: str, name: str | None) -> None:
+async def test_openai_chat_must_call(openai_client: "openai.AsyncOpenAI", model: str, name: str | None) -> None:
     """Whole and streamed, any of the tools or the named one, and nothing but the call."""
     choice: Any = {"type": "function", "function": {"name": name}} if name else "required"
     asked: dict[str, Any] = {"model": model, "messages": user(QUESTION), "tools": CHAT_TOOLS, "tool_choice": choice}
@@ -82,7 +84,7 @@ async def test_openai_chat_must_call(openai_client: openai.AsyncOpenAI, model: s
 
 @EVERY_MODEL
 @pytest.mark.parametrize("name", [None, "Weather"])
-async def test_openai_responses_must_call(openai_client: openai.AsyncOpenAI, model: str, name: str | None) -> None:
+async def test_openai_responses_must_call(openai_client: "openai.AsyncOpenAI", model: str, name: str | None) -> None:
     """Whole and streamed, with the events of a function call and none of a message."""
     choice: Any = {"type": "function", "name": name} if name else "required"
     asked: dict[str, Any] = {"model": model, "input": QUESTION, "tools": RESPONSES_TOOLS, "tool_choice": choice}
@@ -103,7 +105,7 @@ async def test_openai_responses_must_call(openai_client: openai.AsyncOpenAI, mod
 
 @EVERY_MODEL
 @pytest.mark.parametrize("name", [None, "Weather"])
-async def test_anthropic_must_call(anthropic_client: anthropic.AsyncAnthropic, model: str, name: str | None) -> None:
+async def test_anthropic_must_call(anthropic_client: "anthropic.AsyncAnthropic", model: str, name: str | None) -> None:
     """Whole and streamed, with a system text; the tokens of the prompt are those that are counted."""
     choice: Any = {"type": "tool", "name": name} if name else {"type": "any"}
     prompt: dict[str, Any] = {
@@ -131,7 +133,7 @@ async def test_anthropic_must_call(anthropic_client: anthropic.AsyncAnthropic, m
 
 
 async def test_a_required_call_may_be_thought_about(
-    openai_client: openai.AsyncOpenAI, anthropic_client: anthropic.AsyncAnthropic
+    openai_client: "openai.AsyncOpenAI", anthropic_client: "anthropic.AsyncAnthropic"
 ) -> None:
     """A model that thinks does so before its call, on every route."""
     asked: dict[str, Any] = {
@@ -155,7 +157,7 @@ async def test_a_required_call_may_be_thought_about(
 
 
 async def test_a_called_tool_answers_and_another_call_is_required(
-    running: Engine, anthropic_client: anthropic.AsyncAnthropic
+    running: Engine, anthropic_client: "anthropic.AsyncAnthropic"
 ) -> None:
     """Earlier calls and their results, in blocks, are part of the conversation, and a text can follow."""
     use = {"type": "tool_use", "id": "t1", "name": "Add", "input": {"a": 1, "b": 2}}
@@ -177,7 +179,7 @@ async def test_a_called_tool_answers_and_another_call_is_required(
 
 
 async def test_smollm2_reads_the_result_of_a_call(
-    openai_client: openai.AsyncOpenAI, anthropic_client: anthropic.AsyncAnthropic
+    openai_client: "openai.AsyncOpenAI", anthropic_client: "anthropic.AsyncAnthropic"
 ) -> None:
     """A round trip on each route: the client sends its tools again with the result and no longer requires a call."""
     model, found, place = "smollm2:135m", "18 degrees", {"type": "function", "function": FUNCTIONS[0]}

@@ -208,7 +208,9 @@ class Chat:
         await until(self._settled, seconds, "the turn ends")
 
     async def _settled(self) -> bool:
-        return await self.turn() is None and not await self.page.locator(".message[aria-busy=true]").count()
+        if await self.turn() is not None or await self.page.locator(".message[aria-busy=true]").count():
+            return False
+        return all(m.get("end") != "running" for m in (await self.stored())["messages"])  # it is kept after it is shown
 
     async def shown(self) -> str:
         """The texts of the messages on the page; what is folded is not in them."""

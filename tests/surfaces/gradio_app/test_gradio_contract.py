@@ -98,6 +98,12 @@ def test_the_queue_polls_with_sleep(gr: Any) -> None:
     assert "await asyncio.sleep(self.sleep_when_free)" in inspect.getsource(gr.queueing.Queue.start_processing)
 
 
+def test_the_loading_indicator_has_a_file_of_its_own(gr: Any) -> None:
+    """`loading_animation.js` knows its calls by that file's name. It calls what it finds at import."""
+    (indicator,) = Path(gr.__file__).parent.glob("templates/frontend/assets/statustracker-*.js")
+    assert re.search(r"=typeof window<`u`\?window\.requestAnimationFrame:", indicator.read_text())
+
+
 def test_what_is_left_out_of_the_import_is_only_left_out(gr: Any) -> None:
     """A component without a file has no `.pyi` written, and an update without matplotlib is sent all the same."""
     assert "except OSError" in inspect.getsource(gr.component_meta.create_or_modify_pyi) + inspect.getsource(

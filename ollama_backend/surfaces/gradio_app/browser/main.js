@@ -24,6 +24,7 @@ import {
   tabArea,
 } from './storage/records.js';
 import { submitWaiting } from './view/composer.js';
+import { endLoadingAnimation } from './view/loading_animation.js';
 import { drawPage, mountPage, whenPlaced } from './view/page.js';
 import { question } from './view/dialog.js';
 import { focusBox } from './view/focus.js';
@@ -119,6 +120,7 @@ function listen() {
 }
 
 async function start() {
+  endLoadingAnimation(window);
   const [place] = await Promise.all([whenPlaced(), loadBrowser()]);
   markLanguage();
   applyTheme();

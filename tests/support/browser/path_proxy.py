@@ -18,7 +18,7 @@ class PathProxy:
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/space{path:/.*}", self._pass)
         app.router.add_route("*", "/{path:.*}", self._miss)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)  # streams of an open page would hold it for a minute
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}/space"

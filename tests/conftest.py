@@ -16,7 +16,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.fake_ollama import FakeOllama
 from tests.support.process_guard import UNMARKED, ProcessGuard
-from tests.support.scheduling import RoomScheduling, group, rank, room
+from tests.support.scheduling import RoomScheduling, group, places, room
 
 # Rooms whose tests start programs unless they are marked `in_process`.
 PROGRAM_ROOMS = ("browser", "clients", "embedded", "image", "program", "replicas")
@@ -106,7 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         for item in items:
             generate_fewer_examples(item)
-    items.sort(key=lambda item: rank(item.path))
+    order = places(item.path for item in items)
+    items.sort(key=lambda item: order[item.path])
 
 
 @pytest.hookimpl(trylast=True)

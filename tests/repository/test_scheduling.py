@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scheduling import LONGEST, TESTS, group, rank, room, shares_fixture
+from tests.support.scheduling import LONGEST, SPREAD, TESTS, group, places, rank, room, shares_fixture
 
 ROOT = TESTS.parent
 CONFTEST = """
@@ -50,6 +50,16 @@ def test_what_lasts_longest_begins_first() -> None:
     assert [name for name in LONGEST if not (TESTS / name).exists()] == []
     ranks = [rank(TESTS / name) for name in ("image/test_running.py", "browser/test_resume.py", "browser/test_acts.py")]
     assert ranks == sorted(set(ranks)) and max(ranks) < rank(TESTS / "chat/test_line.py") == len(LONGEST)
+
+
+def test_long_modules_begin_among_the_others() -> None:
+    """One after the other, the longest first; each module stays in one piece, and so does a room of one group."""
+    long = [TESTS / "image/test_running.py", TESTS / "browser/test_acts.py", TESTS / "browser/test_files.py"]
+    short = [TESTS / f"chat/test_{name}.py" for name in ("a", "a", "b", "b", "b", "c", "d", "d", "d", "e")]
+    order = places([*short, *long, TESTS / "image/test_building.py"])
+    assert [order[path] for path in long] == [0, SPREAD / 3, SPREAD * 2 / 3]
+    assert order[TESTS / "image/test_building.py"] == 0
+    assert [order[path] for path in dict.fromkeys(short)] == [0.1, 0.3, 0.6, 0.7, 1]
 
 
 def test_fixtures_of_a_folder_are_found() -> None:

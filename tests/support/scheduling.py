@@ -10,12 +10,18 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 TESTS = Path(__file__).resolve().parents[1]
-# Rooms and modules that begin first, the longest first: what begins last should be short, so that no process is left
-# with a long module when the others have finished.
+# Rooms and modules that use the processors most, the longest first. What begins last should be short, so that no
+# process is left with a long module when the others have finished. The other tests mostly wait, so they should run
+# beside these: the long ones begin one after the other while this share of the others is run.
+SPREAD = 0.7
 LONGEST = (
-    "image", "embedded", "browser/test_resume.py", "browser/test_hosting.py", "browser/test_sign_in.py", "browser",
-    "clients", "replicas", "program", "ollama/test_engine.py", "faults",
+    "image", "embedded", "browser/test_resume.py", "faults", "replicas", "clients", "browser/test_hosting.py",
+    "browser/test_sign_in.py", "browser", "program", "ollama/test_engine.py",
 )  # fmt: skip
+
+
+# Rooms whose modules run one after the other.
+ALONE = ("image", "embedded")
 
 
 class Function(NamedTuple):
@@ -37,6 +43,21 @@ def rank(path: Path) -> int:
     return next((place for place, long in enumerate(LONGEST) if long in (name, room(path))), len(LONGEST))
 
 
+def places(paths: Iterable[Path]) -> dict[Path, float]:
+    """Return where each module stands in the order in which the modules of some tests begin."""
+    tests = list(paths)
+    long = sorted({path for path in tests if rank(path) < len(LONGEST)}, key=lambda path: (rank(path), path))
+    short = [path for path in tests if rank(path) == len(LONGEST)]
+    units = list(dict.fromkeys(_unit(path) for path in long))
+    return {path: SPREAD * units.index(_unit(path)) / len(units) for path in long} | {
+        path: number / len(short) for number, path in reversed(list(enumerate(short, 1)))
+    }
+
+
+def _unit(path: Path) -> str:
+    return room(path) if room(path) in ALONE else str(path)
+
+
 @cache
 def group(path: Path) -> str:
     """Return the name under which the tests of a module stay together; empty where each goes where there is room.
@@ -44,7 +65,7 @@ def group(path: Path) -> str:
     Images are built one at a time, and so are models run, since each uses all the CPU that it gets; a page's tests
     share a browser, others a fixture of their module.
     """
-    if room(path) in ("image", "embedded"):
+    if room(path) in ALONE:
         return room(path)
     return str(path) if room(path) == "browser" or shares_fixture(path) else ""
 

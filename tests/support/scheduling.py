@@ -15,7 +15,7 @@ TESTS = Path(__file__).resolve().parents[1]
 # beside these: the long ones begin one after the other while this share of the others is run.
 SPREAD = 0.7
 LONGEST = (
-    "image", "embedded", "browser/test_resume.py", "faults", "replicas", "clients", "browser/test_hosting.py",
+    "image", "embedded", "browser/test_resume.py", "faults", "clients", "replicas", "browser/test_hosting.py",
     "browser/test_sign_in.py", "browser", "program", "ollama/test_engine.py",
 )  # fmt: skip
 

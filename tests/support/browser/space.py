@@ -42,7 +42,7 @@ async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "")
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or holds}"
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)  # looking at a page takes processor time too
 
 
 class Space:

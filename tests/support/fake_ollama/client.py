@@ -34,7 +34,7 @@ class Client:
 
     async def leave_after(self, count: int, text: str = "Hello", model: str = "guide") -> None:
         """Read so many lines of an answer and cut the connection; 0: leave once the request has arrived."""
-        known = len(self.fake.requests)
+        known = len(self.fake.generations)
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
         reader, writer = await asyncio.open_connection("127.0.0.1", self.fake.port)
         sent = json.dumps(body).encode()
@@ -42,7 +42,7 @@ class Client:
         writer.write(head.encode() + sent)
         for _ in range(count):
             await reader.readuntil(b"}\n\r\n")
-        await self.fake.until(lambda: len(self.fake.requests) > known)
+        await self.fake.until(lambda: len(self.fake.generations) > known)
         writer.transport.abort()
 
     async def hangs(self, model: str = "guide", seconds: float = 0.15) -> bool:

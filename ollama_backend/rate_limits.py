@@ -33,7 +33,7 @@ class MovingWindow:
         now = self._clock()
         hits = self._hits.setdefault(key, deque())
         self._hits.move_to_end(key)
-        while hits and hits[0] <= now - self._seconds:
+        while hits and hits[0] + self._seconds - now <= 0:  # as it is returned below: rounding must not make that 0
             hits.popleft()
         if len(hits) >= self._amount:
             return hits[0] + self._seconds - now

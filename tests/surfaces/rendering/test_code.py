@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from ollama_backend.surfaces.gradio_app.rendering.code_theme import (
     LIGHT_BACKGROUND,
     highlight_css,
 )
+from ollama_backend.surfaces.gradio_app.rendering.cpu_deadline import DeadlineExpired, cpu_deadline
 from ollama_backend.surfaces.gradio_app.rendering.highlight import LONGEST, Highlighter
 from ollama_backend.surfaces.gradio_app.rendering.languages import language, new_lexer
 from ollama_backend.surfaces.gradio_app.rendering.markdown import render
@@ -144,6 +146,20 @@ def test_slow_lexers_are_ended() -> None:
     for language_name, code in list(SLOW.items()) * 5:
         assert text_of(highlighter.block(code, language_name)) == code
     assert not list(parse(highlighter.block("x = 1\n", "python")).all("span"))
+
+
+def test_only_the_lexers_are_interrupted() -> None:
+    """An exception within a finalizer or a callback that runs meanwhile would be lost, and reported in the log."""
+
+    def work(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    with cpu_deadline(0.01, ("pygments",)):
+        work(0.1)
+    with pytest.raises(DeadlineExpired), cpu_deadline(0.01, ("tests",)):
+        work(10)
 
 
 def test_nothing_is_highlighted_in_other_threads() -> None:

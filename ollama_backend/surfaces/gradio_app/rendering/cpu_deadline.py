@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Seconds after which the exception is raised again if the code has caught it.
+# Seconds after which the exception is raised again if the code has caught it, or if other code ran at the time.
 _AGAIN = 0.05
 
 
@@ -27,13 +27,14 @@ class _Timer:
 
     def __init__(self) -> None:
         self._is_set = self._has_handler = False
+        self._packages: tuple[str, ...] = ()
 
-    def start(self, seconds: float) -> None:
-        """Set a deadline of `seconds` of CPU time."""
+    def start(self, seconds: float, packages: tuple[str, ...]) -> None:
+        """Set a deadline of `seconds` of CPU time for the code of some packages."""
         if not self._has_handler:
             signal.signal(signal.SIGVTALRM, self._expire)
             self._has_handler = True
-        self._is_set = True
+        self._is_set, self._packages = True, packages
         # CPU time of this process, not wall time: a busy machine must not make code lose its colours.
         signal.setitimer(signal.ITIMER_VIRTUAL, seconds, _AGAIN)
 
@@ -42,8 +43,9 @@ class _Timer:
         self._is_set = False
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
-    def _expire(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_set:
+    def _expire(self, _number: int, frame: FrameType | None) -> None:
+        # Elsewhere the exception would be lost, as in a finalizer, or raised after the block. The signal comes again.
+        if self._is_set and frame and frame.f_globals.get("__name__", "").partition(".")[0] in self._packages:
             raise DeadlineExpired
 
 
@@ -56,10 +58,13 @@ def can_limit() -> bool:
 
 
 @contextmanager
-def cpu_deadline(seconds: float) -> Iterator[None]:
-    """Raise DeadlineExpired in a block that takes more than `seconds` of CPU time. Requires `can_limit()`."""
+def cpu_deadline(seconds: float, packages: tuple[str, ...]) -> Iterator[None]:
+    """Raise DeadlineExpired in a block that takes more than `seconds` of CPU time, while code of `packages` runs.
+
+    Requires `can_limit()`.
+    """
     try:
-        _timer.start(seconds)
+        _timer.start(seconds, packages)
         yield
     finally:
         _timer.stop()

@@ -16,6 +16,8 @@ LONGEST = 20_000
 # Seconds of CPU time for one block, and for all blocks of a text. The event loop is blocked for this long.
 BLOCK_SECONDS = 0.1
 TEXT_SECONDS = 0.5
+# The code that may take too long: lexers, and the regular expressions that they compile.
+LIMITED = ("pygments", "re")
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Highlighter:
             # Imports the lexer's module, which must not count against the code's time.
             lexer = new_lexer(lexer_name, code)
             began = time.thread_time()
-            with cpu_deadline(min(BLOCK_SECONDS, self._seconds)):
+            with cpu_deadline(min(BLOCK_SECONDS, self._seconds), LIMITED):
                 tokens = [(kind, value) for _, kind, value in lexer.get_tokens_unprocessed(code)]
                 html = _spans(tokens)
         except DeadlineExpired:

@@ -66,7 +66,7 @@ async def own_space(ollama: FakeOllama) -> AsyncIterator[Space]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_context(browser: Browser) -> BrowserContext:
-    return await new_context(browser)
+    return await new_context(browser, reduced_motion="reduce")  # animations take processor time from other tests
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -49,7 +49,10 @@ async def faults(chat: Chat) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(scheme: str, browser: Browser, space: Space, ollama: FakeOllama) -> None:
-    """Without a key, empty, in mid-thought, with an answer, an error, the settings, and the list on a phone."""
+    """Without a key, empty, in mid-thought, with an answer, an error, the settings, and the list on a phone.
+
+    For a visitor who wants less motion nothing moves.
+    """
     context = await new_context(browser, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     try:
         chat = await new_chat(context, space, sign_in=False)
@@ -60,6 +63,7 @@ async def test_axe_finds_nothing_serious(scheme: str, browser: Browser, space: S
         ollama.script(match="hello", thinking=["hm "] * 60, content=ANSWER, token_delay=0.05)
         await chat.say("hello")
         await chat.page.locator(".message[aria-busy=true] .thinking").wait_for()
+        assert await chat.script("document.getAnimations().length") == 0
         assert await faults(chat) == []
         await chat.settled()
         await chat.page.locator(".thinking summary").first.click()

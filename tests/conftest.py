@@ -1,5 +1,6 @@
 """How the tests are run: rooms, groups, what a test needs of the machine; and the fixtures that rooms share."""
 
+import gc
 import os
 import platform
 import shutil
@@ -108,6 +109,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             generate_fewer_examples(item)
     order = places(item.path for item in items)
     items.sort(key=lambda item: order[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what is imported by now from garbage collection: it stays to the end, and each test would look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

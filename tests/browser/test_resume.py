@@ -79,7 +79,7 @@ async def test_a_lost_connection_is_reported_within_three_seconds(
     context: BrowserContext, space: Space, ollama: FakeOllama
 ) -> None:
     """While answering and while idle: when nothing comes through any more, and when the server is gone."""
-    tell(ollama, "long", 600, seconds=30)
+    tell(ollama, "long", 600, seconds=15)
     async with Proxy(space.port) as proxy:
         chat = await new_chat(context, space, url=proxy.url)
         await chat.say("long")
@@ -141,7 +141,7 @@ async def test_a_restart_of_the_server_keeps_everything(
 ) -> None:
     """A kill is reported at once; without a reload the part written is marked, and Retry gives the whole answer."""
     first = tell(ollama, "first", 40, seconds=1)
-    source = tell(ollama, "restart", 200, seconds=4)
+    source = tell(ollama, "restart", 200, seconds=3)
     chat = await new_chat(context, own_space)
     await chat.say("first")
     await chat.settled()

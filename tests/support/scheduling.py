@@ -15,8 +15,8 @@ TESTS = Path(__file__).resolve().parents[1]
 # beside these: the long ones begin one after the other while this share of the others is run.
 SPREAD = 0.7
 LONGEST = (
-    "image", "embedded", "browser/test_resume.py", "faults", "clients", "replicas", "browser/test_hosting.py",
-    "browser/test_sign_in.py", "browser", "program", "ollama/test_engine.py",
+    "image", "embedded", "browser/test_resume.py", "clients", "browser/test_hosting.py", "faults",
+    "browser/test_sign_in.py", "replicas", "browser", "program", "ollama/test_engine.py",
 )  # fmt: skip
 
 

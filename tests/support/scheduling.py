@@ -10,18 +10,14 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 TESTS = Path(__file__).resolve().parents[1]
-# Rooms and modules that use the processors most, the longest first. What begins last should be short, so that no
-# process is left with a long module when the others have finished. The other tests mostly wait, so they should run
-# beside these: the long ones begin one after the other while this share of the others is run.
+# Rooms and modules that take longest, the longest first. What begins last should be short, so that no process is left
+# with a long module when the others have finished. Most of these use the processors, and the other tests mostly wait:
+# so they begin one after the other while this share of the other tests is run.
 SPREAD = 0.7
 LONGEST = (
     "image", "embedded", "browser/test_resume.py", "clients", "browser/test_hosting.py", "faults",
     "browser/test_sign_in.py", "replicas", "browser", "program", "ollama/test_engine.py",
 )  # fmt: skip
-
-
-# Rooms whose modules run one after the other.
-ALONE = ("image", "embedded")
 
 
 class Function(NamedTuple):
@@ -55,7 +51,7 @@ def places(paths: Iterable[Path]) -> dict[Path, float]:
 
 
 def _unit(path: Path) -> str:
-    return room(path) if room(path) in ALONE else str(path)
+    return group(path) or str(path)
 
 
 @cache
@@ -65,7 +61,7 @@ def group(path: Path) -> str:
     Images are built one at a time, and so are models run, since each uses all the CPU that it gets; a page's tests
     share a browser, others a fixture of their module.
     """
-    if room(path) in ALONE:
+    if room(path) in ("image", "embedded"):
         return room(path)
     return str(path) if room(path) == "browser" or shares_fixture(path) else ""
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
-from tests.support.browser.space import ARGS, CHROMIUM, Chat, Space, clear, new_chat, new_context
+from tests.support.browser.space import ARGS, HEADLESS_SHELL, Chat, Space, clear, new_chat, new_context
 from tests.support.fake_ollama import FakeOllama, Model
 
 MODELS = (
@@ -21,13 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of these drive Chromium."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.needs("chromium"))
+            item.add_marker(pytest.mark.needs("chromium-headless-shell"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = await playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=ARGS)
         yield browser
         await browser.close()
 

@@ -152,7 +152,7 @@ async def _shows(chat: Chat, text: str) -> bool:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def strict(tmp_path: Path) -> AsyncIterator[BrowserContext]:
-    """A browser that denies storage to frames of other sites."""
+    """A browser that denies storage to frames of other sites, for which Chromium's settings are needed."""
     (tmp_path / "Default").mkdir()
     blocking = {"profile": {"block_third_party_cookies": True, "cookie_controls_mode": 1}}
     (tmp_path / "Default" / "Preferences").write_text(json.dumps(blocking))
@@ -184,6 +184,7 @@ class Blog:
         writer.close()
 
 
+@pytest.mark.needs("chromium")
 async def test_a_frame_on_another_site_without_storage(
     strict: BrowserContext, space: Space, ollama: FakeOllama
 ) -> None:

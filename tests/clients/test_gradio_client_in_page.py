@@ -14,12 +14,12 @@ from starlette.staticfiles import StaticFiles
 
 from ollama_backend.space import create_app
 from tests.clients import installs
-from tests.support.browser.space import ARGS, CHROMIUM
+from tests.support.browser.space import ARGS, HEADLESS_SHELL
 from tests.support.fake_ollama import FakeOllama
 from tests.support.served import KEY, serve, settings_for
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.needs("chromium", "node", "npm"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("chromium-headless-shell", "node", "npm"), pytest.mark.timeout(900)]
 ASK = """async ([url, key, prompt, more]) => {
     const { Client } = await import("./browser.js");
     const headers = { Authorization: `Bearer ${key}` };
@@ -44,7 +44,7 @@ async def other_page(tmp_path: Path) -> AsyncIterator[Page]:
     shutil.copytree(modules / "@gradio" / "client" / "dist", tmp_path / "site")
     (tmp_path / "site" / "index.html").write_text("<!doctype html><title>Elsewhere</title>")
     async with serve(StaticFiles(directory=tmp_path / "site", html=True)) as site, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = await playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=ARGS)
         page = await browser.new_page()
         await page.goto(site.replace("127.0.0.1", "localhost"))
         yield page

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.support.browser.space import ARGS, CHROMIUM
+from tests.support.browser.space import ARGS, HEADLESS_SHELL
 from tests.support.fake_ollama import FakeOllama
 from tests.support.ports import free_port
 
@@ -127,7 +127,7 @@ def test_iframe(url: str) -> None:
     Site.html = (EXAMPLES / "iframe.html").read_text().replace("http://localhost:7860", url).encode()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as site, sync_playwright() as playwright:
         threading.Thread(target=site.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=ARGS)
         try:
             page = browser.new_page()
             page.goto(f"http://localhost:{site.server_port}/")

@@ -22,6 +22,8 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).resolve().parents[3]
 KEY = "the-key-of-the-tests"
 CHROMIUM = "/usr/bin/chromium"
+# Chromium without its windows, menus and settings: it takes a quarter less processor time to run the same pages.
+HEADLESS_SHELL = "/usr/bin/chromium-headless-shell"
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",

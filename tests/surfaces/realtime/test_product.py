@@ -14,7 +14,7 @@ from playwright.async_api import async_playwright
 from websockets.asyncio.client import connect
 
 from examples.websocket_client import Backoff, Session
-from tests.support.browser.space import ARGS, CHROMIUM
+from tests.support.browser.space import ARGS, HEADLESS_SHELL
 from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fake_ollama import Delta, FakeOllama
 from tests.support.ports import free_port
@@ -71,7 +71,7 @@ async def test_the_whole_product(fake_ollama: FakeOllama) -> None:
     await fake_ollama.until(lambda: fake_ollama.generations[-1].outcome == "disconnected")
 
 
-@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromium-headless-shell")
 async def test_the_example_for_browsers(fake_ollama: FakeOllama) -> None:
     """In a real one, from another site and through cuts, it shows every piece once; a wrong key is told in words."""
     fake_ollama.script(deltas=[Delta(thinking="Hm."), *(Delta(word) for word in LONG)], token_delay=0.002)
@@ -83,7 +83,7 @@ async def test_the_example_for_browsers(fake_ollama: FakeOllama) -> None:
         CuttingProxy(space.port, [Cut(down=3000)] * 3) as proxy,
         async_playwright() as playwright,
     ):
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = await playwright.chromium.launch(executable_path=HEADLESS_SHELL, args=ARGS)
         page = await browser.new_page()
         await page.add_script_tag(content=source)
         url = f"ws://127.0.0.1:{proxy.port}/ws"

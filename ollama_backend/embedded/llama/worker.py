@@ -51,6 +51,9 @@ def _serve(settings: dict[str, Any]) -> Any:
         holder = functools.reduce(getattr, parents, parameters)
         if hasattr(holder, name):
             setattr(holder, name, value)
+    # To see what fits into a GPU, llama.cpp reads the model's vocabulary a second time.
+    cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    parameters.fit_params = any(device["type"] != cpu for device in xllamacpp.get_device_info())
     try:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError, MemoryError) as exc:

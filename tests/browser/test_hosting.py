@@ -99,10 +99,10 @@ async def test_models_come_and_go(browser: Browser) -> None:
             chat = await new_chat(context, space)
             assert await chat.page.locator("#model option").count() == 1
             ollama.install(Model("later:1b"))
-            await until(lambda: _offers(chat, 2), 40)
+            await until(lambda: _offers(chat, 2), 40, every=1)
             await chat.page.select_option("#model", "later:1b")
             ollama.remove("later:1b")
-            await until(lambda: _offers(chat, 1), 40)
+            await until(lambda: _offers(chat, 1), 40, every=1)
             assert "later:1b is no longer installed" in await chat.page.inner_text("header")
             await chat.say("hello")
             await chat.settled()

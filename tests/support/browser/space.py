@@ -34,8 +34,11 @@ ARGS = [
 ]
 
 
-async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
-    """What `holds` gives, awaited where need be, as soon as it is true; fails after some seconds."""
+async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "", every: float = 0.1) -> Any:
+    """What `holds` gives, awaited where need be, as soon as it is true; fails after some seconds.
+
+    It is looked at every so many seconds, since looking at a page takes processor time too.
+    """
     deadline = time.monotonic() + seconds
     while True:
         value = holds()
@@ -44,7 +47,7 @@ async def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "")
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or holds}"
-        await asyncio.sleep(0.1)  # looking at a page takes processor time too
+        await asyncio.sleep(every)
 
 
 class Space:
@@ -203,8 +206,7 @@ class Chat:
 
     async def turn(self) -> str | None:
         """The id of the answer that is being written; "?" while the page is being loaded."""
-        ready = await self.script("document.getElementById('messages') !== null")
-        return await self.script("pageTurn()") if ready else "?"
+        return await self.script("document.getElementById('messages') === null ? '?' : pageTurn()")
 
     async def settled(self, seconds: float = 60) -> None:
         await until(self._settled, seconds, "the turn ends")

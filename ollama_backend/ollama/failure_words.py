@@ -24,6 +24,7 @@ _NO_MEMORY = re.compile(r"model requires more system memory \(([^)]+)\) than is 
 _ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,60})")
 _ENDED_ANSWERING = re.compile(r"error was encountered while running the model: unexpected EOF")
 _DAMAGED = re.compile(r"offset\+size \(\d+\) exceeds file size|invalid file magic|unexpected end of GGUF")
+BUSY = "Ollama is busy. Try again in a moment."
 _BUSY = re.compile(r"server busy, please try again")
 # Faults of the request that Ollama reports with a 5xx. Clients repeat requests after a 5xx, so these become 400.
 _CALLERS_FAULT = (
@@ -142,5 +143,5 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (_ENDED, _ended),
     (_ENDED_ANSWERING, lambda _: "the model's process ended while it was answering. Try again."),
     (_DAMAGED, lambda _: "the model's file is damaged. Choose another model; the owner must pull this one again."),
-    (_BUSY, lambda _: "Ollama is busy. Try again in a moment."),
+    (_BUSY, lambda _: BUSY),
 )

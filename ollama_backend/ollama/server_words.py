@@ -1,14 +1,27 @@
-"""Messages that name the setting of the server, for servers other than Ollama."""
+"""Messages about Ollama, reworded for servers other than Ollama."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ollama_backend.errors import BackendError
-from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, REDIRECTED
+from ollama_backend.ollama.failure_words import BUSY
+from ollama_backend.ollama.http import AWAY, SILENT, SLOW
+from ollama_backend.ollama.statuses import FAILED, NO_REASON, REFUSED, UNEXPLAINED
+from ollama_backend.ollama.wire import BROKE_OFF, COMPRESSED, CUT_OFF, NOT_ITS_PROTOCOL, REDIRECTED
 
 GONE_ELSEWHERE = "The Ollama server at OLLAMA_HOST does not answer. Retrying every second."
-# What the same messages say where CHAT_UPSTREAM names the server.
-UPSTREAM_WORDS: Mapping[str, str] = {
+_NAMES_OLLAMA = (
+    AWAY, BROKE_OFF, BUSY, COMPRESSED, CUT_OFF, FAILED, NO_REASON, REFUSED, SILENT, SLOW, *UNEXPLAINED.values(),
+)  # fmt: skip
+
+
+def _about_upstream(message: str) -> str:
+    return re.sub(r"^(?:The remote )?Ollama", "The upstream server", message).replace("Ollama", "the upstream server")
+
+
+# By how a message about Ollama begins: what it says where CHAT_UPSTREAM names the server.
+UPSTREAM_WORDS: Mapping[str, str] = {message: _about_upstream(message) for message in _NAMES_OLLAMA} | {
     GONE_ELSEWHERE: "The server at CHAT_UPSTREAM does not answer. Retrying every second.",
     NOT_ITS_PROTOCOL: (
         "The response does not follow OpenAI's protocol. Check that CHAT_UPSTREAM names a server with OpenAI's API."
@@ -21,11 +34,13 @@ UPSTREAM_WORDS: Mapping[str, str] = {
 
 @contextmanager
 def reworded(words: Mapping[str, str]) -> Iterator[None]:
-    """Replace the message of a BackendError that leaves the block, if `words` has another for it."""
+    """Replace the beginning of the message of a BackendError that leaves the block, if `words` has another for it."""
     try:
         yield
     except BackendError as exc:
-        if exc.message in words:
-            exc.message = words[exc.message]
-            exc.args = (exc.message,)
+        for beginning, other in words.items():
+            if exc.message.startswith(beginning):
+                exc.message = other + exc.message[len(beginning) :]
+                exc.args = (exc.message,)
+                break
         raise

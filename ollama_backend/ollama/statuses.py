@@ -17,7 +17,7 @@ from ollama_backend.errors import (
     RateLimited,
     TooLarge,
 )
-from ollama_backend.ollama.failure_words import clean, is_callers_fault
+from ollama_backend.ollama.failure_words import BUSY, clean, is_callers_fault
 
 MOST_RETRY_SECONDS = 3600.0
 _DENIED = "Ollama denied this server access. Its owner must allow it where Ollama, or a proxy in front of it, runs."
@@ -29,12 +29,14 @@ UNEXPLAINED = {
     408: _SLOW_PROXY,
     413: "The request is too large for the server behind this one. Send less.",
     429: "The remote Ollama is rate limiting requests. Wait and try again.",
-    503: "Ollama is busy. Try again in a moment.",
+    503: BUSY,
     504: _SLOW_PROXY,
     524: _SLOW_PROXY,  # Cloudflare's
 }
 _TIMEOUTS = (408, 504, 524)
-_NO_REASON = "Ollama failed and gave no reason. Try again."
+FAILED = "Ollama failed: "  # and its own words
+NO_REASON = "Ollama failed and gave no reason. Try again."
+REFUSED = "Ollama refused the request and gave no reason. Check its fields."
 _CALLERS_FAULT = frozenset((400, 413, 415, 422))
 _NOT_FOUND = re.compile(r"model ['\"].*['\"] not found|file does not exist")
 # The words of gin, aiohttp and Starlette.
@@ -61,12 +63,12 @@ def failure_of(
     if status in _CALLERS_FAULT or is_callers_fault(words):
         if status == 413 and not cleaned:
             return TooLarge(UNEXPLAINED[413])
-        return BadRequest(cleaned or "Ollama refused the request and gave no reason. Check its fields.")
+        return BadRequest(cleaned or REFUSED)
     if status == 503:
         return OllamaUnavailable(cleaned or UNEXPLAINED[503], retry_after=retry_seconds(retry_after) or 5)
     if status in _TIMEOUTS and not cleaned:
         return OllamaTimeout(UNEXPLAINED[status])
-    return OllamaFailed(f"Ollama failed: {cleaned}" if cleaned else UNEXPLAINED.get(status, _NO_REASON))
+    return OllamaFailed(FAILED + cleaned if cleaned else UNEXPLAINED.get(status, NO_REASON))
 
 
 def retry_seconds(header: str | None) -> float | None:

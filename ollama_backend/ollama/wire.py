@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 MAX_LINE_BYTES = 16 * 2**20  # a line holds at most one chunk; a server that never ends one must not fill the memory
 NOT_ITS_PROTOCOL = "The response does not follow Ollama's protocol. Check that OLLAMA_HOST names an Ollama server."
+BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 CUT_OFF = "Ollama ended the answer before it was complete. Try again."
 _AROUND_JSON = "\ufeff\0 \t\r\n"
 COMPRESSED = "Ollama's response is compressed. Turn compression off in the proxy in front of Ollama."

@@ -9,7 +9,7 @@ from ollama_backend.ollama.readiness.presence import Presence
 from ollama_backend.ollama.readiness.pull import Pull
 from ollama_backend.ollama.readiness.status import ServerStatus
 
-LISTING = "Listing Ollama's models."
+LISTING = "Listing the server's models."
 
 
 def assess(

@@ -13,12 +13,11 @@ import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import JsonObject, encode_line
-from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
+from ollama_backend.ollama.wire import BROKE_OFF, CUT_OFF, NOT_ITS_PROTOCOL, failure, timestamp
 from ollama_backend.surfaces.asgi.error_bodies import error_body
 from ollama_backend.surfaces.passthrough import event_stream
 from ollama_backend.surfaces.passthrough.event_stream import ServerSentEvent, is_empty, read_object, split_events
 
-BROKE_OFF = "Ollama failed while it was writing the answer. Try again."
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
 # `"error": null` is no error. Blocks with other ends than these are checked for half an object.
 _MAYBE_ERROR = re.compile(rb'event:\s*error|^error:|"type"\s*:\s*"error"|"error"\s*:\s*[^n\s]', re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -57,12 +58,14 @@ async def test_our_own_surface() -> None:
     assert headers["authorization"] == "Bearer upstream-key" and KEY not in str(headers)
 
 
-REDIRECT = (307, {}, {"location": "/v2"})
-PAGE = (200, "<html>not an API</html>", {"content-type": "text/html"})
+Reply = tuple[int, Any, dict[str, str]]
+REDIRECT: Reply = (307, {}, {"location": "/v2"})
+PAGE: Reply = (200, "<html>not an API</html>", {"content-type": "text/html"})
+ZIPPED: Reply = (200, "?", {"content-encoding": "gzip"})
 
 
 @pytest.mark.parametrize(("reply", "words"), [(REDIRECT, "Set CHAT_UPSTREAM to"), (PAGE, "Check that CHAT_UPSTREAM")])
-async def test_words_name_the_setting_that_is_set(reply: tuple[int, Any, dict[str, str]], words: str) -> None:
+async def test_words_name_the_setting_that_is_set(reply: Reply, words: str) -> None:
     """At every door and on /health, where the server redirects or has no API: CHAT_UPSTREAM, and never OLLAMA_HOST."""
     fake = FakeOpenAI(models=("guide",))
     async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
@@ -74,7 +77,31 @@ async def test_words_name_the_setting_that_is_set(reply: tuple[int, Any, dict[st
             readiness = again.hosts.all[0].readiness
             await until(lambda: readiness.status == "unavailable", "it is looked at")
             assert words in readiness.reason and "OLLAMA_HOST" not in readiness.reason
-    assert not [word for word in UPSTREAM_WORDS.values() if "OLLAMA_HOST" in word or "CHAT_UPSTREAM" not in word]
+    assert not [words for words in UPSTREAM_WORDS.values() if re.search("ollama", words, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        *(((status, "", {}), words) for status, words in {
+            400: "The upstream server refused the request",
+            403: "Its owner must",
+            429: "The upstream server is rate limiting",
+            500: "The upstream server failed and gave no reason",
+            503: "The upstream server is busy",
+            504: "A proxy in front of the upstream server stopped waiting",
+        }.items()),
+        ((500, {"error": {"message": "CUDA error"}}, {}), "The upstream server failed: CUDA error"),
+        (ZIPPED, "The upstream server's response is compressed"),
+    ],
+)  # fmt: skip
+async def test_a_server_that_is_no_ollama_is_not_called_one(reply: Reply, words: str) -> None:
+    """At every door, whatever the failure."""
+    fake = FakeOpenAI(models=("guide",))
+    async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
+        fake.reply = reply
+        for door, outcome in (await ask_at_every_door(session, without=("Gradio",))).items():
+            assert words in outcome.error and "Ollama" not in outcome.error, (door, outcome.error)
 
 
 async def test_ollamas_routes_are_translated() -> None:
@@ -158,7 +185,13 @@ async def test_a_failure_in_mid_stream_is_reported(ending: str) -> None:
     async with fake.running(), behind(fake.url) as (session, _):
         for path, body in (("/chat_api", {"prompt": "Hi"}), ("/api/chat", {"model": "other", "messages": ASK})):
             answer = await lines(session, path, **body)
-            assert "Hello" in str(answer[:-1]) and "error" in answer[-1]
+            assert "Hello" in str(answer[:-1]) and answer[-1]["error"].startswith("The upstream server ")
+        ask = {"model": "other", "messages": ASK, "stream": True}
+        async with session.post("/v1/chat/completions", json=ask) as answer:
+            text = await answer.text()
+            assert "Hello" in text and json.loads(text.split("data: ")[-1])["error"]["message"].startswith(
+                "The upstream"
+            )
 
 
 @pytest.mark.parametrize("path", ["/chat_api", "/api/chat", "/v1/chat/completions"])

@@ -10,9 +10,12 @@ This file reads the settings, composes the app and runs it:
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from types import FrameType
@@ -96,6 +99,20 @@ def announce(settings: Settings) -> None:
         print(f"The page is at {settings.public_url}/", flush=True)
 
 
+def listening_socket(port: int) -> socket.socket:
+    """Return a socket that listens on all addresses, of IPv4 and, where the system has it, of IPv6. Raises OSError.
+
+    A Space's proxy connects from outside the container, and some clients try only `::1` for localhost.
+    """
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise
+    return socket.create_server(("", port))
+
+
 def server_config(settings: Settings, space: Any) -> uvicorn.Config:
     """Return how uvicorn serves the app."""
     from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
@@ -104,8 +121,6 @@ def server_config(settings: Settings, space: Any) -> uvicorn.Config:
     limits = ConnectionLimits()
     return uvicorn.Config(
         space,
-        host="0.0.0.0",  # noqa: S104 - a Space's proxy connects from outside the container
-        port=settings.port,
         loop="uvloop",
         log_config=None,
         # `chat/record.py` logs a line for each request.
@@ -146,14 +161,16 @@ def main(*, page: bool = True) -> int:
     space = create_app(settings, page=page)
     server = Server(server_config(settings, space), space)
     try:
-        bound = server.config.bind_socket()
-        bound.set_inheritable(False)  # a child process that outlives this one would keep the port open
-    except SystemExit:
-        print(f"PORT: {settings.port} cannot be used. Set it to a free port.", file=sys.stderr)
+        listening = listening_socket(settings.port)
+    except OSError as exc:
+        print(
+            f"PORT: {settings.port} cannot be used ({os.strerror(exc.errno or 0)}). Set it to a free port.",
+            file=sys.stderr,
+        )
         return 2
     announce(settings)
     try:
-        server.run(sockets=[bound])
+        server.run(sockets=[listening])
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 128 + server.ended_by if server.ended_by else 0

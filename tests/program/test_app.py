@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from app import listening_socket
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -44,6 +45,19 @@ def test_a_taken_port_is_told() -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         ended = start(PORT=str(taken.getsockname()[1]), OLLAMA_API_KEY="k")
     assert ended.returncode == 2 and "PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("dual", [True, False])
+def test_it_listens_on_every_address(dual: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of IPv4, and of IPv6 where the system has it; some clients try only `::1` for localhost."""
+    addresses = {"127.0.0.1"}
+    if dual and Path("/proc/net/if_inet6").exists() and socket.has_dualstack_ipv6():
+        addresses |= {"::1"}
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: dual)
+    with listening_socket(0) as listening:
+        for address in addresses:
+            with socket.create_connection((address, listening.getsockname()[1])) as connection:
+                assert connection.getpeername()[0] == address
 
 
 def running(port: int, key: str) -> subprocess.Popen[str]:

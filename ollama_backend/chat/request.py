@@ -1,7 +1,7 @@
 """One request on its way through admission, from its arrival to its record."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -222,6 +222,16 @@ class Request:
             self.record.status = self._status() or (exc.status if isinstance(exc, BackendError) else None)
             self.record.total = self.record.age
             self._admission.finish(self.record)
+
+
+@contextmanager
+def recording_refusals(admission: Admission, surface: str, request_id: str | None = None) -> Iterator[None]:
+    """Record a request that the block refuses, where a surface checks more than requests for an answer."""
+    try:
+        yield
+    except BackendError as exc:
+        Request(admission, surface, request_id).close(exc.code, exc)
+        raise
 
 
 def outcome_of(exc: BaseException | None) -> str:

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import re
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.doors import DOORS, ask_at_every_door, page
 from tests.support.fake_ollama import FakeOllama
+from tests.support.faulty import PLACES, faulty_app
 from tests.support.gateway import ASK, KEY, Gateway
 
 
@@ -124,3 +127,60 @@ async def test_every_request_has_one_line_in_the_log(fake_ollama: FakeOllama, ca
     assert all("outcome=done status=200 model=guide" in line and "tokens=0" not in line for line in lines[:2])
     assert "outcome=model_not_found status=404" in lines[2]
     assert not any("secret" in line or KEY in line or "127.0.0.1" in line for line in lines)
+
+
+@pytest.mark.parametrize(("has_key", "outcome"), [(True, "done"), (False, "unauthorized")])
+async def test_every_surface_records_its_requests(
+    has_key: bool, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line each, also for those that are refused; the Gradio endpoint and the page included."""
+    caplog.set_level(logging.INFO, "ollamaspace.access")
+    async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake) as app:
+        await app.becomes("ok")
+        headers = app.web.headers if has_key else None
+        async with aiohttp.ClientSession(app.web._base_url, headers=headers) as session:
+            await asyncio.gather(ask_at_every_door(session), page(session))
+    lines = [dict(part.split("=") for part in line.message.split()) for line in caplog.records if "id=" in line.message]
+    surfaces = sorted(name.removesuffix(", whole").lower() for name in (*DOORS, "page"))
+    assert sorted(line["surface"] for line in lines) == surfaces
+    assert {line["outcome"] for line in lines} == {outcome}
+
+
+async def test_refused_messages_of_a_session_have_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """One that comes too early, one with options that cannot be, and a session whose name cannot be one."""
+    caplog.set_level(logging.INFO, "ollamaspace.access")
+    async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake) as app:
+        fake.script(first_delay=1000)
+        await app.becomes("ok")
+        async with app.web.ws_connect("/ws") as socket:
+            for content, answer in (("first", "ack"), ("too early", "error")):
+                await socket.send_json({"type": "chat", "content": content})
+                while (await socket.receive_json())["type"] != answer:
+                    pass
+        async with app.web.ws_connect("/ws") as socket:
+            await socket.receive_json()
+            await socket.send_json({"type": "chat", "content": "x", "options": {"num_ctx": "many"}})
+            assert (await socket.receive_json())["type"] == "error"
+        async with app.web.ws_connect("/ws?session=a/b") as socket:
+            assert (await socket.receive()).data == 4400
+        lines = [line.message for line in caplog.records if "surface=realtime" in line.message]
+    assert [re.findall(r"outcome=(\w+)", line)[0] for line in lines] == ["busy", "bad_request", "bad_request"]
+
+
+async def test_a_message_of_the_page_is_logged_under_the_id_of_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    """The response that takes the message has it."""
+    caplog.set_level(logging.INFO, "ollamaspace.access")
+    ids = []
+
+    async def note(_: aiohttp.ClientSession, __: object, end: aiohttp.TraceRequestEndParams) -> None:
+        if end.url.path == "/gradio_api/queue/join":
+            ids.append(end.response.headers["x-request-id"])
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_end.append(note)
+    async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake) as app:
+        await app.becomes("ok")
+        url, headers = app.web._base_url, app.web.headers
+        async with aiohttp.ClientSession(url, headers=headers, trace_configs=[tracing]) as session:
+            assert (await page(session)).done
+    assert [line.message.split()[0] for line in caplog.records if "id=" in line.message] == [f"id={ids[0]}"]

@@ -101,7 +101,7 @@ class GradioApp:
         updates = PageUpdates(self._settings, self._admission, self._answers, self._hosts, self._streams)
         options = mount_options(BROWSER / "favicon.png")
         with _CREATING:
-            page = create_page(self._settings, self._admission.gate, self._hosts, updates)
+            page = create_page(self._settings, self._admission, self._hosts, updates)
             add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
             self._queue = GradioQueue(page, self._streams)
             # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.

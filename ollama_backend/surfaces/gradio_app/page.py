@@ -22,7 +22,9 @@ import gradio as gr
 import msgspec
 from gradio.events import api
 
-from ollama_backend.auth import Caller, Gate
+from ollama_backend.auth import Caller
+from ollama_backend.chat.admission import Admission
+from ollama_backend.chat.request import recording_refusals
 from ollama_backend.errors import INTERNAL_ERROR, BackendError, RateLimited, Unauthorized
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.ollama.upstream import InstalledModel
@@ -40,9 +42,9 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 LEVELS = ("low", "medium", "high")  # gpt-oss cannot turn thinking off, only down (Ollama, docs/capabilities/thinking)
 
 
-def create_page(settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> gr.ChatInterface:
+def create_page(settings: Settings, admission: Admission, hosts: Hosts, updates: PageUpdates) -> gr.ChatInterface:
     """Return the page, to be mounted with `theme.mount_options`."""
-    page = ChatPage(settings, gate, hosts, updates)
+    page = ChatPage(settings, admission, hosts, updates)
     page.state_session_capacity = SESSIONS_KEPT
     return page
 
@@ -64,9 +66,9 @@ class ChatPage(gr.ChatInterface):
     Gradio's own events would keep the conversation on the server, and reload the page when a stream breaks.
     """
 
-    def __init__(self, settings: Settings, gate: Gate, hosts: Hosts, updates: PageUpdates) -> None:
+    def __init__(self, settings: Settings, admission: Admission, hosts: Hosts, updates: PageUpdates) -> None:
         self._settings = settings
-        self._gate = gate
+        self._admission = admission
         self._hosts = hosts
         self._page_updates = updates
         self._renderer = BatchRenderer()
@@ -98,13 +100,15 @@ class ChatPage(gr.ChatInterface):
 
     def _caller(self, request: gr.Request) -> Caller:
         peer = request.client.host if request.client else ""
-        return self._gate.caller(request.headers.raw, peer, keyless=self._settings.access == "open")
+        return self._admission.gate.caller(request.headers.raw, peer, keyless=self._settings.access == "open")
 
     async def _follow(self, turn: dict[str, Any], request: gr.Request) -> AsyncGenerator[Any, None]:
         name = turn.get("id") if isinstance(turn, dict) else None
+        session, request_id = request.session_hash or "", request.headers.get("x-request-id")
         try:
-            caller, checked = self._caller(request), read_turn(turn)
-            async with aclosing(self._page_updates.follow(checked, caller, request.session_hash or "")) as updates:
+            with recording_refusals(self._admission, "page", request_id):
+                caller, checked = self._caller(request), read_turn(turn)
+            async with aclosing(self._page_updates.follow(checked, caller, session, request_id)) as updates:
                 async for update in updates:
                     yield update
         except BackendError as exc:

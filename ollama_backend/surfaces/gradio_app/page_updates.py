@@ -52,12 +52,17 @@ class PageUpdates:
         """Stop an answer of this caller, if it exists."""
         await self._answers.stop(name, caller.key)
 
-    async def follow(self, turn: Turn, caller: Caller, session: str) -> AsyncGenerator[str, None]:
-        """Yield the numbered updates of an answer until it ends, or the page is gone or follows it again."""
+    async def follow(
+        self, turn: Turn, caller: Caller, session: str, request_id: str | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Yield the numbered updates of an answer until it ends, or the page is gone or follows it again.
+
+        `session` is what Gradio calls the page; an answer that is started here is recorded under `request_id`.
+        """
         follower = session, turn.id
         replaced = self._replace(follower)
         try:
-            async with aclosing(self._updates(turn, caller, session, replaced)) as updates:
+            async with aclosing(self._updates(turn, caller, request_id, session, replaced)) as updates:
                 number = 0
                 async for update in updates:
                     yield numbered(update, number)
@@ -83,10 +88,10 @@ class PageUpdates:
                 wait.cancel()
 
     async def _updates(
-        self, turn: Turn, caller: Caller, session: str, replaced: asyncio.Event
+        self, turn: Turn, caller: Caller, request_id: str | None, session: str, replaced: asyncio.Event
     ) -> AsyncGenerator[Update, None]:
         try:
-            answer = await self._answer(turn, caller)
+            answer = await self._answer(turn, caller, request_id)
         except NotFound:
             yield unknown_update(turn.id)
             return
@@ -102,13 +107,13 @@ class PageUpdates:
                     reason = self._hosts.reason if answer.state is AnswerState.PREPARING else None
                     yield updates.next(reader, reason, self._hosts.context_length(answer.model))
 
-    async def _answer(self, turn: Turn, caller: Caller) -> Answer:
+    async def _answer(self, turn: Turn, caller: Caller, request_id: str | None) -> Answer:
         """Return the answer of a turn; start it if requested and not yet started. Raises BackendError."""
         if not turn.start:
             return await self._answers.find(turn.id, caller.key)
         with contextlib.suppress(NotFound):
             return await self._answers.find(turn.id, caller.key)
-        with Request(self._admission, "page") as request:
+        with Request(self._admission, "page", request_id) as request:
             request.identify(caller)
             chat = chat_request_of(turn, self._settings)
             return await self._answers.start_named(turn.id, chat, request, grace=self._settings.resume_seconds)

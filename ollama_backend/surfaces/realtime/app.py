@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
+from ollama_backend.chat.request import recording_refusals
 from ollama_backend.errors import BadRequest, RateLimited, Unauthorized, Unavailable
 from ollama_backend.surfaces.asgi.exchange import Exchange, route
 from ollama_backend.surfaces.realtime.connection import Connection, RealtimeContext
@@ -45,9 +46,11 @@ class Realtime:
 
     async def _serve(self, socket: SessionSocket) -> None:
         try:
-            caller = self._context.admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
-            name = session_name(socket.parameter("session"))
-            session = await self._context.sessions.open(caller.key, name)
+            admission = self._context.admission
+            with recording_refusals(admission, "realtime"):
+                caller = admission.gate.caller([*socket.headers, *offered_keys(socket.offered)], socket.peer)
+                name = session_name(socket.parameter("session"))
+                session = await self._context.sessions.open(caller.key, name)
         except (Unauthorized, RateLimited) as exc:
             await socket.close(NO_KEY, exc.message)
         except BadRequest as exc:

@@ -120,10 +120,12 @@ class Connection:
         session = self._session
         name = message.answer or uuid4().hex
         if session.answer is None or session.answer_name != name:
-            if not await session.is_free():
-                raise Busy("This session is still writing an answer. Wait for it, or send stop.")
-            await self._sent()  # pieces are numbered per answer, so two answers must not mix
-            answer = await self._start(message)
+            with Request(self._context.admission, "realtime") as request:
+                request.identify(self._caller)
+                if not await session.is_free():
+                    raise Busy("This session is still writing an answer. Wait for it, or send stop.")
+                await self._sent()  # pieces are numbered per answer, so two answers must not mix
+                answer = await self._start(message, request)
             session.begin(name, message.content, answer)
             self._context.sessions.tidy()
             await self._context.sessions.stored()
@@ -136,7 +138,7 @@ class Connection:
         if not following:
             self._follow(answer, 0, position)
 
-    async def _start(self, message: messages.Chat) -> Answer:
+    async def _start(self, message: messages.Chat, request: Request) -> Answer:
         settings, session = self._context.settings, self._session
         system = session.system if message.system is None else message.system
         chat = checked_request(
@@ -147,9 +149,7 @@ class Connection:
             max_tokens=settings.max_tokens,
         )
         session.system = system
-        with Request(self._context.admission, "realtime") as request:
-            request.identify(self._caller)
-            return await self._context.answers.start(chat, request, grace=settings.resume_seconds, keeps_deltas=True)
+        return await self._context.answers.start(chat, request, grace=settings.resume_seconds, keeps_deltas=True)
 
     async def _stop(self) -> None:
         is_sent = self._session.running and self._sender is not None

@@ -13,9 +13,9 @@ from ollama_backend.chat.admission import Admission
 from ollama_backend.chat.answers import Answers
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
-from ollama_backend.surfaces.asgi.deferred import DeferredApp
 from ollama_backend.surfaces.asgi.exchange import route
 from ollama_backend.surfaces.gradio_app.allow_list import AllowList
+from ollama_backend.surfaces.gradio_app.deferred import DeferredApp
 from ollama_backend.surfaces.gradio_app.event_bodies import EventBodies
 from ollama_backend.surfaces.gradio_app.event_feed import EventFeed
 from ollama_backend.surfaces.gradio_app.event_streams import EventStreams

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from ollama_backend.surfaces.gradio_app.queue import GradioQueue
 
 
-_CREATING = threading.Lock()  # Gradio keeps the app that it is building in global variables
-
-
 class GradioApp:
     """Creates, runs and closes Gradio's part of the app."""
 
@@ -100,13 +97,12 @@ class GradioApp:
 
         updates = PageUpdates(self._settings, self._admission, self._answers, self._hosts, self._streams)
         options = mount_options(BROWSER / "favicon.png")
-        with _CREATING:
-            page = create_page(self._settings, self._admission, self._hosts, updates)
-            add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
-            self._queue = GradioQueue(page, self._streams)
-            # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.
-            app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
-            self._queue.serve(app)
+        page = create_page(self._settings, self._admission, self._hosts, updates)
+        add_endpoint(page, self._settings, self._admission, self._answers, self._streams)
+        self._queue = GradioQueue(page, self._streams)
+        # FastAPI's own document would list Gradio's routes; `description.py` serves /openapi.json.
+        app: FastAPI = gr.mount_gradio_app(FastAPI(openapi_url=None), page, path="/", **options)
+        self._queue.serve(app)
         if self._settings.environment.get("SPACES_ZERO_GPU") and importlib.util.find_spec("spaces"):
             from ollama_backend.surfaces.gradio_app import zerogpu
 

@@ -9,8 +9,8 @@ import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import mend_text
-from ollama_backend.ollama.failure_words import error_words, inner_status
-from ollama_backend.ollama.statuses import UNEXPLAINED, failure_of
+from ollama_backend.ollama.error_messages import error_words, inner_status
+from ollama_backend.ollama.error_statuses import UNEXPLAINED, failure_of
 
 T = TypeVar("T")
 

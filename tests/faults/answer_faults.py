@@ -5,8 +5,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from ollama_backend.ollama.error_statuses import UNEXPLAINED
 from ollama_backend.ollama.http import SILENT
-from ollama_backend.ollama.statuses import UNEXPLAINED
 from ollama_backend.ollama.wire import COMPRESSED, CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, REDIRECTED
 from ollama_backend.surfaces.passthrough.dialects import BROKE_OFF
 from tests.support.doors import OWN

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_backend.errors import BackendError, OllamaFailed
-from ollama_backend.ollama.failure_words import clean, error_words, inner_status
+from ollama_backend.ollama.error_messages import clean, error_words, inner_status
 from ollama_backend.ollama.openai_api.chunks import events
 from ollama_backend.ollama.wire import LineSplitter, decode_chunk, failure
 from ollama_backend.surfaces.passthrough.dialects import GENERATING

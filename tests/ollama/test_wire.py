@@ -11,7 +11,7 @@ from ollama_backend.errors import (
     OllamaFailed,
     OllamaUnavailable,
 )
-from ollama_backend.ollama.failure_words import clean, error_words
+from ollama_backend.ollama.error_messages import clean, error_words
 from ollama_backend.ollama.wire import decode_chunk, decode_loaded, decode_tags, failure, split_lines
 
 OVERFLOW = (

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ollama_backend.ollama.engine import cpus, leftovers
 from ollama_backend.ollama.engine.addresses import address, free_port, is_free
-from ollama_backend.ollama.failure_words import clean
+from ollama_backend.ollama.error_messages import clean
 from ollama_backend.settings import Settings
 
 Kind = Literal["ollama", "embedded", "openai"]

@@ -12,8 +12,8 @@ from ollama_backend.ollama.http import REQUEST_SECONDS, HttpClient
 from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
-from ollama_backend.ollama.server_words import UPSTREAM_WORDS, reworded
 from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunks, Upstream
+from ollama_backend.ollama.upstream_messages import UPSTREAM_WORDS, reworded
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
 # OpenAI's API does not report capabilities, so all are assumed. The server rejects what its model cannot do.

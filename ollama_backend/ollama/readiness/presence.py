@@ -6,9 +6,9 @@ import logging
 from ollama_backend.errors import BackendError, OllamaFailed, OllamaTimeout
 from ollama_backend.formats import is_loopback
 from ollama_backend.ollama.engine.supervisor import Engine
-from ollama_backend.ollama.server_words import GONE_ELSEWHERE
 from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.upstream_connection import AWAY
+from ollama_backend.ollama.upstream_messages import GONE_ELSEWHERE
 from ollama_backend.settings import Settings
 
 CALM_SECONDS = 3.0  # after the last response while all is well; a failed request triggers a check at once

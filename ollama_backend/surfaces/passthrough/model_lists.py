@@ -9,8 +9,8 @@ from ollama_backend.errors import ModelNotFound, NotFound, OllamaFailed
 from ollama_backend.formats import model_name
 from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.hosts import Hosts
-from ollama_backend.ollama.server_words import reworded
 from ollama_backend.ollama.upstream import Upstream
+from ollama_backend.ollama.upstream_messages import reworded
 from ollama_backend.ollama.wire import NOT_ITS_PROTOCOL, failure
 from ollama_backend.surfaces.asgi.exchange import Exchange
 from ollama_backend.surfaces.passthrough.requests import named_model, sent_name

@@ -14,7 +14,7 @@ import aiohttp
 import ollama
 import pytest
 
-from ollama_backend.ollama.server_words import UPSTREAM_WORDS
+from ollama_backend.ollama.upstream_messages import UPSTREAM_WORDS
 from ollama_backend.settings import SettingsError, load
 from ollama_backend.space import Space, create_app
 from tests.support.doors import ask_at_every_door

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ollama_backend.ollama.failure_words import MAX_WORDS, clean, error_words, inner_status
+from ollama_backend.ollama.error_messages import MAX_WORDS, clean, error_words, inner_status
 from ollama_backend.ollama.wire import failure
 
 MOST_SECONDS = 2.0  # of the processor, so that a busy machine does not matter; each takes 0.1 or less

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ollama_backend.errors import BackendError
-from ollama_backend.ollama.failure_words import BUSY
+from ollama_backend.ollama.error_messages import BUSY
+from ollama_backend.ollama.error_statuses import FAILED, NO_REASON, REFUSED, UNEXPLAINED
 from ollama_backend.ollama.http import AWAY, SILENT, SLOW
-from ollama_backend.ollama.statuses import FAILED, NO_REASON, REFUSED, UNEXPLAINED
 from ollama_backend.ollama.wire import BROKE_OFF, COMPRESSED, CUT_OFF, NOT_ITS_PROTOCOL, REDIRECTED
 
 GONE_ELSEWHERE = "The Ollama server at OLLAMA_HOST does not answer. Retrying every second."

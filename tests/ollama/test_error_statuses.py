@@ -14,7 +14,7 @@ from ollama_backend.errors import (
     RateLimited,
     TooLarge,
 )
-from ollama_backend.ollama.statuses import retry_seconds
+from ollama_backend.ollama.error_statuses import retry_seconds
 from ollama_backend.ollama.wire import failure
 from tests.ollama.test_wire import OVERFLOW
 

@@ -17,7 +17,7 @@ from ollama_backend.errors import (
     RateLimited,
     TooLarge,
 )
-from ollama_backend.ollama.failure_words import BUSY, clean, is_callers_fault
+from ollama_backend.ollama.error_messages import BUSY, clean, is_callers_fault
 
 MOST_RETRY_SECONDS = 3600.0
 _DENIED = "Ollama denied this server access. Its owner must allow it where Ollama, or a proxy in front of it, runs."

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from ollama_backend.ollama.notation import unwrap
+from ollama_backend.ollama.error_notation import unwrap
 
 MAX_WORDS = 500  # characters: an error can quote a whole chat template
 _MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time

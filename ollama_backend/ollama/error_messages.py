@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ollama_backend.ollama.error_notation import unwrap
 
-MAX_WORDS = 500  # characters: an error can quote a whole chat template
+MAX_MESSAGE_CHARACTERS = 500  # an error can quote a whole chat template
 _MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time
 
 _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
@@ -66,7 +66,7 @@ _PRIVATE = (
 )  # fmt: skip
 
 
-def error_words(body: bytes | str) -> str:
+def error_message(body: bytes | str) -> str:
     """Return the error message in a body, unwrapped; empty if there is none."""
     return unwrap(body)[0]
 
@@ -76,20 +76,20 @@ def inner_status(body: bytes | str) -> int | None:
     return unwrap(body)[1]
 
 
-def is_callers_fault(words: str) -> bool:
+def is_callers_fault(message: str) -> bool:
     """Return whether the request itself is at fault, whatever the status says."""
-    return any(pattern.search(words) for pattern in _CALLERS_FAULT)
+    return any(pattern.search(message) for pattern in _CALLERS_FAULT)
 
 
-def clean(words: str) -> str:
+def clean(message: str) -> str:
     """Return a message without addresses, folders and keys; known messages become a sentence that says what to do."""
-    words = _CONTROL.sub("", words[:_MAX_CLEANED])
+    message = _CONTROL.sub("", message[:_MAX_CLEANED])
     for pattern, sentence in _SENTENCES:
-        if found := pattern.search(words):
-            words = sentence(found)
+        if found := pattern.search(message):
+            message = sentence(found)
     for pattern, instead in _PRIVATE:
-        words = pattern.sub(instead, words)
-    return re.sub(r"\s+", " ", words).strip()[:MAX_WORDS]
+        message = pattern.sub(instead, message)
+    return re.sub(r"\s+", " ", message).strip()[:MAX_MESSAGE_CHARACTERS]
 
 
 def _overflow(found: re.Match[str]) -> str:

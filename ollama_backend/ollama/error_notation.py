@@ -16,7 +16,7 @@ _MAX_PRINTED = 8 * 2**10
 _MAX_FIELDS = 50
 _MAX_TRIED = 8
 
-_WORDS = ("error", "message", "StatusMessage", "detail", "msg", "errors")
+_MESSAGE_FIELDS = ("error", "message", "StatusMessage", "detail", "msg", "errors")
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)  # say less than the message beside them
 _MEANINGLESS = frozenset(("", "[object Object]", "None", "null", "nil", "<nil>", "undefined", "map[]", "{}", "[]"))
 _LIKE_JSON = re.compile(r"\s*(?:[\[{]+\s*(?:[\"{}\[\]]|$)|(?:data|event):)")
@@ -33,7 +33,7 @@ _GO_LATER = re.compile(
     re.IGNORECASE,
 )
 _EXCEPTION = re.compile(r"(?:[\w.]{1,80}(?:Error|Exception)(?:: | - ))+")
-_PRINTED_EXCEPTION = re.compile(r"[\w.]{1,80}(?:Error|Exception)\((['\"])(?P<words>.*)\1,?\)", re.DOTALL)
+_PRINTED_EXCEPTION = re.compile(r"[\w.]{1,80}(?:Error|Exception)\((['\"])(?P<message>.*)\1,?\)", re.DOTALL)
 _TRACEBACK = "Traceback (most recent call last):"
 _STACK = re.compile(r"\n[ \t]{0,16}(?:goroutine \d+ \[|at \S)")
 _PRINTED_AT_THE_END = re.compile(r"(?:^|:)\s*(?:map\[\w+:.*\]|&?\{[A-Z]\w*:.*\}|[\[{]\s*[\"'{].*[\]}])\s*$", re.DOTALL)
@@ -52,7 +52,7 @@ def unwrap(body: bytes | str) -> tuple[str, int | None]:
             status = code if isinstance(code, int) and 400 <= code < 600 else status
             value = _of_object(value)
         elif isinstance(value, list):
-            value = next((item for item in value if _is_worded(item)), "")
+            value = next((item for item in value if _may_hold_message(item)), "")
         elif not isinstance(value, str):
             return "", status
         elif (inner := _inner(value)) is None:
@@ -62,13 +62,13 @@ def unwrap(body: bytes | str) -> tuple[str, int | None]:
     return "", status
 
 
-def _is_worded(value: object) -> bool:
+def _may_hold_message(value: object) -> bool:
     return bool(value) and isinstance(value, str | dict | list)
 
 
 def _of_object(fields: dict[str, Any]) -> Any:
     """Return what an object says about an error, empty if nothing."""
-    found = [fields[name] for name in _WORDS if _is_worded(fields.get(name))]
+    found = [fields[name] for name in _MESSAGE_FIELDS if _may_hold_message(fields.get(name))]
     telling = (value for value in found if not (isinstance(value, str) and value in _PHRASES))
     return next(telling, found[0] if found else "")
 
@@ -77,7 +77,7 @@ def _inner(text: str) -> Any:
     """Return the value that is printed in a text, or None."""
     for found in islice(_JSON.finditer(text), _MAX_TRIED):
         value = _json_at(text, found.start("json"))
-        # An object without words is part of a message, unless it is all there is.
+        # An object that holds no message is part of the one around it, unless it is all there is.
         if value is not None and (_says_something(value) or not text[: found.start("json")].strip()):
             return value
     if text.lstrip().startswith('"'):
@@ -91,7 +91,7 @@ def _inner(text: str) -> Any:
 def _says_something(value: object) -> bool:
     if isinstance(value, dict):
         return bool(_of_object(value))
-    return isinstance(value, list) and any(map(_is_worded, value))
+    return isinstance(value, list) and any(map(_may_hold_message, value))
 
 
 def _json_at(text: str, at: int) -> Any:
@@ -105,7 +105,7 @@ def _json_at(text: str, at: int) -> Any:
 def _python_value(text: str) -> Any:
     """Return the printed dict, list or exception in a text, or None."""
     if found := _PRINTED_EXCEPTION.fullmatch(text.strip()):
-        return found["words"]
+        return found["message"]
     if not (found := _PYTHON.search(text)):
         return None
     end = text.rfind("}" if "}" in text else "]") + 1
@@ -130,7 +130,7 @@ def _go_value(text: str) -> dict[str, Any] | None:
         if not (key := _GO_KEY.match(inner, at)):
             break
         name = key[1].lower()
-        if name in _WORDS:
+        if name in _MESSAGE_FIELDS:
             return {**value, "message": _message(inner, key.end())}
         end = _GO_NEXT.search(inner, _after_nested(inner, key.end()))
         if name == "code" and (digits := inner[key.end() : end.start() if end else None]).isdecimal():

@@ -94,13 +94,13 @@ class Upstream(ABC):
 
     Methods raise OllamaUnavailable when the server does not answer, OllamaTimeout when it is too slow, and another
     BackendError for an error response. `exact_names`: models must be named exactly as listed. `loads`: the server
-    loads models on request, so that callers can wait for a load. `words`: by messages about Ollama, what they say about
-    this server.
+    loads models on request, so that callers can wait for a load. `messages`: by messages about Ollama, what they say
+    about this server.
     """
 
     exact_names: ClassVar[bool] = False
     loads: ClassVar[bool] = True
-    words: ClassVar[Mapping[str, str]] = {}
+    messages: ClassVar[Mapping[str, str]] = {}
 
     @property
     @abstractmethod

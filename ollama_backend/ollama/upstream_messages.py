@@ -21,7 +21,7 @@ def _about_upstream(message: str) -> str:
 
 
 # By how a message about Ollama begins: what it says where CHAT_UPSTREAM names the server.
-UPSTREAM_WORDS: Mapping[str, str] = {message: _about_upstream(message) for message in _NAMES_OLLAMA} | {
+UPSTREAM_MESSAGES: Mapping[str, str] = {message: _about_upstream(message) for message in _NAMES_OLLAMA} | {
     GONE_ELSEWHERE: "The server at CHAT_UPSTREAM does not answer. Retrying every second.",
     NOT_ITS_PROTOCOL: (
         "The response does not follow OpenAI's protocol. Check that CHAT_UPSTREAM names a server with OpenAI's API."
@@ -33,12 +33,12 @@ UPSTREAM_WORDS: Mapping[str, str] = {message: _about_upstream(message) for messa
 
 
 @contextmanager
-def reworded(words: Mapping[str, str]) -> Iterator[None]:
-    """Replace the beginning of the message of a BackendError that leaves the block, if `words` has another for it."""
+def reworded(messages: Mapping[str, str]) -> Iterator[None]:
+    """Replace the beginning of the message of a BackendError that leaves the block, if `messages` has another."""
     try:
         yield
     except BackendError as exc:
-        for beginning, other in words.items():
+        for beginning, other in messages.items():
             if exc.message.startswith(beginning):
                 exc.message = other + exc.message[len(beginning) :]
                 exc.args = (exc.message,)

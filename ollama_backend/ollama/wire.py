@@ -9,7 +9,7 @@ import msgspec
 
 from ollama_backend.errors import BackendError, OllamaFailed
 from ollama_backend.json_text import mend_text
-from ollama_backend.ollama.error_messages import error_words, inner_status
+from ollama_backend.ollama.error_messages import error_message, inner_status
 from ollama_backend.ollama.error_statuses import UNEXPLAINED, failure_of
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def decode_chunk(line: bytes) -> Chunk:
         chunk = _chunks.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         chunk = _decode_tolerantly(Chunk, line)
-    if chunk.error is not None or (not chunk.model and chunk == _NOTHING and error_words(line)):
+    if chunk.error is not None or (not chunk.model and chunk == _NOTHING and error_message(line)):
         raise failure(200, line)  # the status was sent before the error occurred
     return chunk
 
@@ -168,7 +168,7 @@ def decode_loaded(body: bytes) -> list[LoadedModel]:
 def _rows(body: bytes, kind: type[T]) -> list[T]:
     """Return the rows of a list. One with a field of another type has only its names, and hides no others."""
     rows = decode(body, _Rows).models
-    if rows is None and error_words(body):
+    if rows is None and error_message(body):
         raise failure(200, body)
     return [_row(row, kind) for row in rows or ()]
 
@@ -224,7 +224,7 @@ def failure(status: int, body: bytes | str, *, retry_after: str | None = None, k
     """
     if 300 <= status < 400:
         return OllamaFailed(REDIRECTED)
-    raw = error_words(body)
+    raw = error_message(body)
     # Pages come from a proxy in front of Ollama; their text would confuse a caller, but some statuses tell enough.
     is_page = raw.lstrip().startswith("<")
     if (is_page and status not in UNEXPLAINED) or (200 <= status < 300 and not raw):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_backend.errors import BackendError, OllamaFailed
-from ollama_backend.ollama.error_messages import clean, error_words, inner_status
+from ollama_backend.ollama.error_messages import clean, error_message, inner_status
 from ollama_backend.ollama.openai_api.chunks import events
 from ollama_backend.ollama.wire import LineSplitter, decode_chunk, failure
 from ollama_backend.surfaces.passthrough.dialects import GENERATING
@@ -89,6 +89,6 @@ def test_any_answer_is_a_failure_in_words(status: int, body: bytes) -> None:
     """Whatever a server answers, the error is one of ours, with a message of bounded length."""
     failed = failure(status, body, retry_after="5")
     assert failed.message and len(failed.message) < 700
-    assert len(clean(error_words(body))) <= 500
+    assert len(clean(error_message(body))) <= 500
     code = inner_status(body)
     assert code is None or 400 <= code < 600

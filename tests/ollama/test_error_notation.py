@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ollama_backend.ollama.error_messages import MAX_WORDS, clean, error_words, inner_status
+from ollama_backend.ollama.error_messages import MAX_MESSAGE_CHARACTERS, clean, error_message, inner_status
 from ollama_backend.ollama.wire import failure
 
 MOST_SECONDS = 2.0  # of the processor, so that a busy machine does not matter; each takes 0.1 or less
@@ -13,7 +13,7 @@ FORMAT = "The model produced output that does not match the expected format"
 
 
 @pytest.mark.parametrize(
-    ("printed", "words", "status"),
+    ("printed", "message", "status"),
     [
         # Go's maps
         (f"llama-server chat error: map[code:500 message:{FORMAT} type:server_error]", FORMAT, 500),
@@ -58,11 +58,11 @@ FORMAT = "The model produced output that does not match the expected format"
         ("\ufffd\ufffd\ufffdPNG", "", None),
     ],
 )  # fmt: skip
-def test_printed_errors_are_unwrapped(printed: str, words: str, status: int | None) -> None:
+def test_printed_errors_are_unwrapped(printed: str, message: str, status: int | None) -> None:
     """In a line of Ollama's, and inside a further JSON text."""
     line = json.dumps({"error": printed})
     for wrapped in (line, json.dumps({"error": line})):
-        assert clean(error_words(wrapped)) == words
+        assert clean(error_message(wrapped)) == message
         assert inner_status(wrapped) == status
 
 
@@ -98,16 +98,16 @@ def test_what_has_no_words_gives_no_reason(body: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         'expected {"name": "x"} but got y', "tool map[a:1 b:2] failed", "invalid option map[x]",
         "could not parse ['a', 'b']", "unknown value {x} in options", "read tcp: i/o timeout at step 3",
         "unknown field type:foo of a tool", '"m" does not support thinking', '"m" and "n"',
     ],
 )  # fmt: skip
-def test_a_message_that_quotes_values_stays_whole(words: str) -> None:
+def test_a_message_that_quotes_values_stays_whole(message: str) -> None:
     """Only what is wrapped around a message is taken off."""
-    assert clean(error_words(json.dumps({"error": words}))) == words
+    assert clean(error_message(json.dumps({"error": message}))) == message
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_hostile_errors_take_no_time(piece: str) -> None:
     """No pattern needs more than a fraction of a second of processor time for a text of 64 KiB or more."""
     body = json.dumps({"error": f"map[message:{piece * (2**16 // len(piece))}"})
     began = time.process_time()
-    assert len(clean(error_words(body))) <= MAX_WORDS
+    assert len(clean(error_message(body))) <= MAX_MESSAGE_CHARACTERS
     assert time.process_time() - began < MOST_SECONDS

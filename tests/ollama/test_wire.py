@@ -11,7 +11,7 @@ from ollama_backend.errors import (
     OllamaFailed,
     OllamaUnavailable,
 )
-from ollama_backend.ollama.error_messages import clean, error_words
+from ollama_backend.ollama.error_messages import clean, error_message
 from ollama_backend.ollama.wire import decode_chunk, decode_loaded, decode_tags, failure, split_lines
 
 OVERFLOW = (
@@ -102,12 +102,12 @@ def test_loaded_models_are_known_without_their_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [(b'{"error":"out of luck"}', "out of luck"), (b'{"models":{}}', "protocol"), (b'{"models":["a"]}', "protocol")],
 )
-def test_what_is_no_list_of_models(body: bytes, words: str) -> None:
+def test_what_is_no_list_of_models(body: bytes, message: str) -> None:
     """It is a failure, and not a server without models."""
-    with pytest.raises(OllamaFailed, match=words):
+    with pytest.raises(OllamaFailed, match=message):
         decode_tags(body)
 
 
@@ -119,13 +119,13 @@ def test_an_error_line_is_a_failure() -> None:
 
 def test_json_inside_json_is_unwrapped() -> None:
     """The words are found however deep they lie, and an overflow says what to do."""
-    assert error_words(OVERFLOW).startswith("request (6011 tokens)")
+    assert error_message(OVERFLOW).startswith("request (6011 tokens)")
     said = failure(400, OVERFLOW).message
     assert "6011" in said and "1024" in said and "Shorten" in said
 
 
 @pytest.mark.parametrize(
-    ("words", "private"),
+    ("message", "private"),
     [
         (
             'Post "https://ollama.com:443/api/chat?ts=1": dial tcp: lookup ollama.com on 10.0.0.2:53: no such host',
@@ -146,12 +146,12 @@ def test_json_inside_json_is_unwrapped() -> None:
         ("sent Bearer abcdefghijklmnopqrst", "abcdefghijkl"),
     ],
 )
-def test_addresses_and_folders_stay_here(words: str, private: str) -> None:
+def test_addresses_and_folders_stay_here(message: str, private: str) -> None:
     """Neither an address, a folder nor a link comes out."""
-    assert private in words and private not in clean(words) and clean(words)
+    assert private in message and private not in clean(message) and clean(message)
 
 
-CHAT_ERROR = "llama-server chat error: map[code:{code} message:{words} type:server_error]"
+CHAT_ERROR = "llama-server chat error: map[code:{code} message:{message} type:server_error]"
 TEMPLATE_STACK = (
     "Unable to generate parser for this template. Automatic parser generation failed: \n------------\n"
     'While executing CallExpression at line 4, column 27 in source:\n...% 2 == 0) -%}↵  {{ raise_exception("Convers\n'
@@ -161,27 +161,28 @@ NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embed
 
 
 @pytest.mark.parametrize(
-    ("wrapped", "kind", "words"),
+    ("wrapped", "kind", "message"),
     [
-        (CHAT_ERROR.format(code=500, words="The model produced odd output"), OllamaFailed, "odd output"),
-        (CHAT_ERROR.format(code=500, words="a type:x [y] z"), OllamaFailed, "a type:x [y] z"),
-        (CHAT_ERROR.format(code=400, words="request (9 tokens) exceeds the available context size (8 tokens) n_ctx:8"),
+        (CHAT_ERROR.format(code=500, message="The model produced odd output"), OllamaFailed, "odd output"),
+        (CHAT_ERROR.format(code=500, message="a type:x [y] z"), OllamaFailed, "a type:x [y] z"),
+        (CHAT_ERROR.format(code=400,
+                           message="request (9 tokens) exceeds the available context size (8 tokens) n_ctx:8"),
          BadRequest, "holds 8"),
         ("map[error:map[code:400 message:bad type:invalid_request_error]]", BadRequest, "bad"),
         ('llama-server chat error: {"error":{"code":503,"message":"Loading"}}', OllamaUnavailable, "Loading"),
         ('{"error":{"code":400,"message":"bad"}}', BadRequest, "bad"),
     ],
 )  # fmt: skip
-def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[BackendError], words: str) -> None:
+def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[BackendError], message: str) -> None:
     """Go's maps and JSON after words are unwrapped like nested JSON, and the status inside is the one that counts."""
     for body in (json.dumps({"error": wrapped}), json.dumps({"error": {"message": wrapped, "code": None}})):
         found = failure(500, body)
-        assert type(found) is kind and words in found.message
+        assert type(found) is kind and message in found.message
         assert not any(mark in found.message for mark in ("map[", "llama-server", "{", "_error", "n_ctx"))
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message"),
     [
         (501, NO_EMBEDDINGS),
         (500, NO_EMBEDDINGS),
@@ -194,9 +195,9 @@ def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[Back
         (422, "messages: field required"),
     ],
 )
-def test_the_callers_fault_is_400(status: int, words: str) -> None:
+def test_the_callers_fault_is_400(status: int, message: str) -> None:
     """Whatever status Ollama gives it: clients try again after every other one, for nothing."""
-    assert type(failure(status, json.dumps({"error": words}))) is BadRequest
+    assert type(failure(status, json.dumps({"error": message}))) is BadRequest
 
 
 def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
@@ -206,7 +207,7 @@ def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("message", "sentence"),
     [
         ("json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string",
          "'messages.content' must be a string, not a list."),
@@ -230,9 +231,9 @@ def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
          "The JSON schema is not supported: Unrecognized schema: {}"),
     ],
 )  # fmt: skip
-def test_the_notation_of_other_programs_is_left_out(words: str, sentence: str) -> None:
+def test_the_notation_of_other_programs_is_left_out(message: str, sentence: str) -> None:
     """Go's types, llama.cpp's exceptions and flags say nothing to a caller."""
-    assert failure(400, json.dumps({"error": words})).message == sentence
+    assert failure(400, json.dumps({"error": message})).message == sentence
 
 
 def test_a_template_error_is_a_sentence() -> None:
@@ -245,7 +246,7 @@ def test_a_template_error_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         "Error resolving ref #/definitions/Foo", "use /v1/responses", "see /api/chat or /v1/chat/completions",
         "text/plain and/or client/server", "messages[0].content and tools[12]", "sched.go:520 failed", "llama3.1:405",
@@ -255,6 +256,6 @@ def test_a_template_error_is_a_sentence() -> None:
         "registry.ollama.ai/library/guide:latest does not support tools", "read 12 of 24 bytes: short", "24/7",
     ],
 )  # fmt: skip
-def test_what_only_looks_like_a_folder_or_an_address_stays(words: str) -> None:
+def test_what_only_looks_like_a_folder_or_an_address_stays(message: str) -> None:
     """Routes, JSON pointers, media types, model names and positions in a source."""
-    assert clean(words) == words
+    assert clean(message) == message

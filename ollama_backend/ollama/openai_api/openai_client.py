@@ -13,7 +13,7 @@ from ollama_backend.ollama.openai_api.chunks import ChunkTranslator, events
 from ollama_backend.ollama.openai_api.native import NativeStream, embeddings, shown_model, tags
 from ollama_backend.ollama.openai_api.translation import chat_completion
 from ollama_backend.ollama.upstream import InstalledModel, PullStep, ResponseStream, RunningModel, TakeChunks, Upstream
-from ollama_backend.ollama.upstream_messages import UPSTREAM_WORDS, reworded
+from ollama_backend.ollama.upstream_messages import UPSTREAM_MESSAGES, reworded
 from ollama_backend.ollama.wire import Chunk, Shown, decode
 
 # OpenAI's API does not report capabilities, so all are assumed. The server rejects what its model cannot do.
@@ -41,7 +41,7 @@ class OpenAIClient(Upstream):
 
     exact_names: ClassVar[bool] = True
     loads: ClassVar[bool] = False
-    words: ClassVar[Mapping[str, str]] = UPSTREAM_WORDS
+    messages: ClassVar[Mapping[str, str]] = UPSTREAM_MESSAGES
 
     def __init__(self, host: str, key: str | None) -> None:
         self._key = key
@@ -76,7 +76,7 @@ class OpenAIClient(Upstream):
         return [InstalledModel(row.id, 0, CAPABILITIES) for row in await self._listed(REQUEST_SECONDS)]
 
     async def _listed(self, seconds: float) -> list[ListedModel]:
-        with reworded(self.words):
+        with reworded(self.messages):
             _, body = await self._http.whole("GET", "/models", seconds=seconds)
             return decode(body, ModelList).data
 
@@ -109,7 +109,7 @@ class OpenAIClient(Upstream):
     async def get(self, path: str, body: bytes | None = None, method: str = "GET") -> tuple[bytes, bytes]:
         """Return the content type and the body of a short response. Raises NotFound for any other route."""
         if path.startswith("/v1/"):
-            with reworded(self.words):
+            with reworded(self.messages):
                 return await self._http.whole(method, path.removeprefix("/v1"), body)
         if path == "/api/tags":
             return tags(await self.models())
@@ -129,7 +129,7 @@ class OpenAIClient(Upstream):
     ) -> AsyncIterator[ResponseStream]:
         """Post a body to one of OpenAI's routes unchanged, or to one of Ollama's, translated."""
         # Errors of the caller, who reads the stream within its block, are reworded too.
-        with reworded(self.words):
+        with reworded(self.messages):
             if path.startswith("/v1/"):
                 async with self._http.stream(path.removeprefix("/v1"), body, accept=accept, silence=silence) as answer:
                     yield answer
@@ -152,7 +152,7 @@ class OpenAIClient(Upstream):
         """Post a body of `/api/chat`, translated, and yield its chunks; the last one has `done`."""
         translator = ChunkTranslator(str(body["model"]))
         encoded = msgspec.json.encode(chat_completion(body))
-        with reworded(self.words):
+        with reworded(self.messages):
             async with (
                 self._http.stream("/chat/completions", encoded, accept="text/event-stream", silence=silence) as answer,
                 aclosing(events(answer.parts())) as stream,

@@ -83,4 +83,4 @@ class Presence:
             self.reason = GONE_OURS
         else:
             is_ours = is_loopback(self._client.host) and not self._settings.upstream
-            self.reason = GONE_HERE if is_ours else self._client.words.get(GONE_ELSEWHERE, GONE_ELSEWHERE)
+            self.reason = GONE_HERE if is_ours else self._client.messages.get(GONE_ELSEWHERE, GONE_ELSEWHERE)

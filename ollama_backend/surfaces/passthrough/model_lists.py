@@ -31,7 +31,7 @@ class ModelLists:
     async def version(self, exchange: Exchange) -> None:
         """Answer with Ollama's version."""
         client = self._hosts.up[0].client
-        with reworded(client.words):
+        with reworded(client.messages):
             media_type, raw = await client.get("/api/version")
             _decoded(raw)
         await _send(exchange, media_type, raw)
@@ -115,7 +115,7 @@ def without_folders(modelfile: str, model: str) -> str:
 
 async def _list_of(client: Upstream, path: str, name: str) -> tuple[bytes, bytes, list[JsonObject]]:
     """Return the content type, the bytes and the rows of a list."""
-    with reworded(client.words):
+    with reworded(client.messages):
         media_type, raw = await client.get(path)
         return media_type, raw, _rows(raw, name)
 

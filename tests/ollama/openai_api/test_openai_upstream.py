@@ -14,7 +14,7 @@ import aiohttp
 import ollama
 import pytest
 
-from ollama_backend.ollama.upstream_messages import UPSTREAM_WORDS
+from ollama_backend.ollama.upstream_messages import UPSTREAM_MESSAGES
 from ollama_backend.settings import SettingsError, load
 from ollama_backend.space import Space, create_app
 from tests.support.doors import ask_at_every_door
@@ -77,7 +77,7 @@ async def test_words_name_the_setting_that_is_set(reply: Reply, words: str) -> N
             readiness = again.hosts.all[0].readiness
             await until(lambda: readiness.status == "unavailable", "it is looked at")
             assert words in readiness.reason and "OLLAMA_HOST" not in readiness.reason
-    assert not [words for words in UPSTREAM_WORDS.values() if re.search("ollama", words, re.IGNORECASE)]
+    assert not [message for message in UPSTREAM_MESSAGES.values() if re.search("ollama", message, re.IGNORECASE)]
 
 
 @pytest.mark.parametrize(

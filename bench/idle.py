@@ -25,17 +25,17 @@ async def visit(url: str, visitors: int, app: psutil.Process) -> None:
     """Open the page's configuration and heartbeat for each visitor, and look at the process then."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(None)) as session:
-        beats = []
+        heartbeats = []
         for number in range(visitors):
             async with session.get(f"{url}/config") as answer:
                 await answer.read()
-            beats.append(await session.get(f"{url}/gradio_api/heartbeat/visitor{number}"))
+            heartbeats.append(await session.get(f"{url}/gradio_api/heartbeat/visitor{number}"))
         await asyncio.sleep(2)
         print(
             f"with {visitors} visitors: {app.memory_info().rss / 2**20:.0f} MiB, {cpu_share(app, 10):.1f} % of a core"
         )
-        for beat in beats:
-            beat.close()
+        for heartbeat in heartbeats:
+            heartbeat.close()
 
 
 def main() -> None:

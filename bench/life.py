@@ -70,17 +70,17 @@ async def visitors(life: Life, stage: Stage, count: int) -> None:
         if name in seen or not (name == contenders.OURS or "ChatInterface" in name):
             continue
         seen.add(name)
-        caller, beats = Caller(running.port), []
+        caller, heartbeats = Caller(running.port), []
         before = memory_bytes(running.pid)
         for number in range(count):
             await caller.ask(get("/config"))
-            beat = await caller.connect()
-            beat.transport.write(get(f"/gradio_api/heartbeat/visitor{number}"))
-            beats.append(beat)
+            heartbeat = await caller.connect()
+            heartbeat.transport.write(get(f"/gradio_api/heartbeat/visitor{number}"))
+            heartbeats.append(heartbeat)
         await asyncio.sleep(1)
         life.visitor_bytes[name] = (memory_bytes(running.pid) - before) / count
-        for beat in beats:
-            beat.transport.close()
+        for heartbeat in heartbeats:
+            heartbeat.transport.close()
         caller.close()
 
 

@@ -69,7 +69,7 @@ class ChatApi:
                     await self._send_lines(exchange, answer)
 
     async def _send_lines(self, exchange: Exchange, answer: Answer) -> None:
-        async def beat() -> None:
+        async def send_heartbeat() -> None:
             await _begin_lines(exchange)
             await exchange.send(_lines(answer.model, [Delta("content", "", timestamp())]))
 
@@ -88,7 +88,7 @@ class ChatApi:
             await exchange.send(lines, more=more)
 
         every = self._heartbeats.stream
-        with answer.reader() as reader, Heartbeat(exchange, beat, first=every, every=every) as heartbeat:
+        with answer.reader() as reader, Heartbeat(exchange, send_heartbeat, first=every, every=every) as heartbeat:
             await Push(answer, push).run()
         if answer.error and not exchange.began:
             raise answer.error
@@ -96,13 +96,13 @@ class ChatApi:
             await exchange.send(encode_line(_late_error(exchange, answer.error)) + b"\n", more=False)
 
     async def _send_whole(self, exchange: Exchange, answer: Answer) -> None:
-        async def beat() -> None:
+        async def send_heartbeat() -> None:
             if not exchange.began:
                 await exchange.begin(200, b"application/json", STREAM_HEADERS)
             await exchange.send(b" ")
 
-        beats = self._heartbeats
-        with answer.reader() as reader, Heartbeat(exchange, beat, first=beats.whole, every=beats.stream):
+        times = self._heartbeats
+        with answer.reader() as reader, Heartbeat(exchange, send_heartbeat, first=times.whole, every=times.stream):
             while not answer.ended:
                 await reader.changed()
         if answer.error and not exchange.began:

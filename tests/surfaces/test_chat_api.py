@@ -252,7 +252,7 @@ async def test_a_failure_after_the_first_byte_is_the_last_line(fake_ollama: Fake
 
 
 async def test_silence_is_filled(fake_ollama: FakeOllama) -> None:
-    """A stream begins after the beat with empty chunks, an object after its own time with white space."""
+    """A stream begins after the heartbeat with empty chunks, an object after its own time with white space."""
     fake_ollama.script(content="late", thinking="", first_delay=0.6)
     async with served_app(fake_ollama, heartbeats=Heartbeats(stream=0.1, whole=0.3)) as (url, _):
         _, _, lines = await post(url, {"prompt": "x"})

@@ -1,9 +1,9 @@
 """Heartbeats, which keep proxies from cutting a silent stream."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
@@ -22,7 +22,9 @@ class Heartbeats:
 class Heartbeat:
     """Calls `send` whenever an exchange has sent nothing for `every` seconds, but not before `first` seconds."""
 
-    def __init__(self, exchange: Exchange, send: Callable[[], Awaitable[None]], *, first: float, every: float) -> None:
+    def __init__(
+        self, exchange: Exchange, send: Callable[[], Coroutine[Any, Any, None]], *, first: float, every: float
+    ) -> None:
         self._exchange = exchange
         self._send = send
         self._every = every
@@ -52,8 +54,5 @@ class Heartbeat:
         if now >= due:
             due = now + self._every
             if not self._exchange.is_sending:
-                self._sending = asyncio.create_task(self._beat())
+                self._sending = asyncio.create_task(self._send())
         self._timer = self._loop.call_at(due, self._tick)
-
-    async def _beat(self) -> None:
-        await self._send()

@@ -49,14 +49,14 @@ async def _feed(exchange: Exchange, queue: "GradioQueue", session: str, messages
         has_left = True
         messages.wake()
 
-    async def beat() -> None:
+    async def send_heartbeat() -> None:
         await exchange.send(HEARTBEAT)
 
     await exchange.begin(200, _EVENTS, STREAM_HEADERS)
     try:
         with (
             exchange.on_departure(leave),
-            Heartbeat(exchange, beat, first=HEARTBEAT_SECONDS, every=HEARTBEAT_SECONDS),
+            Heartbeat(exchange, send_heartbeat, first=HEARTBEAT_SECONDS, every=HEARTBEAT_SECONDS),
         ):
             while not is_over:
                 events, is_over = await queue.next_events(session, messages)

@@ -37,7 +37,7 @@ class Response:
         self._dialect = dialect
         self._request = upstream_request
         first = heartbeats.stream if upstream_request.streams else heartbeats.whole
-        self._heartbeat = Heartbeat(exchange, self._beat, first=first, every=heartbeats.stream)
+        self._heartbeat = Heartbeat(exchange, self._send_heartbeat, first=first, every=heartbeats.stream)
         self._watch = exchange.on_departure(self._left)
         self._loop = asyncio.get_running_loop()
         self._waiting = bytearray()
@@ -199,7 +199,7 @@ class Response:
         if not self._exchange.began:
             await self._exchange.begin(200, media_type, STREAM_HEADERS)
 
-    async def _beat(self) -> None:
+    async def _send_heartbeat(self) -> None:
         if self.finished or self._is_writing:
             return  # the answer is complete, or a block is on its way
         if self._request.streams:

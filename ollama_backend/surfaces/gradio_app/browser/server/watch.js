@@ -18,7 +18,7 @@ const FORGOTTEN = 120_000; // models that were installed meanwhile
 let askedAt = 0;
 let helloAt = 0;
 let probing = false;
-let beat = null;
+let heartbeat = null;
 
 /**
  * What the server says, or null where it cannot be reached. It has no `access` where the server has had too many
@@ -80,19 +80,19 @@ function patience() {
 
 function check() {
   const idle = !state.live.size;
-  if (document.hidden && idle) closeBeat();
-  else if (idle && state.reached && state.site.access) openBeat();
-  else if (!idle) closeBeat();
+  if (document.hidden && idle) closeHeartbeat();
+  else if (idle && state.reached && state.site.access) openHeartbeat();
+  else if (!idle) closeHeartbeat();
   if ((document.hidden && state.reached && idle) || state.site.access === '') return;
   if (silence() > STUCK && state.reached) followAnew();
   if (Date.now() - askedAt >= patience()) probe();
 }
 
 /** An idle page holds a connection open whose end says at once that the server has gone. */
-async function openBeat() {
-  if (beat) return;
+async function openHeartbeat() {
+  if (heartbeat) return;
   const mine = new AbortController();
-  beat = mine;
+  heartbeat = mine;
   try {
     const answer = await request(`gradio_api/heartbeat/${newId()}`, { signal: mine.signal });
     const reader = answer.body.getReader();
@@ -100,14 +100,14 @@ async function openBeat() {
   } catch {
     // The end of the connection is all that it can say.
   }
-  if (beat !== mine) return;
-  beat = null;
+  if (heartbeat !== mine) return;
+  heartbeat = null;
   askedAt = 0;
 }
 
-function closeBeat() {
-  beat?.abort();
-  beat = null;
+function closeHeartbeat() {
+  heartbeat?.abort();
+  heartbeat = null;
 }
 
 /** @param {Window} window */

@@ -19,12 +19,15 @@ import socket
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from ollama_backend.errors import BackendError
 from ollama_backend.settings import Settings, SettingsError, load_from_process
+
+if TYPE_CHECKING:
+    from ollama_backend.space import Space
 
 HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
@@ -39,7 +42,7 @@ SOCKET_MESSAGE_BYTES = 4 * 2**20
 class Server(uvicorn.Server):
     """A server that also closes the app's streams on shutdown, so that it exits promptly while tabs are open."""
 
-    def __init__(self, config: uvicorn.Config, space: Any) -> None:
+    def __init__(self, config: uvicorn.Config, space: "Space") -> None:
         super().__init__(config)
         self._space = space
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -113,7 +116,7 @@ def listening_socket(port: int) -> socket.socket:
     return socket.create_server(("", port))
 
 
-def server_config(settings: Settings, space: Any) -> uvicorn.Config:
+def server_config(settings: Settings, space: "Space") -> uvicorn.Config:
     """Return how uvicorn serves the app."""
     from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits
     from ollama_backend.surfaces.asgi.connections import protocols

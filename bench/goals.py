@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 PLAIN, NGINX, LITELLM = "plain FastAPI + httpx", "nginx", "LiteLLM"
 CHAT_API, NATIVE, OPENAI = f"{ENTRANCE}POST /chat_api", f"{ENTRANCE}/api/chat", f"{ENTRANCE}/v1/chat/completions"
 GRADIO, PAGE = f"{ENTRANCE}Gradio endpoint", f"{ENTRANCE}page"
-LONG_SECONDS = 0.2  # shorter answers end within the noise of the machine
 KINDS = {"one_cpu": "1 stream", "many_cpu": "50 streams", "burst_cpu": "as fast as it comes"}
 
 

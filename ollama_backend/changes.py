@@ -16,11 +16,6 @@ class Changes:
         self._watchers: tuple[Callable[[], None], ...] = ()
         self._waiters: set[asyncio.Future[None]] = set()
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether any task waits for the next change."""
-        return bool(self._waiters)
-
     def watch(self, call: Callable[[], None]) -> None:
         """Call a function at every change, until `unwatch`. It must not raise."""
         self._watchers += (call,)

@@ -184,7 +184,7 @@ async def test_a_suspicion_is_looked_into_at_once(fake_ollama: FakeOllama) -> No
     """Whoever finds nobody there need not wait for the next look."""
     async with watched(fake_ollama.url) as readiness:
         await reach(readiness, "ok")
-        await until(lambda: not readiness.is_loading("guide"), "loaded")
+        await until(lambda: readiness.is_loaded("guide"), "loaded")
         await fake_ollama.stop()
         began = time.monotonic()
         readiness.suspect()
@@ -213,13 +213,13 @@ async def test_one_load_serves_all_and_outlives_its_waiters(fake_ollama: FakeOll
     async with watched(fake_ollama.url) as readiness:
         await reach(readiness, "ok")
         waiters = [asyncio.create_task(readiness.loaded("slow")) for _ in range(10)]
-        await until(lambda: readiness.is_loading("slow:latest"), "it is being loaded")
+        await until(lambda: "slow:latest" in [load.model for load in fake_ollama.loads], "it is being loaded")
         for waiter in waiters[:9]:
             waiter.cancel()
         await waiters[9]
         loads = [load for load in fake_ollama.loads if load.model == "slow:latest"]
         assert [load.outcome for load in loads] == ["loaded"]
-        assert not readiness.is_loading("slow")
+        assert readiness.is_loaded("slow")
         for waiter in waiters[:9]:
             waiter.cancel()
         last = asyncio.create_task(readiness.loaded("slow"))
@@ -233,9 +233,9 @@ async def test_a_load_goes_on_without_any_waiter(fake_ollama: FakeOllama) -> Non
     async with watched(fake_ollama.url) as readiness:
         await reach(readiness, "ok")
         waiter = asyncio.create_task(readiness.loaded("slow"))
-        await until(lambda: readiness.is_loading("slow"), "it is being loaded")
+        await until(lambda: "slow:latest" in [load.model for load in fake_ollama.loads], "it is being loaded")
         waiter.cancel()
-        await until(lambda: not readiness.is_loading("slow"), "it is loaded")
+        await until(lambda: readiness.is_loaded("slow"), "it is loaded")
         assert fake_ollama.loads[-1].outcome == "loaded"
 
 

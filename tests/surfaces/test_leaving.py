@@ -173,11 +173,11 @@ async def leave_while_loading(app: App, surface: str) -> float:
     await host.client.unload("guide")
     readiness.unloaded("guide")
     reading = asyncio.create_task(SURFACES[surface](app.session))
-    await until(lambda: line.running == 1 and readiness.is_loading("guide"))
+    await until(lambda: line.running == 1 and fake.loads[-1].outcome == "loading")
     delay = await leaving(reading, lambda: line.running == 0)
-    assert readiness.is_loading("guide")
+    assert fake.loads[-1].outcome == "loading"
     app.model.load_gate.set()
-    await until(lambda: not readiness.is_loading("guide"), seconds=5)
+    await until(lambda: readiness.is_loaded("guide"), seconds=5)
     assert not fake.generations and not any(request.left_at for request in fake.requests)
     await asyncio.gather(reading, return_exceptions=True)
     return delay

@@ -43,7 +43,6 @@ class Readiness:
         self._presence = Presence(settings, client, engine)
         self._catalogue = Catalogue(settings, client, self._judge)
         self._loads = Loads(client, settings.load_timeout, self._judge)
-        self.is_loading = self._loads.loading
         self.unloaded = self._loads.unloaded
         self.context_length = self._loads.context_length
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BARE = "application/json"
 EFFORTS = {"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"}
-RENAMED = {"max_tokens": "num_predict", "max_completion_tokens": None}
 TAKEN = ("temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
 CHAT = {"model": str, "messages": list, "stream": bool, "tools": list, "max_tokens": int, "stream_options": dict}
 COMPLETION = {"model": str, "stream": bool, "max_tokens": int, "suffix": str, "stream_options": dict}

@@ -266,7 +266,7 @@ async def test_a_departure_while_the_model_loads_does_not_stop_the_load(fake_oll
         await fake_ollama.until(lambda: len(gateway.space.hosts.all[0].readiness.models) == 2, 20)
         async with aiohttp.ClientSession(gateway.url, headers=BEARER) as session:
             loading = asyncio.create_task(session.post(CHAT, json=asking(CHAT, model="slow")))
-            await fake_ollama.until(lambda: gateway.space.hosts.all[0].readiness.is_loading("slow"))
+            await fake_ollama.until(lambda: "slow:latest" in [load.model for load in fake_ollama.loads])
             loading.cancel()
         await fake_ollama.until(lambda: gateway.space.line.running == 0)
         assert (await gateway.post(CHAT, asking(CHAT, model="slow", messages=[])))[0] == 200

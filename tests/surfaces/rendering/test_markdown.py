@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ollama_backend.surfaces.gradio_app.rendering.markdown import render, render_typed
+from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 from tests.support.html_tree import Element, parse, text_of
 from tests.support.markdown_pieces import MARKS
 
@@ -197,14 +197,6 @@ def test_addresses_in_text_are_links(source: str, href: str) -> None:
 def test_what_is_no_address_is_no_link(source: str) -> None:
     """Neither code nor what no browser could open is a link."""
     assert not list(parse("".join(render(source))).all("a"))
-
-
-def test_what_was_typed_stays_as_typed() -> None:
-    """A visitor's text keeps its signs, its lines and its blanks; addresses are links."""
-    source = "__init__ a*b*c\n# no title\n    <b>x</b> $a$\n\nhttp://a.b"
-    html = render_typed(source)
-    assert text_of(html) == source and [element.tag for element in parse(html).all()] == ["p", "a"]
-    assert html.startswith('<p class="raw" dir="auto">')
 
 
 def test_line_endings_and_what_html_cannot_carry() -> None:

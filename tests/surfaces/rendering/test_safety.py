@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ollama_backend.surfaces.gradio_app.rendering import markdown
-from ollama_backend.surfaces.gradio_app.rendering.markdown import render, render_typed
+from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 from ollama_backend.surfaces.gradio_app.rendering.sanitize import sanitize
 from ollama_backend.surfaces.gradio_app.rendering.stream_renderer import StreamRenderer
 from tests.support.html_tree import Element, parse, text_of
@@ -76,9 +76,9 @@ def check(html: str) -> None:
 
 @pytest.mark.parametrize("source", HOSTILE)
 def test_hostile_text_is_only_shown(source: str) -> None:
-    """What would load, run, submit or cover is text, also while it is being written and among what was typed."""
+    """What would load, run, submit or cover is text, also while it is being written."""
     renderer = StreamRenderer()
-    blocks = [*render(source), render_typed(source)]
+    blocks = render(source)
     for letter in source:
         update = renderer.feed(letter)
         blocks += [*update.finished, update.tail or ""]

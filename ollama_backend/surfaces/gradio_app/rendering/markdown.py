@@ -17,7 +17,6 @@ from .formula_marks import text_places
 from .formulas import OPENING, Formula, find_formulas, masked
 from .highlight import Highlighter
 from .html_writer import Block, CodeWriter, HtmlWriter
-from .links import linked
 from .references import References
 from .sanitize import sanitize
 
@@ -36,11 +35,6 @@ def render(source: str, prefix: str = "message") -> list[str]:
     return [
         block.html for block in render_part(normalized(source).encode(), new_references(prefix), Highlighter().block)
     ]
-
-
-def render_typed(source: str) -> str:
-    """Return typed text as HTML, unchanged except for links around addresses."""
-    return sanitize(f'<p class="raw" dir="auto">{linked(normalized(source))}</p>')
 
 
 def normalized(source: str) -> str:

@@ -151,6 +151,11 @@ class ShuttingDown(Unavailable):
 
     code = "shutting_down"
 
+    def __init__(
+        self, message: str = "The server is shutting down. Try again in a moment.", *, retry_after: float | None = 10
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+
 
 class Interrupted(Unavailable):
     """The replica that wrote the answer is gone; what it had written is kept."""

@@ -23,11 +23,6 @@ class Work(Enum):
     EMBED = "embed"
 
 
-def shutting_down() -> ShuttingDown:
-    """Return the error for requests that arrive while the server shuts down."""
-    return ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=10)
-
-
 def new_request_id() -> str:
     """Return a new request id: 16 hex digits."""
     return os.urandom(8).hex()
@@ -88,7 +83,7 @@ class Admission:
     def refuse_when_closing(self) -> None:
         """Raise ShuttingDown once `close` was called."""
         if self.closing.is_set():
-            raise shutting_down()
+            raise ShuttingDown
 
     def line_for(self, work: Work) -> Line:
         """Return the line for a kind of work."""

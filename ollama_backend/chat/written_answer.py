@@ -200,5 +200,5 @@ class WrittenAnswer(Answer):
 def _stop_error(reason: StopReason) -> BackendError | None:
     """Return the error of a stopped answer, None if it was stopped on purpose."""
     if reason == "shutdown":
-        return ShuttingDown("The server is shutting down. Try again in a moment.", retry_after=10)
+        return ShuttingDown()
     return Interrupted() if reason == "interrupted" else None

@@ -5,9 +5,9 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from ollama_backend.chat.admission import Admission, Work, shutting_down
+from ollama_backend.chat.admission import Admission, Work
 from ollama_backend.chat.request import Request
-from ollama_backend.errors import BackendError, NotFound
+from ollama_backend.errors import BackendError, NotFound, ShuttingDown
 from ollama_backend.ollama.hosts import Hosts
 from ollama_backend.settings import Settings
 from ollama_backend.surfaces.asgi.error_bodies import error_body, error_headers
@@ -86,7 +86,7 @@ class PassThrough:
     def close(self) -> None:
         """End every answer."""
         for response in self._live:
-            response.stop(shutting_down())
+            response.stop(ShuttingDown())
 
     async def _handle(self, exchange: Exchange) -> None:
         # Only known routes become a label of the metrics. Otherwise callers could create labels without limit.

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import msgspec
 
-from ollama_backend.errors import BadRequest, TooLarge
+from ollama_backend.errors import TooLarge
 from ollama_backend.surfaces.gradio_app import rendering
+from ollama_backend.surfaces.gradio_app.page_input import decode_page_input
 from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 
 MAX_TEXTS = 200
@@ -35,10 +36,7 @@ def renderer_version() -> str:
 
 def read_texts(received: object) -> list[SourceText]:
     """Return the texts from a browser. Raises BadRequest and TooLarge."""
-    try:
-        texts = msgspec.convert(received, list[SourceText])
-    except msgspec.ValidationError as exc:
-        raise BadRequest("This server does not understand what the page sent. Reload the page.") from exc
+    texts = decode_page_input(received, list[SourceText])
     if len(texts) > MAX_TEXTS or sum(len(each.text) for each in texts) > MAX_CHARACTERS:
         raise TooLarge(f"Send at most {MAX_TEXTS} texts of {MAX_CHARACTERS} characters together.")
     return texts

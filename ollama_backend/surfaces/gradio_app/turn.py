@@ -8,6 +8,7 @@ from ollama_backend.chat.conversation import ChatRequest, checked_request, syste
 from ollama_backend.errors import BadRequest
 from ollama_backend.json_text import JsonObject
 from ollama_backend.settings import Settings
+from ollama_backend.surfaces.gradio_app.page_input import decode_page_input
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
@@ -34,10 +35,7 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_turn(received: object) -> Turn:
     """Return the turn from a browser. Raises BadRequest."""
-    try:
-        return msgspec.convert(received, Turn)
-    except msgspec.ValidationError as exc:
-        raise BadRequest("This server does not understand what the page sent. Reload the page.") from exc
+    return decode_page_input(received, Turn)
 
 
 def chat_request_of(turn: Turn, settings: Settings) -> ChatRequest:

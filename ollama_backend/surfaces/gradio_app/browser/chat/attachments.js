@@ -3,7 +3,7 @@
 import { contentsOf } from '../files/compose.js';
 import { freeTokens } from '../files/budget.js';
 import { planOf, stored } from '../files/plan.js';
-import { fromPaste, readFiles } from '../files/read.js';
+import { fromPaste, LIMITS, readFiles } from '../files/read.js';
 import { request } from '../server/api.js';
 import { notice, setAttached, state } from '../state.js';
 import { deletePictures } from '../storage/records.js';
@@ -11,7 +11,7 @@ import { branch } from '../tree.js';
 import { t } from '../words.js';
 import { choicesOf, modelOf } from './choices.js';
 import { contextOf, learntOf } from './learning.js';
-import { cannotSee, keepPicture, MOST_PICTURES } from './pictures.js';
+import { cannotSee, keepPicture } from './pictures.js';
 
 /** @typedef {import('../tree.js').Message} Message @typedef {import('../files/plan.js').Selection} Selection */
 
@@ -41,7 +41,8 @@ export async function attach(sources) {
 /** Returns why a picture cannot be attached, or nothing. */
 async function attachPicture(id, picture) {
   if (!modelOf(id)?.sees) return cannotSee();
-  if (attachedTo(id).images.length >= MOST_PICTURES) return t('file.refused.tooManyPictures', { count: MOST_PICTURES });
+  const count = LIMITS.pictures;
+  if (attachedTo(id).images.length >= count) return t('file.refused.tooManyPictures', { count });
   try {
     const kept = await keepPicture(picture);
     change(id, { images: [...attachedTo(id).images, kept] });

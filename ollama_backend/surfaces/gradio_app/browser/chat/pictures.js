@@ -8,7 +8,6 @@ import { modelOf, sameModel, shortName } from './choices.js';
 
 const LONGEST_SIDE = 1280;
 const MOST_BYTES = 5 * 2 ** 20;
-export const MOST_PICTURES = 8;
 
 /** The picture as a data URL, small enough to be sent. @param {Blob} file */
 async function smaller(file) {

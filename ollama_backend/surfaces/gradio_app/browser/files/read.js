@@ -6,8 +6,8 @@ import { isDocx, readDocx } from './docx.js';
 import { PDF_BYTES, readPdf } from './pdf.js';
 import { entriesOf, ZipError } from './zip.js';
 
-/** Bytes of one file by its kind, files of one message, and characters that make pasted text a file. */
-export const LIMITS = { text: 2 * 2 ** 20, docx: 20 * 2 ** 20, pdf: PDF_BYTES, files: 10, pasted: 10_000 };
+/** Bytes of one file by its kind, files and pictures of one message, and characters that make pasted text a file. */
+export const LIMITS = { text: 2 * 2 ** 20, docx: 20 * 2 ** 20, pdf: PDF_BYTES, files: 10, pictures: 8, pasted: 10_000 };
 
 /** What kinds of archives are, by an entry that only they have; each has its sentence. */
 const ARCHIVES = [

@@ -1,6 +1,7 @@
 // Puts messages that a file holds into a sound tree: no circles, no strangers, roles that alternate.
 
-import { compact, MOST_FILES, MOST_PICTURES, titleOf } from './shape.js';
+import { LIMITS } from '../files/read.js';
+import { compact, titleOf } from './shape.js';
 
 /** Characters that merging may copy in one conversation. */
 const MERGED_CHARACTERS = 20_000_000;
@@ -138,8 +139,8 @@ function merged(ordered) {
     absorbed.add(parent);
     message.text = [parent.text, message.text].filter(Boolean).join('\n\n');
     message.thinking = [parent.thinking, message.thinking].filter(Boolean).join('\n\n');
-    message.images = [...(parent.images ?? []), ...(message.images ?? [])].slice(0, MOST_PICTURES);
-    message.files = [...(parent.files ?? []), ...(message.files ?? [])].slice(0, MOST_FILES);
+    message.images = [...(parent.images ?? []), ...(message.images ?? [])].slice(0, LIMITS.pictures);
+    message.files = [...(parent.files ?? []), ...(message.files ?? [])].slice(0, LIMITS.files);
   }
   return ordered.filter((message) => !absorbed.has(message) || needed.has(message));
 }

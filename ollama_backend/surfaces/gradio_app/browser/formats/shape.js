@@ -1,5 +1,7 @@
 // What comes out of files of others: only values of the right type pass, everything else is left out.
 
+import { LIMITS } from '../files/read.js';
+
 /**
  * A conversation that comes in. Its ids are new; `pictures` are data URLs by the ids that messages name.
  *
@@ -41,8 +43,6 @@
 const TITLE = 60;
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
 const PICTURE_LENGTH = 12_000_000;
-export const MOST_PICTURES = 8;
-export const MOST_FILES = 10;
 const OPTIONS = ['temperature', 'top_p', 'top_k', 'min_p', 'repeat_penalty', 'num_predict', 'seed'];
 const LEVELS = ['low', 'medium', 'high', 'max'];
 
@@ -89,7 +89,7 @@ export function timeOf(value, now) {
 export function picturesOf(value) {
   const fits = (/** @type {unknown} */ url) =>
     typeof url === 'string' && url.length < PICTURE_LENGTH && PICTURE.test(url);
-  return /** @type {string[]} */ (listOf(value).filter(fits).slice(0, MOST_PICTURES));
+  return /** @type {string[]} */ (listOf(value).filter(fits).slice(0, LIMITS.pictures));
 }
 
 /** @param {unknown} value @returns {Record<string, number> | undefined} options that the settings offer */
@@ -125,7 +125,7 @@ const FILE_KINDS = /** @type {const} */ (['whole', 'beginning', 'pages', 'passag
 export const filesOf = (value) =>
   listOf(value)
     .filter(isObject)
-    .slice(0, MOST_FILES)
+    .slice(0, LIMITS.files)
     .map((file) => {
       const kind = FILE_KINDS.find((known) => known === file.kind) ?? 'whole';
       const pages = listOf(file.pages).map(textOf);

@@ -21,7 +21,7 @@ class Changes:
         self._watchers += (call,)
 
     def unwatch(self, call: Callable[[], None]) -> None:
-        """Call a function no more."""
+        """Stop calling a function."""
         self._watchers = tuple(watcher for watcher in self._watchers if watcher != call)
 
     def notify(self) -> None:

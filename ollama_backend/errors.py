@@ -172,13 +172,13 @@ class Interrupted(Unavailable):
 
 
 class RedisUnavailable(Unavailable):
-    """What the replicas share cannot be reached."""
+    """Redis is not reachable."""
 
     code = "redis_unavailable"
 
     def __init__(
         self,
-        message: str = "The servers behind this address cannot reach what they share. Try again in a moment.",
+        message: str = "The servers behind this address cannot reach their shared storage. Try again in a moment.",
         *,
         retry_after: float | None = 5,
     ) -> None:

@@ -14,10 +14,10 @@ class Follower(Protocol):
     """Keeps copies up to date while they are read."""
 
     def reader_came(self, copy: "AnswerCopy") -> None:
-        """Take note of the first reader."""
+        """Handle the first reader."""
 
     def reader_left(self, copy: "AnswerCopy") -> None:
-        """Take note that the last reader has left."""
+        """Handle the departure of the last reader."""
 
     def stop(self, copy: "AnswerCopy", reason: StopReason) -> None:
         """Have the answer stopped where it is written."""

@@ -36,7 +36,7 @@ class StreamReader:
         self._wake()
 
     def remove(self, key: str) -> None:
-        """Read a stream no more."""
+        """Stop reading a stream."""
         self._received.pop((PREFIX + key).encode(), None)
         self.positions.pop((PREFIX + key).encode(), None)
 

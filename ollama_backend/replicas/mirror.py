@@ -48,7 +48,7 @@ class Mirrored:
         return self.answer.size - self.sent_bytes >= UNSENT_BYTES
 
     def release(self) -> None:
-        """Let the answer be as it is without a mirror."""
+        """Detach the mirror from the answer."""
         self.answer.changes.unwatch(self._watcher)
         if self.joins_deltas:
             self.answer.keeps_deltas = False
@@ -90,7 +90,7 @@ class Mirror:
         self.touch(mirrored)
 
     def drop(self, answer_id: str) -> Mirrored | None:
-        """Mirror an answer no more, wherever it stands."""
+        """Stop mirroring an answer."""
         mirrored = self._all.pop(answer_id, None)
         if mirrored:
             self._unsent.discard(mirrored)

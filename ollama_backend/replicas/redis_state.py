@@ -26,7 +26,7 @@ RETRY_SECONDS = 0.5
 
 
 class RedisState(SharedState):
-    """Everything in Redis, and a copy of what concerns this replica in its memory."""
+    """Shared state in Redis, with an in-memory copy of what this replica uses."""
 
     def __init__(self, settings: Settings, slot_policy: SlotPolicy, timings: ReplicaTimings | None = None) -> None:
         self._settings = settings

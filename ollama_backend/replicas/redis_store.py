@@ -49,7 +49,7 @@ class RedisStore:
 
     @property
     def there(self) -> bool:
-        """Whether operations can be sent."""
+        """Whether the connection is open."""
         return self._connection is not None
 
     @property

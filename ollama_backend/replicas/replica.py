@@ -17,7 +17,7 @@ from ollama_backend.replicas.redis_store import Operation, RedisStore, Then
 
 KEPT_SECONDS = 3600  # as long as one process keeps answers in its memory (chat/answers.py)
 AWAY_SECONDS = 1.0  # a connection that breaks and is opened again at once is no outage
-NO_REDIS = "The servers behind this address cannot reach what they share. Answers that are being written go on."
+NO_REDIS = "The servers behind this address cannot reach their shared storage. Answers that are being written go on."
 LINES = ("generations", "embeddings")  # in the order in which the script reads them (replicas.lua, tick)
 
 
@@ -56,7 +56,7 @@ class WaitingTickets(Protocol):
         """Take where each of them is: a position, "HOST CALLS" for a place, or "" for unknown; `waiting` is of all."""
 
     def called(self, ticket: str, host: str, calls: int) -> None:
-        """Take note that a ticket was given a place."""
+        """Handle that a ticket was given a place."""
 
 
 class Replica:

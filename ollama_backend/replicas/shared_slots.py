@@ -47,8 +47,8 @@ class SharedSlots:
 class SharedModelSlots(ModelSlots):
     """The slots of one model on one host. `running` counts the answers of this replica alone, for each `name`.
 
-    Whoever has the turn is the only one, over all replicas, to decide about them, and loses it when its replica is
-    taken for gone.
+    Only the holder of the turn, over all replicas, decides about them; it loses the turn when its replica counts as
+    gone.
     """
 
     def __init__(self, store: RedisStore, host: str, name: str, running: Counter[str], probe: float) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 GRACEFUL_SECONDS = 1
-MOST_FILES = 65536
+MAX_OPEN_FILES = 65536
 TICK_SECONDS = 1.0
 # A peer that does not answer a ping within this time is dead. Proxies cut connections after a silent minute.
 PING_SECONDS = 20.0
@@ -85,7 +85,7 @@ def raise_file_limit() -> None:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import durationpy
 
 CLOUD_HOST = "ollama.com"
-LONGEST_KEPT_NAME = 400  # Ollama allows 350 characters; longer names, which only callers invent, are not kept
+MAX_KEPT_NAME_CHARACTERS = 400  # Ollama allows 350 characters; longer names, which only callers invent, are not kept
 _PORTS = {"http": 80, "https": 443}
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "[::1]"}  # noqa: S104 - read, never bound
 # `hf://owner/repository/file.gguf@revision`, and one of several parts of a model, `file-00001-of-00003.gguf`.
 _HUB_STEM = re.compile(r"([^/]+)\.gguf(?:@.+)?$", re.IGNORECASE)
 _SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}$")
 _NAME = re.compile(r"(?:[A-Za-z0-9_][\w.:-]*/){0,2}[A-Za-z0-9_][\w.-]*(?::[A-Za-z0-9_][\w.-]*)?", re.ASCII)
-LONGEST_NAME = 350
+MAX_NAME_CHARACTERS = 350
 _LOOPBACKS = re.compile(r"127(\.\d{1,3}){3}|localhost|::1", re.IGNORECASE)
 
 
@@ -96,7 +96,7 @@ def gguf_model(gguf: str) -> str:
 
 def is_model_name(text: str) -> bool:
     """Return whether a text can be the name of a model in Ollama."""
-    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+    return len(text) <= MAX_NAME_CHARACTERS and _NAME.fullmatch(text) is not None
 
 
 def model_name(name: str) -> str:
@@ -105,7 +105,7 @@ def model_name(name: str) -> str:
     Lower case, without the default registry and `library/`, and with `:latest` if there is no tag.
     """
     # A request compares names some twenty times, nearly always the same ones.
-    return _kept_model_name(name) if len(name) <= LONGEST_KEPT_NAME else _model_name(name)
+    return _kept_model_name(name) if len(name) <= MAX_KEPT_NAME_CHARACTERS else _model_name(name)
 
 
 def _model_name(name: str) -> str:

@@ -8,14 +8,14 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-MOST_KEYS = 10_000  # when there are more, the least recently used one starts over
+MAX_KEYS = 10_000  # when there are more, the least recently used one starts over
 
 
 class MovingWindow:
     """Allows `amount` hits per key within any period of `seconds`."""
 
     def __init__(
-        self, amount: int, seconds: float, *, most: int = MOST_KEYS, clock: Callable[[], float] = time.monotonic
+        self, amount: int, seconds: float, *, most: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._amount = amount
         self._seconds = seconds
@@ -47,7 +47,7 @@ class TokenBuckets:
     """Allows a burst of `amount` hits per key, refilled evenly over `seconds`."""
 
     def __init__(
-        self, amount: int, seconds: float, *, most: int = MOST_KEYS, clock: Callable[[], float] = time.monotonic
+        self, amount: int, seconds: float, *, most: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._seconds = seconds
         self._step = seconds / amount

@@ -8,7 +8,7 @@ from enum import IntEnum
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
 INVALID = "Failed to parse"  # llama.cpp answers so to fields that it cannot read, with status 500
-LONGEST_MESSAGE = 500
+MAX_MESSAGE_CHARACTERS = 500
 INSTALL_OLLAMA = "or install Ollama, which runs here: curl -fsSL https://ollama.com/install.sh | sh"
 NO_IMAGES = "This model does not support images: choose a vision model."
 
@@ -48,7 +48,7 @@ class LlamaError(RequestError):
             status, message = 400, "This model does not support audio input: choose one that does."
         elif message.startswith(INVALID):
             status = 400
-        super().__init__(status, " ".join(message.split())[:LONGEST_MESSAGE])
+        super().__init__(status, " ".join(message.split())[:MAX_MESSAGE_CHARACTERS])
 
 
 class Exit(IntEnum):

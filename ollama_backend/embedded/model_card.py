@@ -8,14 +8,14 @@ from typing import Any
 
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.llama.gguf import Gguf
-from ollama_backend.embedded.llama.sizing import LARGEST_CONTEXT
+from ollama_backend.embedded.llama.sizing import MAX_CONTEXT
 
 FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S"}
 FILE_TYPES |= {12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K"}
 FILE_TYPES |= {19: "IQ2_XXS", 20: "IQ2_XS", 23: "IQ3_XXS", 25: "IQ4_NL", 26: "IQ3_S", 30: "IQ4_XS", 32: "BF16"}
 # A model is known to think if its chat template contains one of these.
 THINKING_MARKS = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>analysis", "[THINK]")
-LONGEST_ANSWER_IN_CONTEXTS = 10  # Ollama's limit for answers without num_predict
+MAX_ANSWER_IN_CONTEXTS = 10  # Ollama's limit for answers without num_predict
 REGISTRY = "registry.ollama.ai/"
 NAME = re.compile(r"(?:[\w][\w.:-]*/)?(?:\w[\w.-]*/)?\w[\w.-]*(?::\w[\w.-]*)?", re.ASCII)
 # Ollama's own defaults (api/types.go), in llama.cpp's names, which are the same.
@@ -120,8 +120,8 @@ class ServedModel:
 
     def longest_answer(self, wanted: int | None) -> int:
         """Return the limit of an answer in tokens: `wanted`, within what the model and its context allow."""
-        context = min(self.gguf.number("context_length", LARGEST_CONTEXT), LARGEST_CONTEXT)
-        ceiling = self.profile.longest_answer or LONGEST_ANSWER_IN_CONTEXTS * context
+        context = min(self.gguf.number("context_length", MAX_CONTEXT), MAX_CONTEXT)
+        ceiling = self.profile.longest_answer or MAX_ANSWER_IN_CONTEXTS * context
         return ceiling if wanted is None or wanted < 0 else min(wanted, ceiling)
 
     @property

@@ -19,7 +19,7 @@ from ollama_backend.errors import (
 )
 from ollama_backend.ollama.error_messages import BUSY, clean, is_callers_fault
 
-MOST_RETRY_SECONDS = 3600.0
+MAX_RETRY_SECONDS = 3600.0
 _DENIED = "Ollama denied this server access. Its owner must allow it where Ollama, or a proxy in front of it, runs."
 _SLOW_PROXY = "A proxy in front of Ollama stopped waiting for the answer. Try again; its owner can let it wait longer."
 # Statuses that tell enough without a message.
@@ -75,7 +75,7 @@ def retry_seconds(header: str | None) -> float | None:
     """Return the seconds of a Retry-After header, at most an hour; None if it has none (RFC 9110, 10.2.3)."""
     text = (header or "").strip()
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
-        return min(float(text), MOST_RETRY_SECONDS)
+        return min(float(text), MAX_RETRY_SECONDS)
     with suppress(ValueError, TypeError):
-        return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), MOST_RETRY_SECONDS)
+        return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), MAX_RETRY_SECONDS)
     return None

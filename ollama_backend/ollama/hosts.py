@@ -18,7 +18,7 @@ from ollama_backend.ollama.readiness.watcher import Readiness
 from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
 
-FIRST_REST_SECONDS, LONGEST_REST_SECONDS = 5.0, 60.0
+FIRST_REST_SECONDS, MAX_REST_SECONDS = 5.0, 60.0
 REMEMBERED_CONVERSATIONS = 10_000  # the oldest are forgotten, so that memory stays bounded
 _BEST: Final[tuple[Status, ...]] = ("ok", "pulling", "starting", "unavailable")  # the best first
 
@@ -108,7 +108,7 @@ class Host:
 
     def failed(self) -> None:
         """Avoid this host for 5 seconds, doubled with each further failure in a row up to 60."""
-        self._rest = min(LONGEST_REST_SECONDS, self._rest * 2 or FIRST_REST_SECONDS)
+        self._rest = min(MAX_REST_SECONDS, self._rest * 2 or FIRST_REST_SECONDS)
         self._rests_until = time.monotonic() + self._rest
 
     def worked(self) -> None:

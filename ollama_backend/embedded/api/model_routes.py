@@ -12,7 +12,7 @@ from ollama_backend.embedded.request_json import Body, dumps
 
 VERSION = "0.0.0-embedded"
 FOREVER = "2318-01-01T00:00:00Z"
-LONGEST_SECONDS = 10**9
+MAX_SECONDS = 10**9
 REFUSED = ("push", "create", "copy", "delete", "me")
 WAY_OUT = (
     "the embedded engine only serves the models that it was started with and cannot pull, create or delete any: "
@@ -38,7 +38,7 @@ class ModelRoutes:
         """Answer `/api/ps`, with the model that stays loaded longest first."""
         entries = []
         for loaded in self._serving.pool.running():
-            until = FOREVER if loaded.expires_in > LONGEST_SECONDS else stamp(time.time() + loaded.expires_in)
+            until = FOREVER if loaded.expires_in > MAX_SECONDS else stamp(time.time() + loaded.expires_in)
             entries.append(loaded.model.running(loaded.plan.context, until))
         return {"models": entries}
 

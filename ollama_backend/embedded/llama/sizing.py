@@ -9,8 +9,8 @@ from ollama_backend.embedded.llama.gguf import Gguf
 
 TINY_PARAMETERS = 20_000_000  # the guide has 0.9 million
 SMALL_PARAMETERS = 300_000_000  # SmolLM2, measured in docs/embedded.md, has 135 million
-LARGEST_CONTEXT = 8192
-SMALLEST_CONTEXT = 1024
+MAX_CONTEXT = 8192
+MIN_CONTEXT = 1024
 CONTEXT_STEP = 256  # llama.cpp rounds the context up to a multiple of this
 COMPUTE_BYTES = 400_000_000  # llama.cpp's buffers besides weights and cache, for a large model
 PROCESS_BYTES = 50_000_000  # Python and llama.cpp's code
@@ -101,9 +101,9 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
         way_out = "choose a smaller model or a stronger quantisation, or a larger machine."
         raise StartupError(Exit.NO_MEMORY, message + way_out)
     # llama.cpp cuts a longer context to the model's own.
-    context = min(wishes.context or LARGEST_CONTEXT, gguf.number("context_length", LARGEST_CONTEXT))
+    context = min(wishes.context or MAX_CONTEXT, gguf.number("context_length", MAX_CONTEXT))
     if not wishes.context and memory is not None:
-        while context > SMALLEST_CONTEXT and _memory(gguf, context * slots) > memory:
+        while context > MIN_CONTEXT and _memory(gguf, context * slots) > memory:
             context //= 2
     context = -(-context // CONTEXT_STEP) * CONTEXT_STEP
     cpus = wishes.threads or cpu_count()

@@ -12,7 +12,7 @@ from ollama_backend.ollama.engine.child import running
 from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.settings import Settings
 
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+FIRST_PAUSE, MAX_PAUSE = 5.0, 300.0
 REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class HubFile:
                 f"{self._name} could not be downloaded: {why}. Retrying in {duration_words(pause)}.",
             )
             await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 2)
+            pause = min(MAX_PAUSE, pause * 2)
 
     async def _try(self) -> str:
         """Run the child once. Returns the cause if it failed."""

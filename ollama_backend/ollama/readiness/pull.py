@@ -12,7 +12,7 @@ from ollama_backend.ollama.progress import Progress, duration_words
 from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.wire import CUT_OFF
 
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+FIRST_PAUSE, MAX_PAUSE = 5.0, 300.0
 REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0  # Ollama sends a progress line about every 60 ms (wire/README.md)
 
 # Ollama passes on Go's network and file errors, which name addresses and folders.
@@ -91,7 +91,7 @@ class Pull:
             self.reason = f"The model {self.model} could not be pulled: {why}. Retrying in {duration_words(pause)}."
             self._notify()
             await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 2)
+            pause = min(MAX_PAUSE, pause * 2)
 
     async def _try(self) -> None:
         progress = self._progress = Progress()

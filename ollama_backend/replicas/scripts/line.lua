@@ -11,7 +11,7 @@
 --   rests          hash  host that has failed → "END SECONDS": when its rest is over, and how long that was
 --   served:CONVERSATION   string, the host that served it last
 local LOOK_AHEAD = 16
-local FIRST_REST, LONGEST_REST = 5, 60
+local FIRST_REST, MAX_REST = 5, 60
 local SERVED_SECONDS = 600
 local views, busy_hosts, rests = {}, {}, nil
 
@@ -67,7 +67,7 @@ end
 local function begin_rest(host)
   local before = redis.call('HGET', P .. 'rests', host)
   local last = before and tonumber(string.match(before, '%d+$')) or 0
-  local seconds = last == 0 and FIRST_REST or math.min(LONGEST_REST, last * 2)
+  local seconds = last == 0 and FIRST_REST or math.min(MAX_REST, last * 2)
   redis.call('HSET', P .. 'rests', host, string.format('%d %d', now + seconds * 1000, seconds))
   rests = nil
 end

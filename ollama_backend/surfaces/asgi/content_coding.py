@@ -9,8 +9,8 @@ import zstandard
 from ollama_backend.errors import BadRequest, TooLarge, UnsupportedCoding
 
 CODINGS = "gzip, deflate, zstd"
-MOST_CODINGS = 2
-MOST_MEMBERS = 16  # senders use one; each costs a copy of the rest of the body
+MAX_CODINGS = 2
+MAX_MEMBERS = 16  # senders use one; each costs a copy of the rest of the body
 _WINDOW_BYTES = 8 * 2**20  # the most that a sender may use over HTTP (RFC 9659)
 _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 
@@ -31,8 +31,8 @@ def unpack(codings: str, raw: bytes, limit: int) -> bytes:
     for name in names:
         if name not in _UNPACK:
             raise UnsupportedCoding(f"The content coding {name[:40]!r} is not supported. Use {CODINGS} or none.")
-    if len(names) > MOST_CODINGS:
-        raise UnsupportedCoding(f"A body may have at most {MOST_CODINGS} content codings.")
+    if len(names) > MAX_CODINGS:
+        raise UnsupportedCoding(f"A body may have at most {MAX_CODINGS} content codings.")
     for name in reversed(names):
         try:
             raw = _UNPACK[name](raw, limit)
@@ -56,7 +56,7 @@ def _inflate(raw: bytes, limit: int) -> bytes:
 def _inflated(window_bits: int, raw: bytes, limit: int) -> bytes:
     """Decompress all members of a body, stopping just above `limit` bytes. Raises EOFError if one is incomplete."""
     unpacked = b""
-    for _ in range(MOST_MEMBERS):
+    for _ in range(MAX_MEMBERS):
         member = zlib.decompressobj(window_bits)
         unpacked += member.decompress(raw, limit + 1 - len(unpacked))
         raw = member.unused_data

@@ -9,7 +9,7 @@ from starlette.types import Message, Send
 from ollama_backend.errors import INTERNAL_ERROR
 from ollama_backend.json_text import encode_line
 
-MOST_BYTES = 64 * 2**10
+MAX_BYTES = 64 * 2**10
 _WORDS = {
     400: "The body is not valid JSON for this route.",
     403: "There is no such file. Reload the page.",
@@ -43,7 +43,7 @@ class FrameworkErrors:
             self.began = True
             await self._send(message)
         else:
-            self._body += message.get("body", b"")[: MOST_BYTES - len(self._body)]
+            self._body += message.get("body", b"")[: MAX_BYTES - len(self._body)]
             if not message.get("more_body"):
                 await self._send_error(self._start)
 

@@ -8,7 +8,7 @@ from starlette.types import Scope
 if TYPE_CHECKING:
     from gradio.queueing import Event
 
-MOST_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20
 CALLER_ADDRESS = "ollamaspace.address"  # a key of the scope of a request that starts an event
 TOO_MUCH = "Too much is being sent at the same time. Try again in a moment."
 
@@ -19,7 +19,7 @@ class HeldEvents(dict[str, "Event"]):
     An address may hold a quarter of `most`.
     """
 
-    def __init__(self, most: int = MOST_BYTES) -> None:
+    def __init__(self, most: int = MAX_BYTES) -> None:
         super().__init__()
         self._most = most
         self._bytes = 0

@@ -11,7 +11,7 @@ from ollama_backend.surfaces.gradio_app.rendering.stream_renderer import StreamR
 
 Kind = Literal["thinking", "content"]
 BEYOND_BMP = "\U00010000"
-LONGEST_WORDS = 500
+MAX_PLAIN_CHARACTERS = 500
 _PLAIN = re.compile(r"(?:[^\W_]|[ ,])+")  # such text neither is nor ends markup
 _END = "</p>"
 
@@ -35,7 +35,7 @@ class RenderedText:
 
     def feed(self, text: str) -> None:
         """Add more text."""
-        if self._paragraph and len(self._words) < LONGEST_WORDS and _PLAIN.fullmatch(text):
+        if self._paragraph and len(self._words) < MAX_PLAIN_CHARACTERS and _PLAIN.fullmatch(text):
             self._words += text
             self._replace_tail(self._paragraph + self._words + _END)
             return

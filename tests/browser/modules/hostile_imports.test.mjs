@@ -4,7 +4,7 @@ import {
   importFile,
   importTexts,
   importWords,
-  LARGEST_IMPORT,
+  MAX_IMPORT_BYTES,
 } from '../../../ollama_backend/surfaces/gradio_app/browser/formats/import.js';
 import { zip } from './support/archive.mjs';
 import { NOW, origin, shown } from './support/origin.mjs';
@@ -134,7 +134,7 @@ test('whatever stands in a file: honest counts, never an error', async () => {
 
 test('files that are no text, too large, or archives without conversations are said to be so', async () => {
   assert.equal(
-    (await importFile({ size: LARGEST_IMPORT + 1, arrayBuffer: () => assert.fail('was loaded') }, origin())).problem,
+    (await importFile({ size: MAX_IMPORT_BYTES + 1, arrayBuffer: () => assert.fail('was loaded') }, origin())).problem,
     'import.tooLarge',
   );
   for (const content of [

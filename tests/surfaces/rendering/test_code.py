@@ -19,7 +19,7 @@ from ollama_backend.surfaces.gradio_app.rendering.code_theme import (
     highlight_css,
 )
 from ollama_backend.surfaces.gradio_app.rendering.cpu_deadline import DeadlineExpired, cpu_deadline
-from ollama_backend.surfaces.gradio_app.rendering.highlight import LONGEST, Highlighter
+from ollama_backend.surfaces.gradio_app.rendering.highlight import MAX_CODE_CHARACTERS, Highlighter
 from ollama_backend.surfaces.gradio_app.rendering.languages import language, new_lexer
 from ollama_backend.surfaces.gradio_app.rendering.markdown import render
 from tests.support.html_tree import parse, text_of
@@ -131,7 +131,7 @@ def test_a_lexer_that_fails_leaves_the_code(
 
 def test_long_code_is_plain() -> None:
     """Above a limit no lexer is asked."""
-    assert not list(parse(Highlighter().block("x = 1\n" * (LONGEST // 6 + 1), "python")).all("span"))
+    assert not list(parse(Highlighter().block("x = 1\n" * (MAX_CODE_CHARACTERS // 6 + 1), "python")).all("span"))
     assert list(parse(Highlighter().block("x = 1\n" * 100, "python")).all("span"))
 
 

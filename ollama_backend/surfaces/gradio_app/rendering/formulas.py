@@ -18,8 +18,8 @@ FILLER = b"\x01"
 # The maximum distance in bytes between the opening of a display formula that spans several blocks and the line that
 # closes it. A stream shows everything after an opening mark as a formula for this long, even if none follows.
 FAR = 4096
-# The maximum length of a formula in bytes.
-LONGEST = 16384
+# The maximum length of a formula.
+MAX_BYTES = 16384
 
 OPENING = re.compile(rb"\$|\\[(\[]|\\begin\{")
 _CLOSING = {b"$": b"$", b"$$": b"$$", b"\\(": b"\\)", b"\\[": b"\\]"}
@@ -110,7 +110,7 @@ class _Search:
         source, start, end = self._source, opening.end, closing.start
         if opening.kind[:1] == b"$" and closing.kind != opening.kind:
             return False
-        if not start < end <= opening.start + LONGEST or self._has_code(start, end):
+        if not start < end <= opening.start + MAX_BYTES or self._has_code(start, end):
             return False
         same_leaf = opening.place.leaf == closing.place.leaf
         if opening.kind == b"$":
@@ -151,7 +151,7 @@ class _Search:
         """Return a formula whose end has not been written yet, or None if the mark cannot open one."""
         source, start = self._source, opening.end
         # A single `$` is more often a price, and must not hide the rest of a text that is being written.
-        if opening.kind == b"$" or self._last_line > opening.start + FAR or len(source) > opening.start + LONGEST:
+        if opening.kind == b"$" or self._last_line > opening.start + FAR or len(source) > opening.start + MAX_BYTES:
             return None
         if self._has_code(start, len(source)) or _FENCE.search(source, start):
             return None

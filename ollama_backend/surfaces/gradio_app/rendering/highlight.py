@@ -11,8 +11,8 @@ from .cpu_deadline import DeadlineExpired, can_limit, cpu_deadline
 from .languages import language, new_lexer
 from .links import attribute, escaped
 
-# Characters. Longer code is not highlighted, which would take about a millisecond per kilobyte.
-LONGEST = 20_000
+# Longer code is not highlighted, which would take about a millisecond per kilobyte.
+MAX_CODE_CHARACTERS = 20_000
 # Seconds of CPU time for one block, and for all blocks of a text. The event loop is blocked for this long.
 BLOCK_SECONDS = 0.1
 TEXT_SECONDS = 0.5
@@ -40,7 +40,7 @@ class Highlighter:
 
     def _highlighted(self, code: str, lexer_name: str) -> str:
         """Return code as HTML, highlighted if that is possible within the limits."""
-        if len(code) > LONGEST or self._seconds <= 0 or not can_limit():
+        if len(code) > MAX_CODE_CHARACTERS or self._seconds <= 0 or not can_limit():
             return escaped(code)
         began = time.thread_time()
         try:

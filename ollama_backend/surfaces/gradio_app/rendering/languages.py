@@ -68,7 +68,7 @@ _NAMES = {
 }
 _PLAIN = frozenset({"", "text", "txt", "plain", "plaintext", "none", "output", "log", "ascii", "text/plain"})
 _WORD = re.compile(r"\{?\s*\.?(?:lang(?:uage)?-)?([^\s:{},;=]*)", re.IGNORECASE)
-_LONGEST_NAME = 40
+_MAX_NAME_CHARACTERS = 40
 
 
 class Language(NamedTuple):
@@ -88,7 +88,7 @@ def _lexers() -> dict[str, str]:
 def language(info: str) -> Language:
     """Return the language of an info string, such as `cpp`, `python title="x"`, `{.r}`, `js:app.js` or `main.rs`."""
     match = _WORD.match(info)
-    word = match[1][:_LONGEST_NAME] if match else ""
+    word = match[1][:_MAX_NAME_CHARACTERS] if match else ""
     alias = word.lower()
     if alias in _PLAIN:
         return Language("", "", "")

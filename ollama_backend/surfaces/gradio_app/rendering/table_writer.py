@@ -9,7 +9,7 @@ from .links import escaped
 from .text_direction import Directions
 
 # The parser pads short rows, so a header of a thousand columns would add a thousand empty cells to every row.
-MOST_EMPTY_CELLS = 64
+MAX_EMPTY_CELLS = 64
 
 
 class TableWriter:
@@ -41,11 +41,11 @@ class TableWriter:
             self._out.append(f"{group}<tr>")
 
     def _start_cell(self, span: Range) -> None:
-        """Open a cell. Cells that the parser has added beyond MOST_EMPTY_CELLS are left out."""
+        """Open a cell. Cells that the parser has added beyond MAX_EMPTY_CELLS are left out."""
         alignment = self._alignments[self._cells].lower() if self._cells < len(self._alignments) else "none"
         self._cells += 1
         self._cell_end = span["end"]
-        self._hidden = self._cells > MOST_EMPTY_CELLS and span["start"] == span["end"]
+        self._hidden = self._cells > MAX_EMPTY_CELLS and span["start"] == span["end"]
         if not self._hidden:
             align = "" if alignment == "none" else f' align="{alignment}"'
             self._out.append(f'<{self._cell} dir="auto"{align}>')

@@ -6,13 +6,13 @@ import { loadPicture, storePicture } from '../storage/records.js';
 import { t } from '../words.js';
 import { modelOf, sameModel, shortName } from './choices.js';
 
-const LONGEST_SIDE = 1280;
-const MOST_BYTES = 5 * 2 ** 20;
+const MAX_SIDE = 1280;
+const MAX_BYTES = 5 * 2 ** 20;
 
 /** The picture as a data URL, small enough to be sent. @param {Blob} file */
 async function smaller(file) {
   const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
@@ -52,7 +52,7 @@ export function cannotSee() {
  */
 export async function withPictures(messages, model) {
   const sees = state.site.models.find((each) => sameModel(each.name, model ?? state.site.model))?.sees;
-  let room = MOST_BYTES;
+  let room = MAX_BYTES;
   const sent = [];
   for (const { images = [], ...message } of [...messages].reverse()) {
     const codes = [];

@@ -2,7 +2,7 @@
 
 const NAMED = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 const ENTITY = /&(?:#(\d{1,7})|#x([\da-f]{1,6})|(lt|gt|amp|quot|apos));/gi;
-const LONGEST_ATTRIBUTES = 4096;
+const MAX_ATTRIBUTES_LENGTH = 4096;
 const ATTRIBUTE = /([^\s=/"'<>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
 
 /**
@@ -83,7 +83,7 @@ function endOfTag(/** @type {string} */ xml, /** @type {number} */ start) {
  * @returns {string | null}
  */
 export function attribute(element, wanted) {
-  for (const [, name, double, single] of element.source.slice(0, LONGEST_ATTRIBUTES).matchAll(ATTRIBUTE)) {
+  for (const [, name, double, single] of element.source.slice(0, MAX_ATTRIBUTES_LENGTH).matchAll(ATTRIBUTE)) {
     if (name === wanted || name.endsWith(`:${wanted}`)) return decodeEntities(double ?? single ?? '');
   }
   return null;

@@ -9,7 +9,7 @@ import { fromOwn } from './own_json.js';
 import { isObject } from './shape.js';
 
 /** The most bytes of a file, also unpacked. */
-export const LARGEST_IMPORT = 200 * 2 ** 20;
+export const MAX_IMPORT_BYTES = 200 * 2 ** 20;
 
 const IN_ARCHIVE = /(^|\/)conversations(-\d+)?\.json$/;
 const AT_ONCE = 50;
@@ -29,7 +29,7 @@ const AT_ONCE = 50;
  * @returns {Promise<ImportReport>}
  */
 export async function importFile(file, origin) {
-  if (file.size > LARGEST_IMPORT) return { list: [], total: 0, problem: 'import.tooLarge' };
+  if (file.size > MAX_IMPORT_BYTES) return { list: [], total: 0, problem: 'import.tooLarge' };
   try {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const texts = kindOf(bytes) === 'zip' ? await textsOfArchive(bytes) : [decodeText(bytes)];
@@ -44,7 +44,7 @@ export async function importFile(file, origin) {
 
 /** The export of ChatGPT as it comes: an archive. @param {Uint8Array} bytes */
 async function textsOfArchive(bytes) {
-  const limits = { bytes: LARGEST_IMPORT, ratio: 500 };
+  const limits = { bytes: MAX_IMPORT_BYTES, ratio: 500 };
   const wanted = [...entriesOf(bytes).values()].filter(({ name }) => IN_ARCHIVE.test(name));
   const texts = [];
   for (const entry of wanted) texts.push(decodeText(await unpack(bytes, entry, limits)));
@@ -102,7 +102,7 @@ function read(source, origin) {
  * @returns {{key: string, values: Record<string, number>}}
  */
 export function importWords({ list, total, problem }) {
-  if (problem) return { key: problem, values: { limit: LARGEST_IMPORT } };
+  if (problem) return { key: problem, values: { limit: MAX_IMPORT_BYTES } };
   const unreadable = total - list.length;
   if (!list.length) return { key: 'import.unreadable', values: {} };
   if (!unreadable) return { key: 'import.all', values: { count: list.length } };

@@ -4,7 +4,7 @@ import { languageOf } from './language_guess.js';
 import { spokenParts } from './plain.js';
 
 /** Engines fall silent in sentences that are much longer. */
-const LONGEST = 250;
+const MAX_LENGTH = 250;
 
 /**
  * @typedef {{text: string, language: string}} Sentence
@@ -41,9 +41,9 @@ export function split(text, language) {
 
 /** @param {string} sentence @returns {string[]} */
 function shortened(sentence) {
-  if (sentence.length <= LONGEST) return [sentence];
-  const start = sentence.slice(0, LONGEST);
+  if (sentence.length <= MAX_LENGTH) return [sentence];
+  const start = sentence.slice(0, MAX_LENGTH);
   const pause = Math.max(...[', ', '; ', ': ', '、', '，', '；', '،'].map((sign) => start.lastIndexOf(sign)));
-  const at = pause > LONGEST / 3 ? pause + 1 : start.lastIndexOf(' ') > 0 ? start.lastIndexOf(' ') : LONGEST;
+  const at = pause > MAX_LENGTH / 3 ? pause + 1 : start.lastIndexOf(' ') > 0 ? start.lastIndexOf(' ') : MAX_LENGTH;
   return [sentence.slice(0, at), ...shortened(sentence.slice(at))];
 }

@@ -2,7 +2,7 @@
 // had, their source is shown. Needs a browser.
 
 const KEPT = 500;
-const LONGEST = 20_000;
+const MAX_LENGTH = 20_000;
 /** Drawn formulas by their source: what is being written is drawn again and again. @type {Map<string, Element>} */
 const drawn = new Map();
 let katex = null;
@@ -33,7 +33,7 @@ export function drawFormulas(root) {
 
 function drawFormula(element) {
   const source = element.textContent;
-  if (source.length > LONGEST || element.dataset.pending) return;
+  if (source.length > MAX_LENGTH || element.dataset.pending) return;
   const isDisplay = element.dataset.display === '1';
   const key = `${isDisplay} ${source}`;
   let copy = drawn.get(key);

@@ -3,7 +3,7 @@
 import { t } from '../words.js';
 import { el } from './dom.js';
 
-const LONGEST = 3000;
+const MAX_LENGTH = 3000;
 let said = '';
 
 export const voice = () => el('div', { class: 'sr', role: 'status', 'aria-live': 'polite', id: 'voice' });
@@ -20,5 +20,5 @@ export function announceEnd({ end, text, error }) {
   const how =
     { done: t('state.finished'), stopped: t('message.stopped'), failed: error || t('message.failed') }[end] ??
     t('message.interrupted');
-  announce(`${how} ${text.replace(/[*_`#>|]+/g, ' ').slice(0, LONGEST)}`.trim());
+  announce(`${how} ${text.replace(/[*_`#>|]+/g, ' ').slice(0, MAX_LENGTH)}`.trim());
 }

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from ollama_backend.embedded.api.dialect import ChatDialect
+from ollama_backend.embedded.api.openai_responses import ResponsesDialect
 from ollama_backend.embedded.api.required_call import RequiredCall, chosen
-from ollama_backend.embedded.api.responses import ResponsesDialect
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.llama import gguf
 from ollama_backend.embedded.model_card import ServedModel

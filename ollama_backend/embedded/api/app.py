@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect
 from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
+from ollama_backend.embedded.api.http_responses import error_body, json_reply
 from ollama_backend.embedded.api.messages import messages_dialect
 from ollama_backend.embedded.api.model_routes import REFUSED, WAY_OUT, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
-from ollama_backend.embedded.api.replies import error_body, json_reply
-from ollama_backend.embedded.api.responses import ResponsesDialect
+from ollama_backend.embedded.api.openai_responses import ResponsesDialect
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.request_json import Body, read

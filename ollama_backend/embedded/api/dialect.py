@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ollama_backend.embedded.api.replies import EVENTS
+from ollama_backend.embedded.api.http_responses import EVENTS
 from ollama_backend.embedded.api.required_call import RequiredCall, chosen, has_tool_result
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import ServedModel

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.replies import json_reply
+from ollama_backend.embedded.api.http_responses import json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.model_card import ServedModel

@@ -4,7 +4,7 @@ import time
 
 from starlette.responses import Response
 
-from ollama_backend.embedded.api.replies import NDJSON, json_reply
+from ollama_backend.embedded.api.http_responses import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import RequestError
 from ollama_backend.embedded.model_card import stamp

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import ChatDialect, CompletionsDialect, RelayedDialect, Think, accumulate
+from ollama_backend.embedded.api.http_responses import NDJSON, json_reply
 from ollama_backend.embedded.api.ollama_bodies import GenerateBody, GenerationBody, OllamaChatBody, context_of
-from ollama_backend.embedded.api.replies import NDJSON, json_reply
 from ollama_backend.embedded.api.serving import Serving
 from ollama_backend.embedded.errors import NO_IMAGES, RequestError
 from ollama_backend.embedded.model_card import ServedModel, stamp

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from ollama_backend.embedded.api.dialect import RelayedBody, RelayedDialect
-from ollama_backend.embedded.api.replies import Streamed, error_body, json_reply
+from ollama_backend.embedded.api.http_responses import Streamed, error_body, json_reply
 from ollama_backend.embedded.api.truncation import shorten
 from ollama_backend.embedded.errors import LlamaError, RequestError
 from ollama_backend.embedded.llama.model_pool import ModelPool

@@ -20,7 +20,7 @@ from ollama_backend.embedded.api.embeddings import EmbeddingRoutes
 from ollama_backend.embedded.api.guard import ORIGINS, EngineGuard
 from ollama_backend.embedded.api.http_responses import error_body, json_reply
 from ollama_backend.embedded.api.messages import messages_dialect
-from ollama_backend.embedded.api.model_routes import REFUSED, WAY_OUT, ModelRoutes
+from ollama_backend.embedded.api.model_routes import ADVICE, REFUSED, ModelRoutes
 from ollama_backend.embedded.api.native import GenerationRoutes
 from ollama_backend.embedded.api.openai_responses import ResponsesDialect
 from ollama_backend.embedded.api.serving import Serving
@@ -74,7 +74,7 @@ def _post(path: str, reply: Callable[[Body], Awaitable[Response]]) -> Route:
 
 
 async def _refuse(request: Request) -> Response:
-    raise RequestError(400, WAY_OUT)
+    raise RequestError(400, ADVICE)
 
 
 def _failed(request: Request, error: Exception) -> Response:

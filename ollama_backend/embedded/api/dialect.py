@@ -136,8 +136,8 @@ class RelayedDialect:
             # A client that has required a call sends its tools again with the result.
             if has_tool_result(self.body.get("messages") or self.body.get("input")):
                 return {}
-            way_out = 'send none, require a call with tool_choice "required", or choose another model.'
-            raise RequestError(400, f"{self.model.tagged} does not support tools: {way_out}")
+            advice = 'send none, require a call with tool_choice "required", or choose another model.'
+            raise RequestError(400, f"{self.model.tagged} does not support tools: {advice}")
         return {"tools": own, "tool_choice": choice}
 
     def instructions(self, given: Any) -> Any:

@@ -14,7 +14,7 @@ VERSION = "0.0.0-embedded"
 FOREVER = "2318-01-01T00:00:00Z"
 MAX_SECONDS = 10**9
 REFUSED = ("push", "create", "copy", "delete", "me")
-WAY_OUT = (
+ADVICE = (
     "the embedded engine only serves the models that it was started with and cannot pull, create or delete any: "
     "install Ollama (https://ollama.com/download), or add a model file to CHAT_GGUF"
 )
@@ -63,7 +63,7 @@ class ModelRoutes:
         try:
             self._serving.find(body.get("model") or body.get("name"))
         except RequestError as error:
-            raise RequestError(400, WAY_OUT) from error
+            raise RequestError(400, ADVICE) from error
         lines = [{"status": "pulling manifest"}, {"status": "success"}]
         if not body.get("stream", True):
             return json_reply(lines[-1])

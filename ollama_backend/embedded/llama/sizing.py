@@ -98,8 +98,8 @@ def plan(gguf: Gguf, wishes: Wishes, memory: int | None = None) -> Plan:
     slots = wishes.slots or (4 if tiny else 1)
     if memory is not None and not tiny and gguf.size > memory:
         message = f"The model needs {gguf.size / 1e9:.1f} GB of memory and {memory / 1e9:.1f} GB are free: "
-        way_out = "choose a smaller model or a stronger quantisation, or a larger machine."
-        raise StartupError(Exit.NO_MEMORY, message + way_out)
+        advice = "choose a smaller model or a stronger quantisation, or a larger machine."
+        raise StartupError(Exit.NO_MEMORY, message + advice)
     # llama.cpp cuts a longer context to the model's own.
     context = min(wishes.context or MAX_CONTEXT, gguf.number("context_length", MAX_CONTEXT))
     if not wishes.context and memory is not None:

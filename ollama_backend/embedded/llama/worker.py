@@ -58,8 +58,8 @@ def _serve(settings: dict[str, Any]) -> Any:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError, MemoryError) as exc:
         message = f"llama.cpp cannot load {Path(parameters.model.path).name} ({exc}): the file may be damaged, of an "
-        way_out = "unsupported kind, or too large for the memory. Fetch it again or choose another."
-        raise StartupError(Exit.LLAMA_FAILED, message + way_out) from exc
+        advice = "unsupported kind, or too large for the memory. Fetch it again or choose another."
+        raise StartupError(Exit.LLAMA_FAILED, message + advice) from exc
 
 
 def main() -> int:

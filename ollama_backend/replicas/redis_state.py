@@ -37,7 +37,7 @@ class RedisState(SharedState):
 
     @property
     def is_connected(self) -> bool:
-        return self.replica.store.there
+        return self.replica.store.is_connected
 
     @property
     def obstacle(self) -> str:

@@ -48,7 +48,7 @@ class RedisStore:
         self.changes = Changes()
 
     @property
-    def there(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether the connection is open."""
         return self._connection is not None
 

@@ -126,7 +126,7 @@ class Replica:
         """Publish this replica's view of the hosts if it has changed; the lines are served with it."""
         view = msgspec.json.encode(self._view())
         # Without a connection there is no need to send it: the synchronisation of the next one does.
-        if view != self._published and self.store.there:
+        if view != self._published and self.store.is_connected:
             self._published = view
             self.store.post("view", view)
 
@@ -148,7 +148,7 @@ class Replica:
         while True:
             # Read first, so that a change while the state is read is not missed.
             seen = self.store.changes.version
-            self._away_since = None if self.store.there else self._away_since or time.monotonic()
+            self._away_since = None if self.store.is_connected else self._away_since or time.monotonic()
             await self.store.changes.wait(since=seen)
 
     async def _renew_always(self) -> None:

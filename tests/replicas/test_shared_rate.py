@@ -46,7 +46,7 @@ async def test_over_replicas(redis: RedisServer) -> None:
     redis.client.flushall()
     replicas = [Replica(redis.url, ReplicaTimings(settle=0, reply=30)) for _ in range(2)]
     tasks = [asyncio.create_task(replica.run()) for replica in replicas]
-    await until(lambda: all(replica.store.there for replica in replicas))
+    await until(lambda: all(replica.store.is_connected for replica in replicas))
     await spend([SharedRate(replica.store, "3/2second") for replica in replicas])
     for replica, task in zip(replicas, tasks, strict=True):
         await replica.leave()

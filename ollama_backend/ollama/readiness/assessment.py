@@ -22,12 +22,12 @@ def assess(
     remedy: str,
 ) -> ServerStatus:
     """Return the state with respect to the default `model`; `remedy` says what to do if it is missing."""
-    if not presence.there:
+    if not presence.is_up:
         if engine.fetching:
             return ServerStatus("pulling", engine.reason, "", engine.fetching.completed, engine.fetching.total)
         return ServerStatus("starting" if engine.starting else "unavailable", engine.reason or presence.reason)
     if catalogue.usable(model):
-        loading = f"Loading {model}." if loads.loading(model) else ""
+        loading = f"Loading {model}." if loads.is_loading(model) else ""
         return ServerStatus("ok", loads.failure or loading)
     if not catalogue.known:
         return ServerStatus("unavailable" if catalogue.failure else "starting", catalogue.failure or LISTING)

@@ -12,7 +12,7 @@ from ollama_backend.formats import model_name
 from ollama_backend.ollama.progress import duration_words
 from ollama_backend.ollama.upstream import RunningModel, Upstream
 
-BELIEF_SECONDS = 15.0  # how long a model counts as loaded after it was seen; three times the interval of /api/ps polls
+LOADED_SECONDS = 15.0  # how long a model counts as loaded after it was seen; three times the interval of /api/ps polls
 
 log = logging.getLogger(__name__)
 
@@ -29,25 +29,25 @@ class Loads:
         self._client = client
         self._seconds = seconds
         self._notify = notify
-        self._believed: dict[str, float] = {}
+        self._loaded_until: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._contexts: dict[str, int] = {}
         self.failure = ""
 
-    def known(self, model: str) -> bool:
+    def is_loaded(self, model: str) -> bool:
         """Return whether a model is known to be loaded."""
         key = model_name(model)
         # /api/ps lists a model from the start of its load (server/sched.go), so a running load overrules it.
-        return key not in self._running and self._believed.get(key, 0) > time.monotonic()
+        return key not in self._running and self._loaded_until.get(key, 0) > time.monotonic()
 
-    def loading(self, model: str) -> bool:
+    def is_loading(self, model: str) -> bool:
         """Return whether a model is being loaded."""
         return model_name(model) in self._running
 
     @property
-    def any(self) -> bool:
+    def has_loaded(self) -> bool:
         """Whether any model may be loaded. If none is, `/api/ps` need not be polled."""
-        return bool(self._believed)
+        return bool(self._loaded_until)
 
     def context_length(self, model: str) -> int | None:
         """Return the context length, in tokens, with which a model was last loaded, or None if it is unknown."""
@@ -55,7 +55,7 @@ class Loads:
 
     def used(self, model: str) -> None:
         """Record that a model has just been used, so it is loaded."""
-        self._believed[model_name(model)] = time.monotonic() + BELIEF_SECONDS
+        self._loaded_until[model_name(model)] = time.monotonic() + LOADED_SECONDS
 
     def begin(self, model: str) -> asyncio.Task[None]:
         """Start loading a model, or return the load that is already running."""
@@ -68,7 +68,7 @@ class Loads:
 
     async def loaded(self, model: str) -> None:
         """Wait until a model is loaded. Raises OllamaTimeout after `seconds`, or the BackendError of the load."""
-        if not self.known(model):
+        if not self.is_loaded(model):
             await asyncio.shield(self.begin(model))
 
     async def look(self) -> None:
@@ -76,18 +76,18 @@ class Loads:
         requested_at = time.monotonic()
         running = await self._client.running()
         self._keep_contexts(running)
-        believed = {}
+        loaded_until = {}
         for name, row in running.items():
-            left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else BELIEF_SECONDS
+            left = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else LOADED_SECONDS
             if left > 0:
-                believed[model_name(name)] = requested_at + min(left, BELIEF_SECONDS)
+                loaded_until[model_name(name)] = requested_at + min(left, LOADED_SECONDS)
         # A model used while the request was under way may be missing from its response.
-        newer = {key: until for key, until in self._believed.items() if until >= requested_at + BELIEF_SECONDS}
-        self._believed = believed | newer
+        newer = {key: until for key, until in self._loaded_until.items() if until >= requested_at + LOADED_SECONDS}
+        self._loaded_until = loaded_until | newer
 
     def unloaded(self, model: str) -> None:
         """Record that a model was unloaded."""
-        self._believed.pop(model_name(model), None)
+        self._loaded_until.pop(model_name(model), None)
 
     def _keep_contexts(self, running: Mapping[str, RunningModel]) -> None:
         lengths = {model_name(name): row.context_length for name, row in running.items()}
@@ -95,7 +95,7 @@ class Loads:
 
     def forget(self) -> None:
         """Forget everything, since another Ollama answers now."""
-        self._believed.clear()
+        self._loaded_until.clear()
         self._contexts.clear()
         self.failure = ""
 

@@ -11,7 +11,7 @@ from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.ollama.upstream_messages import GONE_ELSEWHERE
 from ollama_backend.settings import Settings
 
-CALM_SECONDS = 3.0  # after the last response while all is well; a failed request triggers a check at once
+CHECK_SECONDS = 3.0  # after the last response while all is well; a failed request triggers a check at once
 AWAY_SECONDS = 0.5  # while it is starting; twice this while it is away
 CLOUD_SECONDS = 30.0
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Polls one server: `there` is whether it answers, `version` its version, `reason` why it is away, for display."""
+    """Polls one server: `is_up` is whether it answers, `version` its version, `reason` why it is away, for display."""
 
     def __init__(self, settings: Settings, client: Upstream, engine: Engine) -> None:
         self._settings = settings
         self._client = client
         self._engine = engine
         self._slow = 0
-        self.there = False
+        self.is_up = False
         self.version = ""
         self.reason = ""
 
@@ -42,12 +42,12 @@ class Presence:
     @property
     def is_certain(self) -> bool:
         """Whether the server has answered other requests so lately that it need not be asked."""
-        return self.there and self._seconds_left > 0
+        return self.is_up and self._seconds_left > 0
 
     @property
     def _seconds_left(self) -> float:
-        calm = CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CALM_SECONDS
-        return self._client.received_at + calm - asyncio.get_running_loop().time()
+        seconds = CLOUD_SECONDS if self._settings.is_cloud or self._settings.upstream else CHECK_SECONDS
+        return self._client.received_at + seconds - asyncio.get_running_loop().time()
 
     async def look(self) -> None:
         """Check once. A refused connection counts as gone, and so do two timeouts in a row."""
@@ -56,16 +56,16 @@ class Presence:
         except BackendError as exc:
             self._slow += 1
             # A machine that generates on all its cores may miss one deadline.
-            if not self.there or self._slow > 1 or not isinstance(exc, OllamaTimeout):
+            if not self.is_up or self._slow > 1 or not isinstance(exc, OllamaTimeout):
                 self._lose(exc)
             return
-        if not self.there:
+        if not self.is_up:
             log.info("Ollama %s answers", version)
-        self._slow, self.reason, self.version, self.there = 0, "", version, True
+        self._slow, self.reason, self.version, self.is_up = 0, "", version, True
 
     async def _ask(self) -> str:
         try:
-            return await self._client.version(5.0 if self.there else 2.0)
+            return await self._client.version(5.0 if self.is_up else 2.0)
         except OllamaFailed:
             if not self._settings.is_cloud:
                 raise
@@ -74,9 +74,9 @@ class Presence:
             return ""
 
     def _lose(self, exc: BackendError) -> None:
-        if self.there:
+        if self.is_up:
             log.warning("Ollama has stopped answering: %s", exc.message)
-        self.there, self.version = False, ""
+        self.is_up, self.version = False, ""
         if not isinstance(exc, OllamaTimeout) and exc.message != AWAY:
             self.reason = exc.message
         elif self._engine.started:

@@ -79,15 +79,15 @@ class Readiness:
     @property
     def is_up(self) -> bool:
         """Whether Ollama answers."""
-        return self._presence.there
+        return self._presence.is_up
 
     def installed(self, model: str) -> str | None:
         """Return the installed name of a model, or None if it is not installed or Ollama is away."""
-        return self._catalogue.usable(model) if self._presence.there else None
+        return self._catalogue.usable(model) if self._presence.is_up else None
 
     def is_loaded(self, model: str) -> bool:
         """Return whether a model is known to be loaded. Models in the cloud always count as loaded."""
-        return self._in_cloud(model) or self._loads.known(model)
+        return self._in_cloud(model) or self._loads.is_loaded(model)
 
     @property
     def owns(self) -> bool:
@@ -112,7 +112,7 @@ class Readiness:
         named = model or default
         if not self._catalogue.allows(named, default):
             raise ModelNotFound(f"The model {named[:100]!r} may not be used here. {self._catalogue.offer(default)}")
-        if not self._presence.there or not self._catalogue.known:
+        if not self._presence.is_up or not self._catalogue.known:
             raise OllamaUnavailable(self.reason or LISTING, retry_after=2 if self._engine.starting else 5)
         if usable := self._catalogue.usable(named, default):
             return usable
@@ -163,16 +163,16 @@ class Readiness:
         """Make the checks that are due. `woken`: something has happened, such as a failed request."""
         if not self._engine.settled:  # the client may still point to another host
             return
-        was_there = self._presence.there
+        was_up = self._presence.is_up
         if woken or not self._presence.is_certain:
             await self._presence.look()
-        if not self._presence.there:
-            if was_there:
+        if not self._presence.is_up:
+            if was_up:
                 self._loads.forget()
                 self._catalogue.forget()
                 await self._stop_pull()
             return
-        if not was_there and not self._engine.started:
+        if not was_up and not self._engine.started:
             self._returns += 1
         if self.epoch != self._seen_epoch:
             self._seen_epoch, self._warmed, self._listed_at = self.epoch, False, 0.0
@@ -187,7 +187,7 @@ class Readiness:
             self._listed_at = now
             await self._catalogue.look()
             self._learn_default()
-        if self._loads.any and now - self._ran_at >= RUNNING_SECONDS:
+        if self._loads.has_loaded and now - self._ran_at >= RUNNING_SECONDS:
             self._ran_at = now
             await self._loads.look()
 

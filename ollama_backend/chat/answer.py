@@ -53,11 +53,11 @@ class Answer(ABC):
     def stop(self, reason: StopReason = "stop") -> None:
         """End the answer; its text is kept."""
 
-    def came(self) -> None:
+    def add_reader(self) -> None:
         """Count a reader."""
         self.readers += 1
 
-    def left(self) -> None:
+    def remove_reader(self) -> None:
         """Count a reader out."""
         self.readers -= 1
 
@@ -71,7 +71,7 @@ class Reader:
         # No version of the answer, so that the first `changed` returns immediately.
         self._seen = -1
         self._open = True
-        answer.came()
+        answer.add_reader()
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class Reader:
         """Stop reading. May be called more than once."""
         if self._open:
             self._open = False
-            self.answer.left()
+            self.answer.remove_reader()
 
     async def changed(self, seconds: float | None = None) -> bool:
         """Return True once something has changed since the last call, False after `seconds` without a change."""

@@ -178,14 +178,14 @@ class WrittenAnswer(Answer):
             raise OllamaFailed("The answer is too long for this server. Ask for a shorter one.")
         self.deltas.append(Delta(kind, text, created_at))
 
-    def came(self) -> None:
+    def add_reader(self) -> None:
         """Count a reader."""
-        super().came()
+        super().add_reader()
         self._timer.cancel()
 
-    def left(self) -> None:
+    def remove_reader(self) -> None:
         """Count a reader out; after the last one the grace period begins."""
-        super().left()
+        super().remove_reader()
         if self.ended:
             self.join_deltas()
         if self.readers or self.ended:

@@ -73,14 +73,14 @@ class AnswerCopy(Answer):
         if not self.ended:
             self._follower.stop(self, reason)
 
-    def came(self) -> None:
+    def add_reader(self) -> None:
         """Count a reader."""
-        super().came()
+        super().add_reader()
         if self.readers == 1:
             self._follower.reader_came(self)
 
-    def left(self) -> None:
+    def remove_reader(self) -> None:
         """Count a reader out."""
-        super().left()
+        super().remove_reader()
         if not self.readers:
             self._follower.reader_left(self)

@@ -137,14 +137,14 @@ class SharedAnswers(Answers):
         mirrored = self.mirror.find(answer_id)
         if mirrored and replica not in mirrored.readers:
             mirrored.readers.add(replica)
-            mirrored.answer.came()
+            mirrored.answer.add_reader()
             self.mirror.touch(mirrored)
 
     def _reader_left(self, answer_id: str, replica: str) -> None:
         mirrored = self.mirror.find(answer_id)
         if mirrored and replica in mirrored.readers:
             mirrored.readers.remove(replica)
-            mirrored.answer.left()
+            mirrored.answer.remove_reader()
 
     def _send_again(self, answer_id: str) -> None:
         if mirrored := self.mirror.find(answer_id):

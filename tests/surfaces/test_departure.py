@@ -9,13 +9,13 @@ def test_all_that_wait_are_called() -> None:
     departure, called = Departure(), []
     departure.add(lambda: called.append("first"))
     departure.add(lambda: called.append("second"))
-    departure.happen()
+    departure.notify()
     assert sorted(called) == ["first", "second"]
 
 
 def test_what_comes_too_late_is_called_at_once() -> None:
     departure, called = Departure(), []
-    departure.happen()
+    departure.notify()
     departure.add(lambda: called.append("late"))
     assert called == ["late"]
 
@@ -28,7 +28,7 @@ def test_what_was_removed_is_not_called() -> None:
 
     departure.add(leave)
     departure.remove(leave)
-    departure.happen()
+    departure.notify()
     assert called == []
 
 

@@ -44,7 +44,7 @@ class BoundedProtocol(UpgradeDecliningProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
         super().connection_lost(exc)
-        self._departure.happen()
+        self._departure.notify()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

@@ -16,22 +16,22 @@ class Departure:
     """
 
     def __init__(self) -> None:
-        self._has_happened = False
+        self._has_left = False
         self._calls: set[Callable[[], object]] = set()
 
     def add(self, call: Callable[[], object]) -> None:
         """Call a function when the client leaves, or now if it has left already."""
         self._calls.add(call)
-        if self._has_happened:
+        if self._has_left:
             call()
 
     def remove(self, call: Callable[[], object]) -> None:
         """Do not call a function any more."""
         self._calls.discard(call)
 
-    def happen(self) -> None:
-        """Note that the client has left."""
-        self._has_happened = True
+    def notify(self) -> None:
+        """Record that the client has left, and call the functions."""
+        self._has_left = True
         for call in tuple(self._calls):
             call()
 

@@ -111,10 +111,10 @@ class AnswerCopies:
         """Have an answer stopped as soon as its replica can be told."""
         self._stops[answer_id] = reason
 
-        def told(_: Any) -> None:
+        def on_reply(_: Any) -> None:
             self._stops.pop(answer_id, None)
 
-        self._store.post("tell_writer", answer_id, "stop", reason, then=told)
+        self._store.post("tell_writer", answer_id, "stop", reason, then=on_reply)
 
     def close(self) -> None:
         """Cancel the timers."""
@@ -131,10 +131,10 @@ class AnswerCopies:
             await self._replica.renewals.wait(since=seen)
 
     def _tell_writer(self, copy: AnswerCopy, kind: str) -> None:
-        def told(is_there: Any) -> None:
+        def on_reply(is_there: Any) -> None:
             copy.is_known = kind == "came" and bool(is_there) and copy.readers > 0
 
-        self._store.post("tell_writer", copy.id, kind, "", then=told)
+        self._store.post("tell_writer", copy.id, kind, "", then=on_reply)
 
     def _synchronised(self, found: Synchronised) -> None:
         for copy in self._copies.values():

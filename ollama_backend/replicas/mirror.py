@@ -64,7 +64,7 @@ class Mirror:
         self._all: dict[str, Mirrored] = {}
         self._unsent: set[Mirrored] = set()
         self._wake, self._urgent = asyncio.Event(), asyncio.Event()
-        replica.holds("answers", lambda: list(self._all))
+        replica.on_synchronise("answers", lambda: list(self._all))
         replica.after_synchronising(self._synchronised)
 
     def find(self, answer_id: str) -> Mirrored | None:

@@ -44,7 +44,7 @@ class RedisState(SharedState):
         return self.replica.obstacle
 
     def line(self, name: str, hosts: Hosts) -> SharedLine:
-        self.replica.sees(hosts.view)
+        self.replica.set_view(hosts.view)
         line = self._lines[name] = SharedLine(name, self.replica, hosts, self._settings.max_waiting)
         return line
 

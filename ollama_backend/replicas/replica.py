@@ -62,8 +62,8 @@ class WaitingTickets(Protocol):
 class Replica:
     """One running process, with an `id` of its own.
 
-    Parts tell it what they hold (`holds`), which is entered on every new connection to Redis, and which messages they
-    take (`takes`). `alive` are the replicas with a lease, as of the last renewal.
+    Parts tell it what they hold (`on_synchronise`), which is entered on every new connection to Redis, and which
+    messages they take (`on_message`). `alive` are the replicas with a lease, as of the last renewal.
     """
 
     def __init__(self, url: str, timings: ReplicaTimings | None = None) -> None:
@@ -81,12 +81,12 @@ class Replica:
         self._published = b""
         self._epoch = b""
         self._offset = 0.0
-        self._hurry = asyncio.Event()
+        self._due_changed = asyncio.Event()
         self._due = 0.0
         self._away_since: float | None = time.monotonic()
         self.streams.add(f"inbox:{self.id}", self._received)
 
-    def holds(self, name: str, held: Callable[[], object]) -> None:
+    def on_synchronise(self, name: str, held: Callable[[], object]) -> None:
         """Enter what `held` returns under a name whenever it may be unknown to Redis."""
         self._held[name] = held
 
@@ -94,12 +94,12 @@ class Replica:
         """Have a function called with what was found when all that is held was entered."""
         self._then.append(then)
 
-    def takes(self, kind: str, handler: Callable[[Any], None]) -> None:
-        """Have messages of a kind handled."""
+    def on_message(self, kind: str, handler: Callable[[Any], None]) -> None:
+        """Handle messages of a kind with a function."""
         self._handlers[kind] = handler
 
-    def sees(self, view: Callable[[], object]) -> None:
-        """Publish what `view` returns as this replica's view of the hosts."""
+    def set_view(self, view: Callable[[], object]) -> None:
+        """Set what returns this replica's view of the hosts, for `publish_view`."""
         self._view = view
 
     @property
@@ -117,10 +117,10 @@ class Replica:
         encoded = msgspec.json.encode(value)
         self.store.post_command("XADD", f"inbox:{replica}", "*", "kind", kind, "value", encoded)
 
-    def hurry(self, seconds: float) -> None:
+    def renew_within(self, seconds: float) -> None:
         """Renew the lease in so many seconds at most, and learn the positions of the waiting tickets."""
         self._due = min(self._due, time.monotonic() + seconds)
-        self._hurry.set()
+        self._due_changed.set()
 
     def publish_view(self) -> None:
         """Publish this replica's view of the hosts if it has changed; the lines are served with it."""
@@ -158,10 +158,10 @@ class Replica:
                 self.publish_view()
                 await self.renew()
             while (pause := self._due - time.monotonic()) > 0:
-                self._hurry.clear()
+                self._due_changed.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
-                        await self._hurry.wait()
+                        await self._due_changed.wait()
 
     async def renew(self) -> None:
         """Renew the lease and learn where the waiting tickets are. Raises RedisUnavailable."""
@@ -178,7 +178,7 @@ class Replica:
             if each:
                 found, places = places[: len(each)], places[len(each) :]
                 self.lines[line].found(each, [place.decode() for place in found], count)
-                self.hurry(self.lines[line].position_pause)
+                self.renew_within(self.lines[line].position_pause)
         self._trim_inbox()
         self.renewals.notify()
 

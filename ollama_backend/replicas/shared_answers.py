@@ -56,11 +56,11 @@ class SharedAnswers(Answers):
         self.mirror = Mirror(replica)
         self.copies = AnswerCopies(replica)
         replica.after_synchronising(self._synchronised)
-        replica.takes("came", lambda message: self._reader_came(message["id"], message["replica"]))
-        replica.takes("left", lambda message: self._reader_left(message["id"], message["replica"]))
-        replica.takes("again", lambda message: self._send_again(message["id"]))
-        replica.takes("stop", lambda message: self._stop(message["id"], message["reason"]))
-        replica.takes("adopt", self._adopt_from_other)
+        replica.on_message("came", lambda message: self._reader_came(message["id"], message["replica"]))
+        replica.on_message("left", lambda message: self._reader_left(message["id"], message["replica"]))
+        replica.on_message("again", lambda message: self._send_again(message["id"]))
+        replica.on_message("stop", lambda message: self._stop(message["id"], message["reason"]))
+        replica.on_message("adopt", self._adopt_from_other)
 
     async def run(self) -> None:
         """Look after mirrors and copies until cancelled."""

@@ -50,7 +50,7 @@ class SharedLine(Line):
         self._all_waiting = 0
         self._tickets: dict[str, SharedTicket] = {}
         replica.lines[name] = self
-        replica.holds(name, self._held)
+        replica.on_synchronise(name, self._held)
         replica.after_synchronising(self._synchronised)
 
     @property
@@ -84,7 +84,7 @@ class SharedLine(Line):
         ticket.rank = position
         self._called(ticket, host.decode(), calls)
         if not ticket.has_place:
-            self._replica.hurry(self.position_pause)
+            self._replica.renew_within(self.position_pause)
         return ticket
 
     def adopt(self, known: Mapping[str, Any], caller: Caller, model: str, conversation: str) -> SharedTicket:
@@ -93,7 +93,7 @@ class SharedLine(Line):
         ticket.entered_at(known["order"], known["arrival"])
         ticket.calls = known["calls"]
         self._tickets[ticket.id] = ticket
-        self._replica.hurry(self.position_pause)
+        self._replica.renew_within(self.position_pause)
         return ticket
 
     def give(self, ticket: SharedTicket) -> None:
@@ -113,7 +113,7 @@ class SharedLine(Line):
                 self._called(ticket, reply[0].decode(), reply[1])
 
             self._replica.store.post("send_back", self._name, ticket.id, then=sent_back)
-            self._replica.hurry(self.position_pause)
+            self._replica.renew_within(self.position_pause)
 
     def position(self, ticket: Ticket) -> int:
         return ticket.rank if isinstance(ticket, SharedTicket) and ticket.host is None else 0

@@ -29,7 +29,7 @@ class SharedSessions(Sessions):
         self._store = replica.store
         self._answers = answers
         self._opened: dict[str, tuple[Key, str]] = {}
-        replica.takes("replaced", lambda message: self._replaced(message["session"], message["token"]))
+        replica.on_message("replaced", lambda message: self._replaced(message["session"], message["token"]))
         replica.after_synchronising(self._synchronised)
 
     async def open(self, owner: str, name: str) -> Session:

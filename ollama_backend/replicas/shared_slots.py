@@ -26,7 +26,7 @@ class SharedSlots:
         self._running: Counter[str] = Counter()
         self._used: set[str] = set()
         # `+` leaves out the models on which nothing runs.
-        replica.holds("slots", lambda: +self._running)
+        replica.on_synchronise("slots", lambda: +self._running)
         replica.after_synchronising(self._synchronised)
 
     def of(self, host: Host, model: str) -> "SharedModelSlots":

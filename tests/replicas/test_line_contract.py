@@ -83,7 +83,7 @@ class Both:
         self.hosts, self.replicas = hosts, replicas
         self.memory = MemoryLine(hosts.choose, most)
         for replica in replicas:
-            replica.sees(hosts.view)
+            replica.set_view(hosts.view)
         self.lines = [SharedLine("generations", replica, cast(Hosts, hosts), most) for replica in replicas]
         self.pairs: list[tuple[Ticket, Ticket]] = []
 

@@ -133,14 +133,14 @@ class Answers:
             answer.model = request.model
             client, model = place.host.client, place.model
             # Looked up while Ollama reads the prompt, so that the first token is not delayed.
-            self._habits.ask(client, model)
+            self._habits.look_up(client, model)
             is_first = True
 
             # Only the first chunks may have to wait. The others are added at once, without a task switch each time.
             def take(chunks: Sequence[Chunk]) -> Drain | None:
                 if is_first or chunks[-1].done:
                     place.slot.progress(finished=chunks[-1].done)
-                if is_first and self._habits.is_asking(client, model):
+                if is_first and self._habits.is_looking_up(client, model):
                     return partial(take_first, chunks)
                 if is_first:
                     add_first(chunks)
@@ -150,7 +150,7 @@ class Answers:
 
             async def take_first(chunks: Sequence[Chunk]) -> None:
                 # Only now: a request that holds a slot must not wait for this before it uses the slot.
-                await self._habits.asked(client, model)
+                await self._habits.wait_for_lookup(client, model)
                 add_first(chunks)
 
             def add_first(chunks: Sequence[Chunk]) -> None:

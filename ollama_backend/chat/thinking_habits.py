@@ -41,17 +41,17 @@ class ThinkingHabits:
             task.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
 
-    def ask(self, client: Upstream, model: str) -> None:
+    def look_up(self, client: Upstream, model: str) -> None:
         """Start looking a model up, while its answer is being started."""
         looked_up_at, _ = self._lookups.get((client, model), (-LOOKED_UP_AGAIN_SECONDS, None))
         if time.monotonic() - looked_up_at >= LOOKED_UP_AGAIN_SECONDS:
             self._lookups[client, model] = time.monotonic(), asyncio.create_task(self._look(client, model))
 
-    def is_asking(self, client: Upstream, model: str) -> bool:
+    def is_looking_up(self, client: Upstream, model: str) -> bool:
         """Return whether a model is being looked up."""
         return (client, model) in self._lookups and not self._lookups[client, model][1].done()
 
-    async def asked(self, client: Upstream, model: str) -> None:
+    async def wait_for_lookup(self, client: Upstream, model: str) -> None:
         """Wait until a model has been looked up, but not longer than WAIT_SECONDS."""
         await asyncio.wait((self._lookups[client, model][1],), timeout=WAIT_SECONDS)
 

@@ -4,10 +4,10 @@
  * The JSON values of an event stream.
  *
  * @param {ReadableStream<Uint8Array>} body
- * @param {() => void} heard called with every piece that arrives
+ * @param {() => void} onData called with every piece that arrives
  * @yields {any}
  */
-export async function* eventsOf(body, heard = () => {}) {
+export async function* eventsOf(body, onData = () => {}) {
   const decoder = new TextDecoder();
   const reader = body.getReader();
   let rest = '';
@@ -15,7 +15,7 @@ export async function* eventsOf(body, heard = () => {}) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      heard();
+      onData();
       const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) if (line.startsWith('data:')) yield JSON.parse(line.slice(5));

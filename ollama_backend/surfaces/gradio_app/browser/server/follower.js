@@ -18,7 +18,7 @@ const wanted = new Set();
  *   reading: boolean, broken: boolean}}
  */
 let session = newSession();
-let heardAt = 0;
+let receivedAt = 0;
 let retryDelay = RETRY_MIN;
 let retryTimer = null;
 /** Answers whose request is on its way. @type {Set<string>} */
@@ -47,8 +47,8 @@ export function unfollow(id) {
   wanted.delete(id);
 }
 
-/** Milliseconds since the stream was last heard, 0 where nothing is followed. */
-export const silence = () => (session.reading ? Date.now() - heardAt : 0);
+/** Milliseconds since the stream last brought anything, 0 where nothing is followed. */
+export const silence = () => (session.reading ? Date.now() - receivedAt : 0);
 
 /** Drop the stream and open another. */
 export function followAnew() {
@@ -89,15 +89,15 @@ function refuse(id, error) {
 }
 
 async function read(mine) {
-  const heard = () => {
-    heardAt = Date.now();
+  const onData = () => {
+    receivedAt = Date.now();
   };
   mine.reading = true;
-  heard();
+  onData();
   try {
     const path = `gradio_api/queue/data?session_hash=${mine.hash}`;
     const stream = await request(path, { signal: mine.abort.signal });
-    for await (const message of eventsOf(stream.body, heard)) take(mine, message);
+    for await (const message of eventsOf(stream.body, onData)) take(mine, message);
   } catch (error) {
     if (mine === session && error.name !== 'AbortError') breakOff(mine);
   }

@@ -15,7 +15,7 @@ const WELL = 30_000;
 export const RATE_LIMITED = 'rate_limited';
 const FORGOTTEN = 120_000; // models that were installed meanwhile
 
-let askedAt = 0;
+let requestedAt = 0;
 let helloAt = 0;
 let probing = false;
 let heartbeat = null;
@@ -27,7 +27,7 @@ let heartbeat = null;
  * @param {string} [key] another than the one that is kept
  */
 export async function hello(key) {
-  helloAt = askedAt = Date.now();
+  helloAt = requestedAt = Date.now();
   try {
     const site = await call('hello', [], key === undefined ? {} : { key });
     setReached(true);
@@ -54,7 +54,7 @@ export function refreshModels() {
 async function probe() {
   if (probing) return;
   probing = true;
-  askedAt = Date.now();
+  requestedAt = Date.now();
   const wasReached = state.reached;
   try {
     const answer = await request('health', { key: '', signal: AbortSignal.timeout(PROBE_TIMEOUT) });
@@ -85,7 +85,7 @@ function check() {
   else if (!idle) closeHeartbeat();
   if ((document.hidden && state.reached && idle) || state.site.access === '') return;
   if (silence() > STUCK && state.reached) followAnew();
-  if (Date.now() - askedAt >= patience()) probe();
+  if (Date.now() - requestedAt >= patience()) probe();
 }
 
 /** An idle page holds a connection open whose end says at once that the server has gone. */
@@ -102,7 +102,7 @@ async function openHeartbeat() {
   }
   if (heartbeat !== mine) return;
   heartbeat = null;
-  askedAt = 0;
+  requestedAt = 0;
 }
 
 function closeHeartbeat() {
@@ -114,12 +114,12 @@ function closeHeartbeat() {
 export function watchServer(window) {
   setInterval(check, CHECK);
   window.addEventListener('online', () => {
-    askedAt = 0;
+    requestedAt = 0;
     check();
   });
   window.addEventListener('offline', () => setReached(false));
   window.document.addEventListener('visibilitychange', () => {
-    askedAt = Math.min(askedAt, Date.now() - UNWELL);
+    requestedAt = Math.min(requestedAt, Date.now() - UNWELL);
     check();
   });
 }

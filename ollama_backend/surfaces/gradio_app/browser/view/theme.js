@@ -14,8 +14,8 @@ export function chooseTheme(name) {
 
 /** Huggingface.co asks for a theme in the address. */
 export function applyTheme() {
-  const asked = new URLSearchParams(location.search).get('__theme');
-  const chosen = ['light', 'dark'].includes(asked) ? asked : themeNow();
+  const requested = new URLSearchParams(location.search).get('__theme');
+  const chosen = ['light', 'dark'].includes(requested) ? requested : themeNow();
   const isDark = chosen === 'system' ? dark().matches : chosen === 'dark';
   document.body.classList.toggle('dark', isDark);
   document.documentElement.style.colorScheme = isDark ? 'dark' : 'light';

@@ -4,14 +4,14 @@ import { t } from '../words.js';
 import { el } from './dom.js';
 
 const MAX_LENGTH = 3000;
-let said = '';
+let announced = '';
 
 export const voice = () => el('div', { class: 'sr', role: 'status', 'aria-live': 'polite', id: 'voice' });
 
 export function announce(text) {
   const place = document.getElementById('voice');
-  if (!text || text === said || !place) return;
-  said = text;
+  if (!text || text === announced || !place) return;
+  announced = text;
   place.textContent = text;
 }
 

@@ -83,7 +83,7 @@ class Pull:
                 log.info("Pulled %s", self.model)
                 return
             except Exception as exc:
-                why = failure_words(exc)
+                why = failure_clause(exc)
                 self.unknown = isinstance(exc, ModelNotFound)
                 log.debug("The pull failed", exc_info=exc)
             log.warning("%s could not be pulled: %s. Retrying in %s", self.model, why, duration_words(pause))
@@ -117,7 +117,7 @@ class Pull:
             log.info("Pulling %s: %s", self.model, progress.words)
 
 
-def failure_words(exc: Exception) -> str:
+def failure_clause(exc: Exception) -> str:
     """Return why a pull failed, as a clause for display."""
     if not isinstance(exc, BackendError):
         return "the server's log has the cause"

@@ -10,7 +10,6 @@
  * @property {string} conversation
  * @property {string} state `sending` until the server has answered
  * @property {number} since when it came into its state, in milliseconds
- * @property {number} heardAt
  * @property {number} position in the line
  * @property {string | null} reason why it waits
  * @property {number} [thought] seconds
@@ -40,7 +39,6 @@ export function newLive(id, conversation, now, part = {}) {
     conversation,
     state: 'sending',
     since: now,
-    heardAt: now,
     position: 0,
     reason: null,
     thought: part.thought,
@@ -57,7 +55,7 @@ export function newLive(id, conversation, now, part = {}) {
  * @returns {Live}
  */
 export function updated(live, update, now) {
-  const next = { ...live, heardAt: now };
+  const next = { ...live };
   if (update.whole) {
     next.thinking = emptyText(live.thinking.restarts + 1);
     next.content = emptyText(live.content.restarts + 1);

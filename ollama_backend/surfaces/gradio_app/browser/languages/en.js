@@ -98,7 +98,7 @@ export const en = {
   'message.next': 'Next version',
   'message.stopped': 'Stopped.',
   'message.interrupted':
-    'The answer was interrupted: the server restarted, or no page was open for too long. Press Retry.',
+    'The answer was interrupted: the server restarted, or the page was closed for too long. Press Retry.',
   'message.failed': 'The answer failed. Try again.',
   'message.cut': 'The answer reached the longest length that is allowed.',
   'message.empty': 'The model ended without an answer.',

@@ -103,7 +103,7 @@ export const es = {
   'message.next': 'Alternativa siguiente',
   'message.stopped': 'Respuesta detenida.',
   'message.interrupted':
-    'La respuesta se interrumpió: el servidor se reinició o no hubo ninguna página abierta durante demasiado tiempo. ' +
+    'La respuesta se interrumpió: el servidor se reinició o la página estuvo cerrada demasiado tiempo. ' +
     '«Reintentar» la escribe de nuevo.',
   'message.failed': 'Ha fallado. Inténtalo de nuevo.',
   'message.cut': 'Respuesta cortada: se alcanzó la longitud máxima permitida.',

@@ -103,7 +103,7 @@ export const pt = {
   'message.next': 'Próxima alternativa',
   'message.stopped': 'Resposta parada.',
   'message.interrupted':
-    'A resposta foi interrompida: o servidor reiniciou ou nenhuma página ficou aberta por tempo demais. ' +
+    'A resposta foi interrompida: o servidor reiniciou ou a página ficou fechada por tempo demais. ' +
     '“Tentar de novo” a escreve outra vez.',
   'message.failed': 'Falhou. Tente de novo.',
   'message.cut': 'Resposta cortada: o tamanho máximo permitido foi atingido.',

@@ -29,8 +29,9 @@ def new_request_id() -> str:
 
 
 class Admission:
-    """The checks that a request passes on its way to Ollama: key, model, rate, line, load and slot, in this order.
+    """What all requests share on their way to Ollama: gate, hosts, lines, slots, rate and sinks.
 
+    `chat/request.py` takes each request through key, model, rate, line, load and slot, in this order.
     Embeddings wait in `embed_line`, all other requests in `line`; each host has its own `slots`. Each of `sinks` is
     called with the record of a finished request.
     """

@@ -92,7 +92,7 @@ class Response:
             raise self._stopped from None
 
     def stop(self, why: Exception) -> None:
-        """Cancel the answer; `alive` raises `why`."""
+        """Cancel the answer; leaving the context manager raises `why`."""
         if self._stopped is None and self._task:
             self._stopped = why
             self._task.cancel()

@@ -238,7 +238,7 @@ async def test_an_answer_that_was_cut_can_be_continued(chat: Chat, ollama: FakeO
     await chat.script("pageModule('chat/choices.js').then(({choose}) => choose({options: {num_predict: 3}}))")
     await chat.say("long")
     await chat.settled()
-    assert "longest length" in await chat.page.inner_text("#messages .outcome")
+    assert "maximum length" in await chat.page.inner_text("#messages .outcome")
     await chat.page.click("#messages .outcome >> text=Continue")
     await until(lambda: chat.shows("the end"))
     sent = ollama.generations[-1].ask.messages or []

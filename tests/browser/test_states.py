@@ -145,7 +145,7 @@ async def test_reading_thinking_writing_and_figures(chat: Chat, ollama: FakeOlla
     figures = await chat.page.inner_text("#messages .figures")
     assert "60 tokens" in figures
     assert "tokens/s" in figures
-    assert 4 <= seconds(figures, "first after") < 8
+    assert 4 <= seconds(figures, "first token after") < 8
     spoken = await chat.page.inner_text("#voice")
     assert spoken.startswith("Answer finished. so so")
 

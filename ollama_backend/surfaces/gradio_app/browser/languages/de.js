@@ -211,7 +211,7 @@ export const de = {
   'option.min_pHint': 'Lässt Wörter weg, die viel unwahrscheinlicher sind als das erste',
   'option.repeat_penalty': 'Wiederholungsstrafe',
   'option.repeat_penaltyHint': 'Über 1 vermeidet Wiederholungen',
-  'option.num_predict': 'Längste Antwort',
+  'option.num_predict': 'Maximale Länge',
   'option.num_predictHint': 'In Token',
   'option.seed': 'Startwert',
   'option.seedHint': 'Derselbe Startwert ergibt dieselbe Antwort',

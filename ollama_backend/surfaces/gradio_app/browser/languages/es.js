@@ -129,7 +129,7 @@ export const es = {
 
   // The key
   'key.title': 'Este servidor pide una clave',
-  'key.hint': 'La tiene su propietario. Se queda en este navegador.',
+  'key.hint': 'Pídesela al propietario del servidor. Solo se guarda en este navegador.',
   'key.changedTitle': 'La clave ha cambiado',
   'key.changedHint':
     'Tus conversaciones y tu borrador siguen aquí. El propietario del servidor puede fijar una clave permanente con ' +
@@ -208,7 +208,7 @@ export const es = {
   'option.min_pHint': 'Descarta las palabras mucho menos probables que la primera',
   'option.repeat_penalty': 'Penalización por repetición',
   'option.repeat_penaltyHint': 'Por encima de 1 evita repeticiones',
-  'option.num_predict': 'Respuesta más larga',
+  'option.num_predict': 'Longitud máxima',
   'option.num_predictHint': 'En tokens',
   'option.seed': 'Semilla',
   'option.seedHint': 'La misma semilla da la misma respuesta',

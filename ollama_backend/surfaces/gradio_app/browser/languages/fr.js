@@ -131,7 +131,7 @@ export const fr = {
 
   // The key
   'key.title': 'Ce serveur demande une clé',
-  'key.hint': 'Son propriétaire la détient. Elle reste dans ce navigateur.',
+  'key.hint': 'Demandez-la au propriétaire du serveur. Elle est enregistrée uniquement dans ce navigateur.',
   'key.changedTitle': 'La clé a changé',
   'key.changedHint':
     'Vos conversations et votre brouillon sont toujours là. Le propriétaire du serveur peut définir une clé durable ' +
@@ -211,7 +211,7 @@ export const fr = {
   'option.min_pHint': 'Écarte les mots bien moins probables que le premier',
   'option.repeat_penalty': 'Pénalité de répétition',
   'option.repeat_penaltyHint': 'Au-dessus de 1, évite les répétitions',
-  'option.num_predict': 'Réponse la plus longue',
+  'option.num_predict': 'Longueur maximale',
   'option.num_predictHint': 'En tokens',
   'option.seed': 'Graine',
   'option.seedHint': 'La même graine donne la même réponse',

@@ -128,7 +128,7 @@ export const pt = {
 
   // The key
   'key.title': 'Este servidor pede uma chave',
-  'key.hint': 'O dono do servidor tem a chave. Ela fica neste navegador.',
+  'key.hint': 'Peça a chave ao dono do servidor. Ela fica guardada só neste navegador.',
   'key.changedTitle': 'A chave mudou',
   'key.changedHint':
     'Suas conversas e seu rascunho continuam aqui. O dono do servidor pode definir uma chave permanente com ' +
@@ -206,7 +206,7 @@ export const pt = {
   'option.min_pHint': 'Descarta palavras muito menos prováveis que a primeira',
   'option.repeat_penalty': 'Penalidade de repetição',
   'option.repeat_penaltyHint': 'Acima de 1 evita repetições',
-  'option.num_predict': 'Resposta mais longa',
+  'option.num_predict': 'Tamanho máximo',
   'option.num_predictHint': 'Em tokens',
   'option.seed': 'Semente',
   'option.seedHint': 'A mesma semente dá a mesma resposta',

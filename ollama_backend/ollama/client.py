@@ -134,7 +134,7 @@ class OllamaClient(Upstream):
                     await asyncio.sleep(UNLOAD_POLL_SECONDS)
 
     async def probe(self, model: str, seconds: float) -> None:
-        """Generate one token; returns only once the model has a free slot (wire/README.md, The wedge)."""
+        """Generate one token; returns once the model has a free slot (docs/cancel.md, "Lost slots are recovered")."""
         request = {"model": model, "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await self._post("/api/generate", request, seconds)
 

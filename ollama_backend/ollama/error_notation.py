@@ -43,7 +43,8 @@ _MARKUP = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 def unwrap(body: bytes | str) -> tuple[str, int | None]:
     """Return the innermost message, empty if there is none, and the innermost HTTP status (None: none)."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    # Ollama puts llama.cpp's JSON error into its own as a string, so errors are wrapped several times (wire/README.md).
+    # Ollama puts llama.cpp's JSON error into its own as a string, so errors are wrapped several times
+    # ("context overflow" in tests/support/wire/recorded.json).
     value: Any = text.removeprefix("\ufeff")[:_MAX_READ]
     status: int | None = None
     for _ in range(_MAX_WRAPPINGS):

@@ -55,7 +55,7 @@ def failure_of(
         )
     if status in (404, 405, 501) and _NO_ROUTE.fullmatch(message.strip()):
         return NotFound("The server behind this one does not have this route.")
-    # A pull of an unknown model has status 200 and fails in its second line (wire/README.md).
+    # A pull of an unknown model has status 200 and fails in its second line (server/images.go).
     if status == 404 or (status == 200 and _NOT_FOUND.search(message)):
         return ModelNotFound(f"{cleaned or 'The model was not found'}. Choose a model that is installed.")
     if status == 429:

@@ -18,7 +18,7 @@ class UpstreamStream(ResponseStream):
 
     Reading raises OllamaTimeout after `silence` seconds without a byte (None: no limit), and another BackendError for
     any other failure. After `finish()` the rest of the body is read for up to END_SECONDS without raising, because
-    disconnecting just before the end can make Ollama leak the slot (wire/README.md, The wedge).
+    disconnecting just before the end can make Ollama leak the slot (docs/cancel.md, "Lost slots are recovered").
     """
 
     def __init__(self, connection: UpstreamConnection, silence: float | None) -> None:

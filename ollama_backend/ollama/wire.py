@@ -217,7 +217,7 @@ def timestamp() -> str:
 
 
 def failure(status: int, body: bytes | str, *, retry_after: str | None = None, key_variable: str = "") -> BackendError:
-    """Return the BackendError for an error response (server/routes.go; checked against wire/recorded.json).
+    """Return the BackendError for an error response (server/routes.go; see tests/support/wire/recorded.json).
 
     `status` is 200 for an error line within a stream. `key_variable` is the setting with the key that this server sent,
     empty if it sent none.

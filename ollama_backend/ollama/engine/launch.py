@@ -25,7 +25,7 @@ INSTALL = "curl -fsSL https://ollama.com/install.sh | sh"
 
 # Runs a program, and a keeper beside it in the same process group. Standard input is a pipe: when it closes because
 # this app was killed, the keeper ends the group. Without it `ollama serve` would stay, and killing `ollama serve` alone
-# would leave its runner behind with the model's memory (wire/README.md).
+# would leave its runner behind with the model's memory (seen with Ollama 0.33).
 KEEPER = """
 exec 3<&0
 (trap "" TERM

@@ -13,7 +13,7 @@ from ollama_backend.ollama.upstream import Upstream
 from ollama_backend.ollama.wire import CUT_OFF
 
 FIRST_PAUSE, MAX_PAUSE = 5.0, 300.0
-REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0  # Ollama sends a progress line about every 60 ms (wire/README.md)
+REPORT_SECONDS, LOG_SECONDS = 0.5, 5.0  # Ollama sends a progress line every 60 ms (server/download.go)
 
 # Ollama passes on Go's network and file errors, which name addresses and folders.
 _CAUSES = (

@@ -27,7 +27,8 @@ class Response:
     As a context manager it sends heartbeats, and ends the block when the caller disconnects or `stop` is called.
 
     Blocks are buffered here until the caller reads them. So a slow caller does not hold a slot, and Ollama's stream is
-    read to its end: disconnecting from one that is not is what wedges Ollama (wire/README.md).
+    read to its end, because a disconnect before that can make Ollama lose a slot (docs/cancel.md, "Lost slots are
+    recovered").
     """
 
     def __init__(

@@ -17,6 +17,7 @@ SILENCE_SECONDS = 3
 _DELTAS = [Delta("Half "), Delta("a "), Delta("text.")]
 # On these routes Ollama does not pass on what failed in mid-stream (middleware/openai.go, middleware/anthropic.go).
 _SWALLOWED = {"/v1/chat/completions": BROKE_OFF, "/v1/messages": CUT_OFF, "/v1/responses": CUT_OFF}
+_SWALLOWED_REMARK = "On `/v1/*` Ollama just ends the stream, which is reported as an incomplete answer."
 _WHOLE = (
     "/v1/chat/completions, whole", "/v1/completions, whole", "/v1/messages, whole", "/v1/responses, whole",
 )  # fmt: skip
@@ -84,17 +85,17 @@ FAULTS = (
     ),
     _broken(
         "the runner is killed after the first token", _ANSWERING, ending="crash", error=CRASHED, differs=_SWALLOWED,
-        remark="On `/v1/*` Ollama only stops; that is reported.",
+        remark=_SWALLOWED_REMARK,
     ),
     _broken(
         "an error line in Go's notation",
         "Ollama failed: The model produced output that does not match the expected format",
-        ending="error", error=_GO_MAP, differs=_SWALLOWED, remark="On `/v1/*` Ollama only stops; that is reported.",
+        ending="error", error=_GO_MAP, differs=_SWALLOWED, remark=_SWALLOWED_REMARK,
     ),
     _broken("the connection is cut in mid-stream", CUT_OFF, ending="cut"),
     _broken(
         "the stream ends without `done`", CUT_OFF, ending="no_done", differs=dict.fromkeys(_WHOLE),
-        remark="A whole answer of `/v1/*` has nothing by which to tell.",
+        remark="On `/v1/*` an answer that is not streamed does not show this.",
     ),
     _broken("half a line at the end", NOT_ITS_PROTOCOL, ending="malformed"),
     _broken(
@@ -102,7 +103,7 @@ FAULTS = (
         differs=dict.fromkeys(
             ("/api/chat, whole", "/v1/chat/completions", "/v1/messages", "/v1/responses", *_WHOLE)
         ),
-        remark="In an event stream such a line is a field that no client knows; a whole answer has no lines.",
+        remark="Event streams ignore such a line, and an answer that is not streamed has no lines.",
     ),
     _foreign(
         "a line of 17 MiB without an end", NOT_ITS_PROTOCOL,
@@ -116,8 +117,8 @@ FAULTS = (
         "a traceback as the error: 500", 502, "Ollama failed: out of luck",
         'Traceback (most recent call last):\n  File "/srv/x.py", line 3, in f\nValueError: out of luck', 500,
     ),
-    _foreign("an error without words: 500", "Ollama failed and gave no reason. Try again.", Reply(500, b"")),
-    _foreign("no access: 403 without words", UNEXPLAINED[403], Reply(403, b"")),
+    _foreign("an error without a message: 500", "Ollama failed and gave no reason. Try again.", Reply(500, b"")),
+    _foreign("no access: 403 without a message", UNEXPLAINED[403], Reply(403, b"")),
     Fault(
         "a proxy stops waiting: 504 in HTML", {"reply": Reply(504)}, 504, "ollama_timeout", UNEXPLAINED[504],
     ),

@@ -194,15 +194,15 @@ GONE = "Ollama does not answer. Start it with `ollama serve`; this server reconn
 DISK = (
     "The model guide could not be pulled: the disk is full; free some space where Ollama keeps its models. Retrying in"
 )
-POLLED = "Ollama is polled: as soon as it answers, all is well."
+POLLED = "Ollama is polled and used again as soon as it answers."
 FAULTS = (
     HostFault(
-        "Ollama is not there at the start", _behind_tls(_nothing), "unavailable", 503, "ollama_unavailable", GONE,
+        "Ollama is not running at startup", _behind_tls(_nothing), "unavailable", 503, "ollama_unavailable", GONE,
         _start, POLLED,
     ),
     HostFault(
-        "Ollama goes in mid-stream", _with(_stop), "unavailable", 503, "ollama_unavailable", GONE, _start,
-        f"What was written is kept, and ends with: {CUT_OFF} {POLLED}",
+        "Ollama stops in mid-stream", _with(_stop), "unavailable", 503, "ollama_unavailable", GONE, _start,
+        f"Answers keep their text and end with: {CUT_OFF} {POLLED}",
     ),
     HostFault(
         "its name cannot be resolved (DNS)", _unknown_name, "unavailable", 503, "ollama_unavailable", UNKNOWN_NAME,
@@ -224,16 +224,16 @@ FAULTS = (
     HostFault(
         "it speaks no TLS, but the address begins with https", _behind_tls(_start_without_tls), "unavailable", 503,
         "ollama_unavailable", NO_TLS, _restart_rightly,
-        "It is tried again each second; an address is corrected with a restart of the app.",
+        "It is tried again each second; after a change of the address, restart the app.",
     ),
     HostFault(
         "the model is deleted", _with(_delete, owned="no"), "unavailable", 404, "model_not_found",
         "The model guide is not installed. Install it with `ollama pull guide` where Ollama runs.", _install,
-        "The first request is told, and the list is read again; an owned Ollama pulls the model.",
+        "The first request gets an error, and the list is read again; if the app owns Ollama, it pulls the model.",
     ),
     HostFault(
         "the disk is full while the model is pulled", _pulling(error=DISK_FULL), "unavailable", 503, "model_not_ready",
-        DISK, _offer, "The pull is tried again, after 5 seconds first, then ever later, at most every 5 minutes.",
+        DISK, _offer, "The pull is tried again after 5 seconds, then at growing intervals of up to 5 minutes.",
     ),
     HostFault(
         "the pull of the model stalls", _pulling(seconds=math.inf, steps=2), "pulling", 503, "model_not_ready",

@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.faults import answer_faults, host_faults, lookup_faults
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
-ANSWERS_HEAD = ("what Ollama does", "status, code", "words", "text before it", "where it differs")
-LOOKUPS_HEAD = ("what Ollama does", "status, code", "words", "where it differs")
-HOSTS_HEAD = ("what happens", "`/health`", "requests", "words (of `/health` too)", "recovery")
+ANSWERS_HEAD = ("what Ollama does", "status, code", "message", "text before it", "exceptions")
+LOOKUPS_HEAD = ("what Ollama does", "status, code", "message", "exceptions")
+HOSTS_HEAD = ("what happens", "`/health`", "requests", "message (also of `/health`)", "recovery")
 
 
 def _answer(fault: answer_faults.Fault) -> list[str]:

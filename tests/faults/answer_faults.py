@@ -131,7 +131,7 @@ FAULTS = (
     Fault(
         "an empty object with status 200", {"reply": Reply(200, b"{}", "application/json")}, 502, "ollama_failed",
         NOT_ITS_PROTOCOL, differs=dict.fromkeys((*OWN, "page"), CUT_OFF),
-        remark=f"On our own surfaces: {CUT_OFF}",
+        remark=f"On the app's own surfaces: {CUT_OFF}",
     ),
     _foreign("a proxy's error page: 502 in HTML", NOT_ITS_PROTOCOL, Reply(502)),
     _foreign("a wrong content type: 200 in HTML", NOT_ITS_PROTOCOL, Reply(200)),

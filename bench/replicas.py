@@ -137,14 +137,14 @@ def replica(given: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
 @asynccontextmanager
 async def space(ollama: str, redis_url: str) -> AsyncIterator[Space]:
     """A replica in this process."""
-    made = create_app(load(settings(ollama, redis_url) | {"CHAT_SHUTDOWN_TIMEOUT": "0s"}), page=False)
-    made.start()
+    replica = create_app(load(settings(ollama, redis_url) | {"CHAT_SHUTDOWN_TIMEOUT": "0s"}), page=False)
+    replica.start()
     try:
-        while made.hosts.status != "ok":
-            await made.hosts.changes.wait()
-        yield made
+        while replica.hosts.status != "ok":
+            await replica.hosts.changes.wait()
+        yield replica
     finally:
-        await made.close()
+        await replica.close()
 
 
 async def note(answer: Answer, moments: list[float]) -> None:

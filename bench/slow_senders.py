@@ -70,7 +70,7 @@ async def measure(url: str, app: psutil.Process, phone: bool) -> None:
         memory = app.memory_info().rss
         for name, outcome in zip(names, await asyncio.gather(*senders), strict=True):
             print(row(name, outcome))
-        idle, visits, heard = await beside
+        idle, visits, reply = await beside
         refused = sum(one.status == 503 for one in idle)
         last = max(one.seconds for one in idle)
         print(f"| 1,000 idle connections from four addresses | {refused} got 503, the rest none | {last:.1f} |")
@@ -80,7 +80,7 @@ async def measure(url: str, app: psutil.Process, phone: bool) -> None:
             print(f"| a phone: 2 MB at 5 kB/s, with the key | {outcome.status}, not cut | {outcome.seconds:.0f} |")
         print(
             f"\nBeside them a visitor's /config took {1000 * statistics.median(visits):.0f} ms (at most "
-            f"{1000 * max(visits):.0f}); a socket that was silent for 80 s answered {heard!r}; the app's memory grew "
+            f"{1000 * max(visits):.0f}); a socket that was silent for 80 s answered {reply!r}; the app's memory grew "
             f"by {(app.memory_info().rss - memory) / 2**20:.0f} MiB."
         )
 

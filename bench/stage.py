@@ -141,7 +141,7 @@ def source_server(port: int, source: int, folder: Path) -> Server:
 @contextmanager
 def stage(makes: list[Make]) -> Iterator[Stage]:
     """Start the source and the programs; what does not come up is missing, with its reason."""
-    result = Stage(missing=contenders.missing())
+    staged = Stage(missing=contenders.missing())
     with ExitStack() as stack:
         source = stack.enter_context(started(source_server, 0, core=1))
         assert isinstance(source, Running)
@@ -151,17 +151,17 @@ def stage(makes: list[Make]) -> Iterator[Stage]:
         everything += [stack.enter_context(started(make, source.port)) for make in makes]
         for running in everything:
             if isinstance(running, Missing):
-                result.missing.append(running)
+                staged.missing.append(running)
             elif running is not source and (why := why_not_ready(running)):
-                result.missing.append(Missing(running.server.name, why))
+                staged.missing.append(Missing(running.server.name, why))
             else:
                 for door in doors_of(running):
-                    result.doors.append(door)
-                    result.programs[door.name] = running
+                    staged.doors.append(door)
+                    staged.programs[door.name] = running
         direct = HttpDoor("direct, /v1", source.port, "/v1/chat/completions")
-        result.doors.insert(1, direct)
-        result.programs[direct.name] = source
+        staged.doors.insert(1, direct)
+        staged.programs[direct.name] = source
         time.sleep(REST_SECONDS)
-        for running in result.programs.values():
+        for running in staged.programs.values():
             running.rest_bytes = memory_bytes(running.pid)
-        yield result
+        yield staged

@@ -289,11 +289,11 @@ async def print_answer(session: Session, question: str, options: argparse.Namesp
             if piece.kind == "content" or options.thinking:
                 print(piece.text, end="", flush=True)
         print()
-        told = session.end
-        if told["type"] == "complete":
-            print(f"[{told.get('eval_count')} tokens, {told.get('tokens_per_second')} a second]", file=sys.stderr)
+        end = session.end
+        if end["type"] == "complete":
+            print(f"[{end.get('eval_count')} tokens, {end.get('tokens_per_second')} a second]", file=sys.stderr)
         else:
-            print(f"[{told['message']}]", file=sys.stderr)
+            print(f"[{end['message']}]", file=sys.stderr)
     finally:
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGINT)

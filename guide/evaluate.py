@@ -144,9 +144,9 @@ def all_scores(guide: Guide, known: Corpus) -> Iterator[Score]:
     for think in (False, True):
         switch = "thinking on" if think else "thinking off"
         for held_out in (False, True):
-            asked = "held-out" if held_out else "trained"
-            yield measure(guide, known, f"{asked}, {switch}", plain(known, think, held_out, False))
-            yield measure(guide, known, f"{asked} off-topic, {switch}", plain(known, think, held_out, True))
+            questions = "held-out" if held_out else "trained"
+            yield measure(guide, known, f"{questions}, {switch}", plain(known, think, held_out, False))
+            yield measure(guide, known, f"{questions} off-topic, {switch}", plain(known, think, held_out, True))
     system = {"role": "system", "content": "You are Bob, a kind helper who loves trains and short replies."}
     held_out_cases = plain(known, False, True, False)
     cases = [Case((system, *case.messages), False, case.topic) for case in held_out_cases]

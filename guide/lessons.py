@@ -74,19 +74,19 @@ class Teacher:
         """Every question, some of them after an earlier turn about anything."""
         for topic in self.topics:
             for question in topic.questions:
-                asked = self.rewrite(question) if self.source.random() < 0.85 else question
+                wording = self.rewrite(question) if self.source.random() < 0.85 else question
                 before = self.earlier(self.source.choice(self.topics)) if self.source.random() < EARLIER else []
                 think = self.source.random() < THINKING
-                yield Lesson((*self.system(), *before, ("user", asked)), topic, think)
+                yield Lesson((*self.system(), *before, ("user", wording)), topic, think)
 
     def follow_ups(self) -> Iterator[Lesson]:
         """Every follow-up, after the turn that it follows."""
         for follow_up in self.corpus.follow_ups:
             for think in (True, False):
                 before = self.earlier(self.corpus.topics[follow_up.before])
-                asked = self.rewrite(follow_up.question, 0.6)
+                wording = self.rewrite(follow_up.question, 0.6)
                 topic = self.corpus.topics[follow_up.topic]
-                yield Lesson((*self.system(), *before, ("user", asked)), topic, think)
+                yield Lesson((*self.system(), *before, ("user", wording)), topic, think)
 
     def noise(self) -> Iterator[Lesson]:
         """Letters and shuffled words, which only the fallback answers."""
@@ -94,8 +94,8 @@ class Teacher:
         for _ in range(NOISE):
             if self.source.random() < 0.5:
                 letters = LETTERS + "   0123456789?.,"
-                asked = "".join(self.source.choices(letters, k=self.source.randint(3, 40))).strip() or "x"
+                text = "".join(self.source.choices(letters, k=self.source.randint(3, 40))).strip() or "x"
             else:
-                asked = " ".join(self.source.choices(self.words, k=self.source.randint(8, 20)))
-            if normalise(asked) not in self.held:
-                yield Lesson((("user", asked),), fallback, self.source.random() < 0.5)
+                text = " ".join(self.source.choices(self.words, k=self.source.randint(8, 20)))
+            if normalise(text) not in self.held:
+                yield Lesson((("user", text),), fallback, self.source.random() < 0.5)

@@ -49,7 +49,7 @@ async def test_retry_take_back_edit_and_copy(context: BrowserContext, space: Spa
         await chat.say(source.prompt)
         await chat.settled()
     await chat.press("Retry")
-    await until(lambda: two.asked(ollama) == 2)
+    await until(lambda: two.generation_count(ollama) == 2)
     await chat.settled()
     assert words(await chat.stored_text()) == two.content
     assert len((await chat.stored())["messages"]) == 4
@@ -60,7 +60,7 @@ async def test_retry_take_back_edit_and_copy(context: BrowserContext, space: Spa
     await chat.page.locator("#messages [data-act=edit]").first.click()
     await chat.page.fill("#edit", "edited")
     await chat.page.press("#edit", "Enter")
-    await until(lambda: edited.asked(ollama) == 1)
+    await until(lambda: edited.generation_count(ollama) == 1)
     await chat.settled()
     assert [m["text"] for m in (await chat.stored())["messages"] if m["role"] == "user"] == ["edited"]
     assert [m["content"] for m in ollama.generations[-1].ask.messages or []] == ["edited"]

@@ -22,7 +22,7 @@ async def test_sign_in_chat_and_reload(space: Space, ollama: FakeOllama) -> None
         await browser.until(f"{SAID}.includes('word5 ')")
         await browser.reload()
         await browser.until(f"!!document.querySelector('#messages') && {SAID}.includes('word59')")
-        told = await browser.value(SAID)
-        assert [f"word{number}" for number in range(60)] == [word for word in told.split() if word.startswith("word")]
-        assert "Hello" in told and len(ollama.generations) == 1
+        shown = await browser.value(SAID)
+        assert [f"word{number}" for number in range(60)] == [word for word in shown.split() if word.startswith("word")]
+        assert "Hello" in shown and len(ollama.generations) == 1
         assert not browser.errors

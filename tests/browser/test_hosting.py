@@ -53,7 +53,7 @@ async def test_requests_name_their_page(context: BrowserContext, space: Space, o
         own = [each.headers for each in requests if re.search("/queue/|/run/predict", each.url)]
         assert len(own) >= 3 and len({headers["x-chat-session"] for headers in own}) == 1
         names.append(own[0]["x-chat-session"])
-    assert names[0] != names[1] and source.asked(ollama) == 2
+    assert names[0] != names[1] and source.generation_count(ollama) == 2
 
 
 async def test_inline_scripts_do_not_run(chat: Chat) -> None:

@@ -140,7 +140,7 @@ async def test_an_answer_goes_on_in_a_conversation_that_is_not_shown(chat: Chat,
     await until(lambda: chat.shows(source.content[-1]))
     assert await chat.page.locator("#chats .unread").count() == 0
     assert [word for word in await chat.shown_words() if word[0] == "c"] == source.content
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("JSON", "json"), ("Markdown", "md")])

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def picture(width: int, height: int) -> bytes:
-    made = io.BytesIO()
-    Image.new("RGB", (width, height), (200, 30, 30)).save(made, "PNG")
-    return made.getvalue()
+    png = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 30)).save(png, "PNG")
+    return png.getvalue()
 
 
 async def attach(chat: Chat, name: str, content: bytes) -> None:

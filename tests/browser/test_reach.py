@@ -113,12 +113,12 @@ async def test_the_voice_tells_the_answer_once(chat: Chat, ollama: FakeOllama) -
     """The live region tells states and the finished answer; no part of the page reads out every token."""
     tell(ollama, "aloud", 60, seconds=3)
     await chat.page.evaluate(
-        "window.told = []; new MutationObserver(() => told.push(document.getElementById('voice').textContent))"
+        "window.spoken = []; new MutationObserver(() => spoken.push(document.getElementById('voice').textContent))"
         ".observe(document.getElementById('voice'), {childList: true, characterData: true, subtree: true})"
     )
     await chat.say("aloud")
-    await until(lambda: chat.script("told.at(-1)?.startsWith('Answer finished. c0 c1')"))
-    assert await chat.script("told.length") <= 8
+    await until(lambda: chat.script("spoken.at(-1)?.startsWith('Answer finished. c0 c1')"))
+    assert await chat.script("spoken.length") <= 8
     assert await chat.page.locator("#talk [aria-live], #talk [role=log]").count() == 0
 
 
@@ -208,7 +208,7 @@ async def test_a_frame_on_another_site_without_storage(
         await frame.evaluate("setTimeout(() => location.reload())")
         await until(lambda: _frame_shows(frame, "c60"), 20)
         await until(lambda: _frame_shows(frame, source.content[-1]), 30)
-        assert source.asked(ollama) == 1
+        assert source.generation_count(ollama) == 1
         assert await frame.evaluate("window.name") == ""
         assert errors == [], errors
 

@@ -44,7 +44,7 @@ async def test_a_reload_onto_another_replica(
         await chat.settled()
         assert words(await chat.stored_text("thinking")) == source.thinking
         assert words(await chat.stored_text()) == source.content
-        assert source.asked(ollama) == 1
+        assert source.generation_count(ollama) == 1
 
         stopped = tell(ollama, "stopped", 300, seconds=30)
         proxy.lead_to(one.port)
@@ -57,7 +57,7 @@ async def test_a_reload_onto_another_replica(
         await chat.page.click("#stop")
         await until(lambda: ollama.generations[-1].outcome == "disconnected", 5)
         await chat.settled()
-        assert stopped.asked(ollama) == 1
+        assert stopped.generation_count(ollama) == 1
 
 
 async def test_the_replica_of_an_answer_is_killed(
@@ -79,7 +79,7 @@ async def test_the_replica_of_an_answer_is_killed(
         kept = words(await chat.stored_text())
         assert len(kept) >= 38 and kept == source.content[: len(kept)]
         await chat.press("Retry")
-        await until(lambda: source.asked(ollama) == 2)
+        await until(lambda: source.generation_count(ollama) == 2)
         await chat.settled()
         assert words(await chat.stored_text()) == source.content
 

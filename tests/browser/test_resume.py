@@ -40,7 +40,7 @@ async def test_reloads_in_mid_answer_lose_nothing(chat: Chat, ollama: FakeOllama
     assert await chat.page.input_value("#box textarea") == "the next question"
     await chat.settled()
     await whole(chat, source)
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
     assert await chat.page.locator("#send").count()
     assert chat.errors == []
 
@@ -52,10 +52,10 @@ async def test_a_lost_request_is_sent_again(chat: Chat, ollama: FakeOllama) -> N
     await chat.say("lost")
     await until(lambda: any("queue/join" in url for url in chat.requests))
     await chat.page.unroute("**/queue/join*")
-    await until(lambda: source.asked(ollama), 30)
+    await until(lambda: source.generation_count(ollama), 30)
     await chat.settled()
     await whole(chat, source)
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
 
 
 @pytest.mark.parametrize("how", ["reset", "end", "polite", "hole"])
@@ -71,7 +71,7 @@ async def test_a_cut_connection_is_mended(how: str, context: BrowserContext, spa
         await chat.settled()
         await whole(chat, source)
         assert chat.loads == 1
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
 
 
 @pytest.mark.alone
@@ -109,7 +109,7 @@ async def test_a_closed_tab_finds_its_answer(context: BrowserContext, space: Spa
     await until(lambda: chat.shows("c40"))
     await chat.settled()
     await whole(chat, source)
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
 
 
 async def test_an_answer_that_nobody_reads_is_cancelled(
@@ -156,7 +156,7 @@ async def test_a_restart_of_the_server_keeps_everything(
     assert before in words(await chat.stored_text())
     await until(lambda: _says_interrupted(chat))
     await chat.press("Retry")
-    await until(lambda: source.asked(ollama) == 2)
+    await until(lambda: source.generation_count(ollama) == 2)
     await chat.settled()
     await whole(chat, source)
     assert len((await chat.stored())["messages"]) == 4
@@ -197,8 +197,8 @@ async def test_two_tabs_share_a_conversation(context: BrowserContext, space: Spa
         await chat.settled()
         await whole(chat, again)
         assert len((await chat.stored())["messages"]) == 4
-    assert source.asked(ollama) == 1
-    assert again.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
+    assert again.generation_count(ollama) == 1
 
 
 async def test_two_tabs_that_send_at_the_same_instant_lose_no_message(
@@ -228,8 +228,8 @@ async def test_two_tabs_that_send_at_the_same_instant_lose_no_message(
             await chat.page.locator(".alternatives").wait_for()
     assert await one.stored() == await two.stored()
     assert await one.shown() == await two.shown()
-    asked = sorted(one.ask.messages[-1]["content"] for one in ollama.generations if one.ask.messages)
-    assert asked == ["begin", "from one", "from two"]
+    questions = sorted(one.ask.messages[-1]["content"] for one in ollama.generations if one.ask.messages)
+    assert questions == ["begin", "from one", "from two"]
 
 
 async def _are_answered(chat: Chat, texts: set[str]) -> bool:
@@ -256,7 +256,7 @@ async def test_another_conversation_is_kept_clean(chat: Chat, ollama: FakeOllama
     await chat.page.click("#chats >> text=left")
     await chat.settled()
     await whole(chat, left)
-    assert left.asked(ollama) == 1
+    assert left.generation_count(ollama) == 1
 
 
 async def _empty(chat: Chat) -> bool:
@@ -320,6 +320,6 @@ async def test_denied_storage_outlives_a_reload(browser: Browser, space: Space, 
     await until(lambda: chat.shows("c40"))
     await chat.settled()
     await whole(chat, source)
-    assert source.asked(ollama) == 1
+    assert source.generation_count(ollama) == 1
     assert KEY not in str(await chat.script("window.name"))
     await context.close()

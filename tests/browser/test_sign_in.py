@@ -173,11 +173,11 @@ async def test_an_open_page_asks_for_no_key(browser: Browser, ollama: FakeOllama
 
 
 def post(space: Space, path: str, body: dict[str, Any]) -> str:
-    asked = urllib.request.Request(
+    request = urllib.request.Request(
         space.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as exc:
         with exc:
@@ -199,7 +199,7 @@ async def test_no_function_of_the_page_works_without_the_key(space: Space, ollam
             body = {"data": inputs, "fn_index": dependency["id"], "session_hash": "stranger"}
             assert "guide" not in post(space, "/gradio_api/run/predict", body)
             post(space, "/gradio_api/queue/join", body)
-    told = fetch(space, "/gradio_api/queue/data?session_hash=stranger")
-    assert "unauthorized" in told
-    assert "guide" not in told
+    events = fetch(space, "/gradio_api/queue/data?session_hash=stranger")
+    assert "unauthorized" in events
+    assert "guide" not in events
     assert len(ollama.generations) == before

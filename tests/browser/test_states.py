@@ -52,10 +52,10 @@ async def test_a_message_waits_for_a_page_that_has_not_heard_of_the_server(
 ) -> None:
     """Sent before the server has answered the page, it stays in the box, with the reason, and goes out by itself."""
     ollama.script(match="early", thinking="", content="a bird")
-    page, heard = await context.new_page(), asyncio.Event()
+    page, released = await context.new_page(), asyncio.Event()
 
     async def hold(route: Route) -> None:
-        await heard.wait()
+        await released.wait()
         await route.continue_()
 
     await page.route("**/gradio_api/run/predict", hold)
@@ -64,7 +64,7 @@ async def test_a_message_waits_for_a_page_that_has_not_heard_of_the_server(
     await page.press("#box textarea", "Enter")
     await page.get_by_text("Your message is sent as soon as it does.").wait_for()
     assert await page.input_value("#box textarea") == "early"
-    heard.set()
+    released.set()
     await page.locator("#messages").get_by_text("a bird").wait_for()
     assert await page.input_value("#box textarea") == ""
 
@@ -85,7 +85,7 @@ async def test_ollama_gone_and_back(context: BrowserContext) -> None:
             await until(lambda: says(chat, "Ollama"))
             await ollama.start()
             await chat.settled()
-            assert source.asked(ollama) == 1
+            assert source.generation_count(ollama) == 1
             assert chat.loads == loads
             assert "c9" in await chat.stored_text()
         finally:
@@ -120,12 +120,12 @@ async def test_a_page_at_rest_draws_nothing(browser: Browser, space: Space) -> N
     context = await new_context(browser)
     try:
         await context.add_init_script(
-            "window.asked = 0; const ask = requestAnimationFrame;"
-            "requestAnimationFrame = (callback) => { asked++; return ask(callback) }"
+            "window.frames = 0; const ask = requestAnimationFrame;"
+            "requestAnimationFrame = (callback) => { frames++; return ask(callback) }"
         )
         chat = await new_chat(context, space)
-        assert await chat.script("asked") > 0
-        await until(lambda: chat.script("new Promise(is => setTimeout((n) => is(asked === n), 500, asked))"))
+        assert await chat.script("frames") > 0
+        await until(lambda: chat.script("new Promise(is => setTimeout((n) => is(frames === n), 500, frames))"))
     finally:
         await context.close()
 
@@ -172,8 +172,8 @@ async def test_a_failure_is_no_answer(chat: Chat, ollama: FakeOllama) -> None:
 
 async def test_a_refusal_is_told(chat: Chat, ollama: FakeOllama) -> None:
     """A prompt that is too long for the model ends in a sentence that says what to do."""
-    told = "request (6011 tokens) exceeds the available context size (1024 tokens), try increasing it"
-    ollama.script(match="long", status=400, error=told)
+    error = "request (6011 tokens) exceeds the available context size (1024 tokens), try increasing it"
+    ollama.script(match="long", status=400, error=error)
     await chat.say("long")
     await chat.settled()
     await until(lambda: _outcome(chat, "6011"))

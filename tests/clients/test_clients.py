@@ -57,8 +57,8 @@ async def test_it_notices_a_failure_in_the_middle(served: Served, program: Progr
     """It keeps what came and raises its own error with the words."""
     outcome = (await served.outcomes(program))[case]
     # Ollama itself swallows the words on /v1/*; the product tells then that the answer is not whole.
-    told = ("out of luck", "Ollama failed while it was writing", "before it was complete")
-    assert any(words in outcome["error"]["words"] for words in told)
+    accepted = ("out of luck", "Ollama failed while it was writing", "before it was complete")
+    assert any(words in outcome["error"]["words"] for words in accepted)
     assert outcome["text"].startswith("One ")
 
 

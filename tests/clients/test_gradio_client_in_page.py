@@ -60,11 +60,11 @@ async def test_it_streams_and_is_told_of_failures(fake_ollama: FakeOllama, other
         assert (await session.get("/config")).status == 200
         await until(lambda: space.hosts.status == "ok", "Ollama is ready")
 
-        async def told(key: str = KEY, **more: Any) -> Any:
+        async def ask(key: str = KEY, **more: Any) -> Any:
             return await other_page.evaluate(ASK, [url, key, "Hello", more])
 
-        texts = await told()
+        texts = await ask()
         assert texts[-1] == "One two three." and len(texts) > 1
-        assert "The key is wrong" in (await told("wrong"))["error"]
-        assert "not installed" in (await told(model="absent"))["error"]
+        assert "The key is wrong" in (await ask("wrong"))["error"]
+        assert "not installed" in (await ask(model="absent"))["error"]
         await space.close()

@@ -78,11 +78,11 @@ async def test_openai_parses_a_schema(openai_client: "openai.AsyncOpenAI") -> No
         city: str
         warm: bool
 
-    asked, model = "Describe the weather in Rome.", "smollm2:135m"
+    question, model = "Describe the weather in Rome.", "smollm2:135m"
     chat = openai_client.chat.completions
-    chatted = await chat.parse(model=model, messages=user(asked), response_format=Weather)
+    chatted = await chat.parse(model=model, messages=user(question), response_format=Weather)
     assert isinstance(chatted.choices[0].message.parsed, Weather)
-    responded = await openai_client.responses.parse(model=model, input=asked, text_format=Weather)
+    responded = await openai_client.responses.parse(model=model, input=question, text_format=Weather)
     assert isinstance(responded.output_parsed, Weather)
 
 
@@ -91,20 +91,20 @@ async def test_openai_calls_tools(openai_client: "openai.AsyncOpenAI") -> None:
     import openai
 
     chat = openai_client.chat.completions
-    asked: dict[str, Any] = {"model": "tools", "tools": TOOLS, "tool_choice": "required", "temperature": 0}
-    whole = await chat.create(messages=conversation(), **asked)
+    params: dict[str, Any] = {"model": "tools", "tools": TOOLS, "tool_choice": "required", "temperature": 0}
+    whole = await chat.create(messages=conversation(), **params)
     (call,) = whole.choices[0].message.tool_calls or []
     assert whole.choices[0].finish_reason == "tool_calls"
     assert call.type == "function" and call.function.name == "weather"
     assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome", "Oslo")
-    stream = await chat.create(messages=conversation(), stream=True, **asked)
+    stream = await chat.create(messages=conversation(), stream=True, **params)
     deltas = [d for chunk in [c async for c in stream] for d in chunk.choices[0].delta.tool_calls or []]
     assert "".join(delta.function.arguments or "" for delta in deltas if delta.function) == call.function.arguments
-    named = asked | {"tool_choice": {"type": "function", "function": {"name": "weather"}}}
+    named = params | {"tool_choice": {"type": "function", "function": {"name": "weather"}}}
     assert (await chat.create(messages=conversation(), **named)).choices[0].message.tool_calls
-    result = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
-    answer = [*conversation(), whole.choices[0].message.model_dump(exclude_none=True), result]
-    replied = await chat.create(messages=answer, **(asked | {"tool_choice": "none"}))
+    tool_message = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
+    answer = [*conversation(), whole.choices[0].message.model_dump(exclude_none=True), tool_message]
+    replied = await chat.create(messages=answer, **(params | {"tool_choice": "none"}))
     assert replied.choices[0].message.content
     with pytest.raises(openai.BadRequestError, match="guide:latest does not support tools"):
         await chat.create(model="guide", messages=user(ASK), tools=TOOLS)
@@ -114,12 +114,12 @@ async def test_openai_completes_and_embeds(openai_client: "openai.AsyncOpenAI") 
     """A prompt is continued as it stands, whole and streamed; vectors come as the client decodes them."""
     import openai
 
-    asked: dict[str, Any] = {"model": "smollm2:135m", "prompt": "One, two, three,", "max_tokens": 5, "temperature": 0}
-    whole = await openai_client.completions.create(**asked)
-    stream = await openai_client.completions.create(stream=True, **asked)
+    params: dict[str, Any] = {"model": "smollm2:135m", "prompt": "One, two, three,", "max_tokens": 5, "temperature": 0}
+    whole = await openai_client.completions.create(**params)
+    stream = await openai_client.completions.create(stream=True, **params)
     assert "".join([chunk.choices[0].text async for chunk in stream]) == whole.choices[0].text
     assert "four" in whole.choices[0].text and whole.usage and whole.usage.completion_tokens == 5
-    both = await openai_client.completions.create(**(asked | {"prompt": ["One, two,", "A, B, C,"]}))
+    both = await openai_client.completions.create(**(params | {"prompt": ["One, two,", "A, B, C,"]}))
     assert [choice.index for choice in both.choices] == [0, 1] and "three" in both.choices[0].text
     vectors = (await openai_client.embeddings.create(model="letters", input=["a", "b c"])).data
     assert [len(vector.embedding) for vector in vectors] == [32, 32]
@@ -163,9 +163,9 @@ async def test_openai_responds(openai_client: "openai.AsyncOpenAI") -> None:
 
 async def test_a_response_that_is_cut_off_is_incomplete(openai_client: "openai.AsyncOpenAI") -> None:
     """Whole and streamed, as in OpenAI's API: with the reason, and so is the item that the limit cut off."""
-    asked: dict[str, Any] = {"model": "guide", "input": ASK, "max_output_tokens": 4}
-    whole = await openai_client.responses.create(**asked)
-    async with openai_client.responses.stream(**asked) as stream:
+    params: dict[str, Any] = {"model": "guide", "input": ASK, "max_output_tokens": 4}
+    whole = await openai_client.responses.create(**params)
+    async with openai_client.responses.stream(**params) as stream:
         streamed = await stream.get_final_response()  # which raises an error at `response.incomplete`
     for response in (whole, streamed):
         assert response.status == "incomplete" and response.usage and response.usage.output_tokens == 4
@@ -184,8 +184,8 @@ async def test_openai_responds_with_a_tool(openai_client: "openai.AsyncOpenAI") 
         given += [{"role": "assistant", "content": f"{weather} in {city}."}]
     given += user("Weather in Paris?")
     tools: list[Any] = [{"type": "function", "strict": False, **TOOL}]
-    asked: dict[str, Any] = {"model": "tools", "tools": tools, "temperature": 0}
-    async with openai_client.responses.stream(input=given, tool_choice="required", **asked) as stream:
+    params: dict[str, Any] = {"model": "tools", "tools": tools, "temperature": 0}
+    async with openai_client.responses.stream(input=given, tool_choice="required", **params) as stream:
         kinds = [event.type async for event in stream]
         final = await stream.get_final_response()
     (call,) = [item for item in final.output if item.type == "function_call"]
@@ -195,7 +195,7 @@ async def test_openai_responds_with_a_tool(openai_client: "openai.AsyncOpenAI") 
     assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-3:] == ended and begin < len(kinds) - 3
     output = {"type": "function_call_output", "call_id": call.call_id, "output": "sun"}
     back = [*given, call.model_dump(exclude_none=True, exclude={"parsed_arguments"}), output]
-    replied = await openai_client.responses.create(input=back, tool_choice="none", **asked)
+    replied = await openai_client.responses.create(input=back, tool_choice="none", **params)
     assert replied.output_text
 
 
@@ -203,11 +203,11 @@ def test_a_response_has_every_field_that_the_api_promises(running: Engine) -> No
     """Those of Open Responses, with what was asked for, or else with the API's defaults; nothing is ever stored."""
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     tool = {"type": "function", "name": "weather"}
-    asked = {"model": "tools", "input": "x", "max_output_tokens": 9, "store": True, "tools": [tool]}
+    body = {"model": "tools", "input": "x", "max_output_tokens": 9, "store": True, "tools": [tool]}
     text = {"verbosity": "low", "format": {"type": "json_schema", "name": "person", "schema": schema}}
-    plain = running.ask("/v1/responses", asked | {"tool_choice": "none"})
-    asked = {"model": "smollm2:135m", "input": "x", "max_output_tokens": 9, "top_logprobs": 0}
-    formed = running.ask("/v1/responses", asked | {"text": text})
+    plain = running.ask("/v1/responses", body | {"tool_choice": "none"})
+    body = {"model": "smollm2:135m", "input": "x", "max_output_tokens": 9, "top_logprobs": 0}
+    formed = running.ask("/v1/responses", body | {"text": text})
     defaults = {"presence_penalty": 0, "frequency_penalty": 0, "top_logprobs": 0, "temperature": 1, "top_p": 1}
     defaults |= dict.fromkeys(("max_tool_calls", "reasoning", "safety_identifier", "prompt_cache_key", "instructions"))
     defaults |= {"store": False, "background": False, "service_tier": "default", "truncation": "disabled"}
@@ -266,32 +266,32 @@ async def test_codex_is_understood(running: Engine) -> None:
 
 async def test_anthropic_chats(anthropic_client: "anthropic.AsyncAnthropic") -> None:
     """Whole and streamed messages, thinking before text, a limit, a system text, and counted tokens."""
-    asked: dict[str, Any] = {"model": "guide", "max_tokens": 200, "messages": user(ASK)}
-    whole = await anthropic_client.messages.create(**asked)
+    params: dict[str, Any] = {"model": "guide", "max_tokens": 200, "messages": user(ASK)}
+    whole = await anthropic_client.messages.create(**params)
     assert (whole.model, whole.stop_reason, whole.content[0].type) == ("guide", "end_turn", "text")
-    async with anthropic_client.messages.stream(**asked) as stream:
+    async with anthropic_client.messages.stream(**params) as stream:
         text = "".join([piece async for piece in stream.text_stream])
         final = await stream.get_final_message()
     assert text == whole.content[0].text and final.stop_reason == "end_turn"  # type: ignore[union-attr]
     assert final.usage.output_tokens == whole.usage.output_tokens > 10
     thinking: Any = {"type": "enabled", "budget_tokens": 1024}
-    async with anthropic_client.messages.stream(**asked, thinking=thinking) as stream:
+    async with anthropic_client.messages.stream(**params, thinking=thinking) as stream:
         thought = await stream.get_final_message()
     assert [block.type for block in thought.content] == ["thinking", "text"]
     assert thought.content[0].signature == ""  # type: ignore[union-attr]
     back = [*user(ASK), {"role": "assistant", "content": thought.content}, *user("Thanks!")]
-    assert (await anthropic_client.messages.create(**(asked | {"messages": back}))).content
-    short = await anthropic_client.messages.create(**(asked | {"max_tokens": 3, "system": "Be short."}))
+    assert (await anthropic_client.messages.create(**(params | {"messages": back}))).content
+    short = await anthropic_client.messages.create(**(params | {"max_tokens": 3, "system": "Be short."}))
     assert (short.stop_reason, short.usage.output_tokens) == ("max_tokens", 3)
     word = text.split()[3]
-    stopped = await anthropic_client.messages.create(**asked, stop_sequences=[word])
+    stopped = await anthropic_client.messages.create(**params, stop_sequences=[word])
     assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", word)
     assert stopped.content[0].text == text.partition(word)[0]  # type: ignore[union-attr]
     for thinks, fields in {
         True: {"output_config": {"effort": "low"}},
         False: {"output_config": {"effort": "low"}, "thinking": {"type": "disabled"}},
     }.items():
-        answer = await anthropic_client.messages.create(**asked, **fields)  # type: ignore[arg-type]
+        answer = await anthropic_client.messages.create(**params, **fields)  # type: ignore[arg-type]
         assert (answer.content[0].type == "thinking") is thinks
     counted = await anthropic_client.messages.count_tokens(model="guide", messages=user(ASK))
     read = whole.usage.input_tokens + (whole.usage.cache_read_input_tokens or 0)
@@ -306,22 +306,22 @@ async def test_anthropic_uses_a_tool(anthropic_client: "anthropic.AsyncAnthropic
     for number, (city, weather) in enumerate(EARLIER):
         call = {"type": "tool_use", "id": f"c{number}", "name": "weather", "input": {"city": city}}
         messages += [*user(f"Weather in {city}?"), {"role": "assistant", "content": [call]}]
-        result = {"type": "tool_result", "tool_use_id": f"c{number}", "content": [{"type": "text", "text": weather}]}
-        messages += [{"role": "user", "content": [result]}, {"role": "assistant", "content": f"{weather} in {city}."}]
+        block = {"type": "tool_result", "tool_use_id": f"c{number}", "content": [{"type": "text", "text": weather}]}
+        messages += [{"role": "user", "content": [block]}, {"role": "assistant", "content": f"{weather} in {city}."}]
     messages += user("Weather in Paris?")
-    asked: dict[str, Any] = {"model": "tools", "max_tokens": 100, "tools": tools, "extra_body": {"temperature": 0}}
-    async with anthropic_client.messages.stream(messages=messages, tool_choice={"type": "any"}, **asked) as stream:
+    params: dict[str, Any] = {"model": "tools", "max_tokens": 100, "tools": tools, "extra_body": {"temperature": 0}}
+    async with anthropic_client.messages.stream(messages=messages, tool_choice={"type": "any"}, **params) as stream:
         final = await stream.get_final_message()
     assert final.stop_reason == "tool_use"
     (use,) = [block for block in final.content if block.type == "tool_use"]
     assert use.name == "weather" and use.input["city"] in ("Paris", "Rome", "Oslo")  # type: ignore[index]
     whole = await anthropic_client.messages.create(
-        messages=messages, tool_choice={"type": "tool", "name": "weather"}, **asked
+        messages=messages, tool_choice={"type": "tool", "name": "weather"}, **params
     )
     assert [block.input for block in whole.content if block.type == "tool_use"] == [use.input]
-    result = {"type": "tool_result", "tool_use_id": use.id, "content": "sun"}
-    back = [*messages, {"role": "assistant", "content": final.content}, {"role": "user", "content": [result]}]
-    replied = await anthropic_client.messages.create(messages=back, tool_choice={"type": "none"}, **asked)
+    block = {"type": "tool_result", "tool_use_id": use.id, "content": "sun"}
+    back = [*messages, {"role": "assistant", "content": final.content}, {"role": "user", "content": [block]}]
+    replied = await anthropic_client.messages.create(messages=back, tool_choice={"type": "none"}, **params)
     assert replied.content and replied.content[0].type == "text"
     counted = await anthropic_client.messages.count_tokens(model="tools", messages=back, tools=tools)
     assert counted.input_tokens > 100
@@ -396,14 +396,14 @@ async def test_ollama_does_everything(running: Engine) -> None:
             messages += [{"role": "tool", "tool_name": "weather", "content": weather}]
             messages += [{"role": "assistant", "content": f"{weather} in {city}."}]
         messages += user("Weather in Paris?")
-        asked: dict[str, Any] = {"tools": TOOLS, "options": GREEDY}
-        whole = await client.chat("tools", messages, **asked)
+        params: dict[str, Any] = {"tools": TOOLS, "options": GREEDY}
+        whole = await client.chat("tools", messages, **params)
         (call,) = whole.message.tool_calls or []
         assert call.function.name == "weather" and call.function.arguments["city"]
-        streamed = [chunk async for chunk in await client.chat("tools", messages, stream=True, **asked)]
+        streamed = [chunk async for chunk in await client.chat("tools", messages, stream=True, **params)]
         assert [chunk.message.tool_calls for chunk in streamed if chunk.message.tool_calls] == [[call]]
-        result = {"role": "tool", "tool_name": "weather", "content": "sun"}
-        assert (await client.chat("tools", [*messages, whole.message, result], options=GREEDY)).message.content
+        tool_message = {"role": "tool", "tool_name": "weather", "content": "sun"}
+        assert (await client.chat("tools", [*messages, whole.message, tool_message], options=GREEDY)).message.content
         schema = {"type": "object", "properties": {"warm": {"type": "boolean"}}, "required": ["warm"]}
         shaped = await client.generate("smollm2:135m", "Is it warm?", format=schema)
         assert isinstance(json.loads(shaped.response)["warm"], bool)

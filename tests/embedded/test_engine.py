@@ -23,8 +23,8 @@ def running() -> Iterator[Engine]:
 @pytest.fixture
 def client(running: Engine) -> Iterator[ollama.Client]:
     """Ollama's client at that engine."""
-    with ollama.Client(host=running.url, trust_env=False) as made:
-        yield made
+    with ollama.Client(host=running.url, trust_env=False) as opened:
+        yield opened
 
 
 def test_the_model_is_listed_shown_and_running(client: ollama.Client) -> None:

@@ -33,18 +33,18 @@ def events(running: Engine, path: str, body: dict[str, Any]) -> list[tuple[str, 
 
 def test_every_listed_question_gets_its_answer(running: Engine) -> None:
     """What the guide's own list says it answers is what comes out of `/api/chat`, word for word, without any option."""
-    asked = {question["question"]: question["answer"] for question in QUESTIONS}
-    said = {}
-    for question in asked:
+    expected = {question["question"]: question["answer"] for question in QUESTIONS}
+    answers = {}
+    for question in expected:
         body = {"model": "guide", "messages": user(question), "stream": False}
-        said[question] = running.ask("/api/chat", body)["message"]["content"]
-    assert said == asked
+        answers[question] = running.ask("/api/chat", body)["message"]["content"]
+    assert answers == expected
 
 
 def test_openai_streams_the_answer(running: Engine) -> None:
     """Deltas add up to the answer, the first names the role, and reason, usage and the end mark follow."""
     body = {"model": "guide", "messages": user(FIRST["question"]), "stream_options": {"include_usage": True}}
-    *chunks, finish, usage, end = [data for _name, data in events(running, "/v1/chat/completions", body)]
+    *chunks, finish, usage, end = [payload for _name, payload in events(running, "/v1/chat/completions", body)]
     assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks) == FIRST["answer"]
     assert [chunk["choices"][0]["delta"].get("role") for chunk in chunks[:2]] == ["assistant", None]
     assert finish["choices"][0]["finish_reason"] == "stop"
@@ -55,9 +55,9 @@ def test_openai_streams_the_answer(running: Engine) -> None:
 def test_anthropic_streams_blocks(running: Engine) -> None:
     """With thinking on a thinking block comes first and a text block second, each opened and closed."""
     body = {"model": "guide", "max_tokens": 500, "messages": user(FIRST["question"]), "thinking": {"type": "enabled"}}
-    told = events(running, "/v1/messages", body)
-    assert all(name == data["type"] for name, data in told)
-    names = [name for name, _data in told]
+    received = events(running, "/v1/messages", body)
+    assert all(name == payload["type"] for name, payload in received)
+    names = [name for name, _data in received]
     assert [name for name in names if name != "content_block_delta"] == [
         "message_start",
         "content_block_start",
@@ -67,11 +67,11 @@ def test_anthropic_streams_blocks(running: Engine) -> None:
         "message_delta",
         "message_stop",
     ]
-    starts = [data["content_block"]["type"] for name, data in told if name == "content_block_start"]
+    starts = [payload["content_block"]["type"] for name, payload in received if name == "content_block_start"]
     assert starts == ["thinking", "text"]
-    deltas = [data["delta"] for name, data in told if name == "content_block_delta"]
+    deltas = [payload["delta"] for name, payload in received if name == "content_block_delta"]
     assert "".join(delta.get("text", "") for delta in deltas)
-    assert told[-2][1]["delta"]["stop_reason"] == "end_turn"
+    assert received[-2][1]["delta"]["stop_reason"] == "end_turn"
 
 
 def test_anthropic_keeps_to_its_limit(running: Engine) -> None:
@@ -85,6 +85,6 @@ def test_responses_answer(running: Engine) -> None:
     """`/v1/responses` gives the answer as one object, and its events name what they are."""
     body = {"model": "guide", "input": FIRST["question"]}
     assert running.ask("/v1/responses", body)["output"][-1]["content"][0]["text"] == FIRST["answer"]
-    told = events(running, "/v1/responses", body)
-    assert all(name == data["type"] for name, data in told)
-    assert told[-1][1]["response"]["output"][-1]["content"][0]["text"] == FIRST["answer"]
+    received = events(running, "/v1/responses", body)
+    assert all(name == payload["type"] for name, payload in received)
+    assert received[-1][1]["response"]["output"][-1]["content"][0]["text"] == FIRST["answer"]

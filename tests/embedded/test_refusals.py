@@ -13,7 +13,7 @@ from tests.support.embedded_engine import ROOT, command, run
 from tests.support.gguf_files import broken_model
 
 
-def told(ended: subprocess.CompletedProcess[str]) -> str:
+def last_line(ended: subprocess.CompletedProcess[str]) -> str:
     """Return the last line on stderr, which a person is shown."""
     return ended.stderr.splitlines()[-1]
 
@@ -22,7 +22,7 @@ def test_a_missing_file_is_named() -> None:
     """A path at which nothing is ends with status 66, the file's name and what to check."""
     ended = run("--model", "/nowhere/model.gguf")
     assert ended.returncode == Exit.NO_FILE
-    assert told(ended).startswith("The model file model.gguf cannot be read (No such file or directory): check")
+    assert last_line(ended).startswith("The model file model.gguf cannot be read (No such file or directory): check")
 
 
 @pytest.mark.parametrize(
@@ -40,29 +40,29 @@ def test_a_damaged_file_says_why(tmp_path: Path, content: bytes, why: str) -> No
     path.write_bytes(content)
     ended = run("--model", str(path))
     assert ended.returncode == Exit.DAMAGED_FILE
-    assert why in told(ended)
-    assert told(ended).endswith("Delete it and fetch it again.")
+    assert why in last_line(ended)
+    assert last_line(ended).endswith("Delete it and fetch it again.")
 
 
 def test_missing_weights_are_found_before_llama_cpp_looks(tmp_path: Path) -> None:
     """A file that ends before its last tensor begins, as an interrupted download does, is refused at once."""
     ended = run("--model", str(broken_model(tmp_path / "cut.gguf", 100)))
     assert ended.returncode == Exit.DAMAGED_FILE
-    assert "its last weights begin after them" in told(ended)
+    assert "its last weights begin after them" in last_line(ended)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     """Of a model in two files, the one that is not there is named."""
     ended = run("--model", str(broken_model(tmp_path / "big-00001-of-00002.gguf")))
     assert ended.returncode == Exit.NO_FILE
-    assert "big-00002-of-00002.gguf" in told(ended)
+    assert "big-00002-of-00002.gguf" in last_line(ended)
 
 
 def test_what_llama_cpp_cannot_load_is_said_in_one_line(tmp_path: Path) -> None:
     """A whole file of an unknown architecture ends with status 70 after llama.cpp has refused it."""
     ended = run("--model", str(broken_model(tmp_path / "odd.gguf")))
     assert ended.returncode == Exit.LLAMA_FAILED
-    assert told(ended).startswith("llama.cpp cannot load odd.gguf")
+    assert last_line(ended).startswith("llama.cpp cannot load odd.gguf")
 
 
 def test_an_old_cpu_is_named_as_the_cause(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_an_old_cpu_is_named_as_the_cause(tmp_path: Path) -> None:
     (tmp_path / "xllamacpp.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
     ended = run("--model", str(broken_model(tmp_path / "odd.gguf")), env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert ended.returncode == Exit.CPU_TOO_OLD
-    assert told(ended).startswith("This CPU lacks instructions") and "ollama.com/install.sh" in told(ended)
+    assert last_line(ended).startswith("This CPU lacks instructions") and "ollama.com/install.sh" in last_line(ended)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_binding_that_cannot_be_imported(tmp_path: Path, failure: str, status:
     model = broken_model(tmp_path / "odd.gguf")
     ended = run("--model", str(model), env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert ended.returncode == status
-    assert words in told(ended)
+    assert words in last_line(ended)
     assert "Traceback" not in ended.stderr
 
 
@@ -96,10 +96,10 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     model = broken_model(tmp_path / "odd.gguf")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        asked = command("--model", str(model), "--port", port)
-        ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=20)
+        argv = command("--model", str(model), "--port", port)
+        ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert ended.returncode == Exit.PORT_TAKEN
-    assert f"port {port}" in told(ended)
+    assert f"port {port}" in last_line(ended)
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -65,13 +65,13 @@ def running(smol: Path, tool_user: Path) -> Iterator[Engine]:
 async def test_openai_chat_must_call(openai_client: "openai.AsyncOpenAI", model: str, name: str | None) -> None:
     """Whole and streamed, any of the tools or the named one, and nothing but the call."""
     choice: Any = {"type": "function", "function": {"name": name}} if name else "required"
-    asked: dict[str, Any] = {"model": model, "messages": user(QUESTION), "tools": CHAT_TOOLS, "tool_choice": choice}
-    whole = await openai_client.chat.completions.create(**asked, temperature=0, max_tokens=300)
+    params: dict[str, Any] = {"model": model, "messages": user(QUESTION), "tools": CHAT_TOOLS, "tool_choice": choice}
+    whole = await openai_client.chat.completions.create(**params, temperature=0, max_tokens=300)
     (call,) = whole.choices[0].message.tool_calls or []
     assert whole.choices[0].finish_reason == "tool_calls" and not whole.choices[0].message.content
     assert call.type == "function" and call.function.name in ([name] if name else MODELS)
     assert MODELS[call.function.name].model_validate_json(call.function.arguments, strict=True)
-    async with openai_client.chat.completions.stream(**asked, temperature=0, max_tokens=300) as stream:
+    async with openai_client.chat.completions.stream(**params, temperature=0, max_tokens=300) as stream:
         chunks = [event.chunk async for event in stream if event.type == "chunk"]
         final = (await stream.get_final_completion()).choices[0]
     assert final.finish_reason == "tool_calls" and not final.message.content
@@ -87,12 +87,12 @@ async def test_openai_chat_must_call(openai_client: "openai.AsyncOpenAI", model:
 async def test_openai_responses_must_call(openai_client: "openai.AsyncOpenAI", model: str, name: str | None) -> None:
     """Whole and streamed, with the events of a function call and none of a message."""
     choice: Any = {"type": "function", "name": name} if name else "required"
-    asked: dict[str, Any] = {"model": model, "input": QUESTION, "tools": RESPONSES_TOOLS, "tool_choice": choice}
-    whole = await openai_client.responses.create(**asked, temperature=0, max_output_tokens=300)
+    params: dict[str, Any] = {"model": model, "input": QUESTION, "tools": RESPONSES_TOOLS, "tool_choice": choice}
+    whole = await openai_client.responses.create(**params, temperature=0, max_output_tokens=300)
     (call,) = whole.output
     assert call.type == "function_call" and call.name in ([name] if name else MODELS) and call.status == "completed"
     assert MODELS[call.name].model_validate_json(call.arguments, strict=True)
-    async with openai_client.responses.stream(**asked, temperature=0, max_output_tokens=300) as stream:
+    async with openai_client.responses.stream(**params, temperature=0, max_output_tokens=300) as stream:
         events = [event async for event in stream]
         (streamed,) = (await stream.get_final_response()).output
     assert streamed.type == "function_call" and streamed.call_id != call.call_id
@@ -114,12 +114,12 @@ async def test_anthropic_must_call(anthropic_client: "anthropic.AsyncAnthropic",
         "tools": ANTHROPIC_TOOLS,
         "system": "Be brief.",
     }
-    asked = prompt | {"tool_choice": choice, "max_tokens": 300, "extra_body": {"temperature": 0}}
-    whole = await anthropic_client.messages.create(**asked)
+    params = prompt | {"tool_choice": choice, "max_tokens": 300, "extra_body": {"temperature": 0}}
+    whole = await anthropic_client.messages.create(**params)
     (use,) = whole.content
     assert use.type == "tool_use" and use.name in ([name] if name else MODELS) and whole.stop_reason == "tool_use"
     assert MODELS[use.name].model_validate(use.input, strict=True)
-    async with anthropic_client.messages.stream(**asked) as stream:
+    async with anthropic_client.messages.stream(**params) as stream:
         kinds = [event.type async for event in stream]
         final = await stream.get_final_message()
     (streamed,) = final.content
@@ -136,13 +136,13 @@ async def test_a_required_call_may_be_thought_about(
     openai_client: "openai.AsyncOpenAI", anthropic_client: "anthropic.AsyncAnthropic"
 ) -> None:
     """A model that thinks does so before its call, on every route."""
-    asked: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": "guide",
         "tools": CHAT_TOOLS,
         "tool_choice": "required",
         "reasoning_effort": "low",
     }
-    (choice,) = (await openai_client.chat.completions.create(messages=user(QUESTION), **asked)).choices
+    (choice,) = (await openai_client.chat.completions.create(messages=user(QUESTION), **params)).choices
     assert choice.message.reasoning and choice.message.tool_calls  # type: ignore[attr-defined]
     responded = await openai_client.responses.create(
         model="guide", input=QUESTION, tools=RESPONSES_TOOLS, tool_choice="required", reasoning={"effort": "low"}
@@ -166,15 +166,15 @@ async def test_a_called_tool_answers_and_another_call_is_required(
     messages: list[Any] = [*user("What is 1 plus 2?"), {"role": "assistant", "content": [text, use]}]
     messages += [{"role": "user", "content": [found, {"type": "text", "text": "And 3 plus 4?"}]}]
     for model in ("smollm2:135m", "tools"):
-        asked: dict[str, Any] = {"model": model, "max_tokens": 300, "messages": messages, "tools": ANTHROPIC_TOOLS}
+        params: dict[str, Any] = {"model": model, "max_tokens": 300, "messages": messages, "tools": ANTHROPIC_TOOLS}
         required: Any = {"type": "tool", "name": "Add"}
-        one = await anthropic_client.messages.create(**asked, tool_choice=required)
+        one = await anthropic_client.messages.create(**params, tool_choice=required)
         assert [block.type for block in one.content] == ["tool_use"]
         short = await anthropic_client.messages.count_tokens(
             model=model, messages=messages[-1:], tools=ANTHROPIC_TOOLS, tool_choice=required
         )
         assert one.usage.input_tokens + (one.usage.cache_read_input_tokens or 0) > short.input_tokens
-        text_only = await anthropic_client.messages.create(**asked, tool_choice={"type": "none"})
+        text_only = await anthropic_client.messages.create(**params, tool_choice={"type": "none"})
         assert [block.type for block in text_only.content] == ["text"]
 
 
@@ -184,22 +184,23 @@ async def test_smollm2_reads_the_result_of_a_call(
     """A round trip on each route: the client sends its tools again with the result and no longer requires a call."""
     model, found, place = "smollm2:135m", "18 degrees", {"type": "function", "function": FUNCTIONS[0]}
     chat: Any = openai_client.chat.completions
-    asked: list[Any] = user("What is the weather in Rome?")
+    question: list[Any] = user("What is the weather in Rome?")
     tools: dict[str, Any] = {"model": model, "tools": [place]}
-    called = (await chat.create(messages=asked, tool_choice="required", **tools)).choices[0].message
-    result = {"role": "tool", "tool_call_id": called.tool_calls[0].id, "content": found}
-    messages = [*asked, called.model_dump(exclude_none=True), result]
+    called = (await chat.create(messages=question, tool_choice="required", **tools)).choices[0].message
+    tool_message = {"role": "tool", "tool_call_id": called.tool_calls[0].id, "content": found}
+    messages = [*question, called.model_dump(exclude_none=True), tool_message]
     assert found in (await chat.create(messages=messages, temperature=0, **tools)).choices[0].message.content
     tools = {"model": model, "tools": RESPONSES_TOOLS[:1]}
-    called = await openai_client.responses.create(input=asked, tool_choice="required", **tools)
+    called = await openai_client.responses.create(input=question, tool_choice="required", **tools)
     (call,) = called.output
     output = {"type": "function_call_output", "call_id": call.call_id, "output": found}
-    given = [*asked, call.model_dump(exclude_none=True), output]
+    given = [*question, call.model_dump(exclude_none=True), output]
     assert found in (await openai_client.responses.create(input=given, temperature=0, **tools)).output_text
     tools = {"model": model, "tools": ANTHROPIC_TOOLS[:1], "max_tokens": 200}
-    message = await anthropic_client.messages.create(messages=asked, tool_choice={"type": "any"}, **tools)
+    message = await anthropic_client.messages.create(messages=question, tool_choice={"type": "any"}, **tools)
     block = {"type": "tool_result", "tool_use_id": message.content[0].id, "content": found}  # type: ignore[union-attr]
-    back: list[Any] = [*asked, {"role": "assistant", "content": message.content}, {"role": "user", "content": [block]}]
+    turns = [{"role": "assistant", "content": message.content}, {"role": "user", "content": [block]}]
+    back: list[Any] = [*question, *turns]
     answer = await anthropic_client.messages.create(messages=back, extra_body={"temperature": 0}, **tools)
     assert found in answer.content[0].text  # type: ignore[union-attr]
 
@@ -207,10 +208,10 @@ async def test_smollm2_reads_the_result_of_a_call(
 @pytest.mark.parametrize("choice", ["none", {"type": "allowed_tools", "mode": "none"}])
 def test_none_keeps_a_model_from_calling(running: Engine, choice: Any) -> None:
     """Although it does so by itself."""
-    asked = {"model": "tools", "messages": conversation(), "tools": TOOLS, "temperature": 0}
-    free = running.ask("/v1/chat/completions", asked)["choices"][0]
+    body = {"model": "tools", "messages": conversation(), "tools": TOOLS, "temperature": 0}
+    free = running.ask("/v1/chat/completions", body)["choices"][0]
     assert free["message"].get("tool_calls")
-    kept = running.ask("/v1/chat/completions", asked | {"tool_choice": choice, "max_tokens": 30})
+    kept = running.ask("/v1/chat/completions", body | {"tool_choice": choice, "max_tokens": 30})
     kept = kept["choices"][0]
     assert "tool_calls" not in kept["message"] and kept["message"]["content"]
 
@@ -218,21 +219,21 @@ def test_none_keeps_a_model_from_calling(running: Engine, choice: Any) -> None:
 def test_only_the_allowed_tools_are_called(running: Engine) -> None:
     """`allowed_tools` in the shapes of both APIs."""
     chat = {"mode": "required", "tools": [{"type": "function", "function": {"name": "Weather"}}]}
-    asked = {"model": "smollm2:135m", "messages": user(QUESTION), "tools": CHAT_TOOLS}
+    body = {"model": "smollm2:135m", "messages": user(QUESTION), "tools": CHAT_TOOLS}
     choice = running.ask(
-        "/v1/chat/completions", asked | {"tool_choice": {"type": "allowed_tools", "allowed_tools": chat}}
+        "/v1/chat/completions", body | {"tool_choice": {"type": "allowed_tools", "allowed_tools": chat}}
     )
     assert choice["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "Weather"
     free = {"type": "allowed_tools", "allowed_tools": chat | {"mode": "auto"}}
     assert chosen(free, CHAT_TOOLS) == ("auto", CHAT_TOOLS[:1])
     allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "Weather"}]}
-    asked: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": "smollm2:135m",
         "input": QUESTION,
         "tools": RESPONSES_TOOLS,
         "tool_choice": allowed,
     }
-    assert [item["name"] for item in running.ask("/v1/responses", asked)["output"]] == ["Weather"]
+    assert [item["name"] for item in running.ask("/v1/responses", body)["output"]] == ["Weather"]
 
 
 @pytest.mark.parametrize(
@@ -241,8 +242,8 @@ def test_only_the_allowed_tools_are_called(running: Engine) -> None:
 def test_a_function_without_parameters_is_called_without_arguments(running: Engine, parameters: Any) -> None:
     """As OpenAI defines it; strict clients refuse others. `any` is Mistral's word for `required`."""
     tools = [{"type": "function", "function": {"name": "now", "description": "Tells the time.", **parameters}}]
-    asked = {"model": "smollm2:135m", "messages": user("What time is it?"), "tools": tools, "tool_choice": "any"}
-    (choice,) = running.ask("/v1/chat/completions", asked)["choices"]
+    body = {"model": "smollm2:135m", "messages": user("What time is it?"), "tools": tools, "tool_choice": "any"}
+    (choice,) = running.ask("/v1/chat/completions", body)["choices"]
     assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {}
 
 
@@ -284,10 +285,10 @@ def test_what_cannot_be_required_is_refused(running: Engine, path: str, fields: 
 def test_an_answer_without_the_required_call_is_an_error(smol: Path) -> None:
     """With some templates, such as Kimi K2's, llama.cpp follows no schema; its events then end like these."""
     model = ServedModel("smollm2:135m", gguf.read(smol))
-    asked = {"model": model.name, "messages": user(QUESTION), "input": QUESTION, "tool_choice": "required"}
+    body = {"model": model.name, "messages": user(QUESTION), "input": QUESTION, "tool_choice": "required"}
     chat, responses = (
-        ChatDialect(asked | {"tools": CHAT_TOOLS}, model),
-        ResponsesDialect(asked | {"tools": RESPONSES_TOOLS}, model),
+        ChatDialect(body | {"tools": CHAT_TOOLS}, model),
+        ResponsesDialect(body | {"tools": RESPONSES_TOOLS}, model),
     )
     assert "response_format" in chat.request() and "response_format" in responses.request()
     begun = {"index": 0, "delta": {"role": "assistant", "content": "It is 42."}, "finish_reason": None}
@@ -303,12 +304,12 @@ def test_an_answer_without_the_required_call_is_an_error(smol: Path) -> None:
 @pytest.mark.parametrize("limit", [2, 12, 22])
 def test_a_call_that_is_cut_off_says_so(running: Engine, limit: int) -> None:
     """Before its name is known, and within its arguments."""
-    asked = {"model": "smollm2:135m", "messages": user(QUESTION), "temperature": 0}
+    common = {"model": "smollm2:135m", "messages": user(QUESTION), "temperature": 0}
     chat = running.ask(
-        "/v1/chat/completions", asked | {"tools": CHAT_TOOLS, "tool_choice": "required", "max_tokens": limit}
+        "/v1/chat/completions", common | {"tools": CHAT_TOOLS, "tool_choice": "required", "max_tokens": limit}
     )
     assert chat["choices"][0]["finish_reason"] == "length"
-    body = asked | {"tools": ANTHROPIC_TOOLS, "tool_choice": {"type": "any"}, "max_tokens": limit}
+    body = common | {"tools": ANTHROPIC_TOOLS, "tool_choice": {"type": "any"}, "max_tokens": limit}
     message = running.ask("/v1/messages", body)
     assert message["stop_reason"] == "max_tokens" and message["usage"]["output_tokens"] == limit
     assert all(block["input"] == {} for block in message["content"])

@@ -39,13 +39,13 @@ def test_turns_go_with_their_answers() -> None:
 
 def test_a_tools_result_goes_with_its_question() -> None:
     """What a tool said belongs to the turn of the question, in each API's shape."""
-    for result in (
+    for tool_output in (
         {"role": "tool", "content": "x"},
         {"role": "user", "content": [{"type": "tool_result", "content": "x"}]},
         {"type": "function_call_output", "output": "x"},
     ):
-        last = [*user("b"), {"role": "assistant", "content": "c"}, result]
-        body = {"messages": [*user("a" * 999), {"role": "assistant", "content": "y"}, result, *last]}
+        last = [*user("b"), {"role": "assistant", "content": "c"}, tool_output]
+        body = {"messages": [*user("a" * 999), {"role": "assistant", "content": "y"}, tool_output, *last]}
         assert shorten(body, 1000, 10)
         assert body["messages"] == last
 
@@ -76,8 +76,8 @@ def cramped(alternating: Path, smol: Path) -> Iterator[Engine]:
 
 def test_a_real_model_reads_what_is_left(cramped: Engine) -> None:
     """A long conversation with SmolLM2 keeps its last turns: the answer is about them."""
-    told = [*turns(6), {"role": "assistant", "content": "Go on."}, *user("What is the capital of France?")]
-    answer = cramped.ask("/api/chat", {"model": "smollm2:135m", "messages": told, "stream": False})
+    messages = [*turns(6), {"role": "assistant", "content": "Go on."}, *user("What is the capital of France?")]
+    answer = cramped.ask("/api/chat", {"model": "smollm2:135m", "messages": messages, "stream": False})
     assert answer["prompt_eval_count"] < CONTEXT
     assert answer["message"]["content"]
 
@@ -113,9 +113,9 @@ def test_an_answer_longer_than_the_context_goes_on(cramped: Engine) -> None:
 )
 def test_a_caller_may_forbid_to_shorten(cramped: Engine, switch: str, words: str) -> None:
     """With `truncate` or `shift` off a conversation that is too long is refused, with how long it is."""
-    status, told = cramped.refused("/api/chat", {"model": "strict", "messages": turns(9), switch: False})
+    status, error = cramped.refused("/api/chat", {"model": "strict", "messages": turns(9), switch: False})
     assert status == 400
-    assert told.startswith(words) and f"holds {CONTEXT}" in told
+    assert error.startswith(words) and f"holds {CONTEXT}" in error
 
 
 def test_responses_are_shortened_unless_they_forbid_it(cramped: Engine) -> None:

@@ -47,15 +47,15 @@ class Fault:
     remark: str = ""
 
 
-def _refused(title: str, status: int, words: str, said: str, said_status: int, code: str = "ollama_failed") -> Fault:
-    return Fault(title, {"status": said_status, "error": said}, status, code, words)
+def _refused(title: str, status: int, words: str, error: str, error_status: int, code: str = "ollama_failed") -> Fault:
+    return Fault(title, {"status": error_status, "error": error}, status, code, words)
 
 
 def _broken(
     title: str, words: str, *, differs: dict[str, str | None] | None = None, remark: str = "", **script: Any
 ) -> Fault:
-    asked = {"deltas": _DELTAS, **script}
-    return Fault(title, asked, 502, "ollama_failed", words, BEFORE, differs or {}, remark)
+    scripted = {"deltas": _DELTAS, **script}
+    return Fault(title, scripted, 502, "ollama_failed", words, BEFORE, differs or {}, remark)
 
 
 def _foreign(title: str, words: str, reply: Reply) -> Fault:

@@ -48,13 +48,13 @@ async def run_all(target: Target) -> tuple[dict[str, Cut], list[Cut], Cut, str]:
     """Every kind at once, a crowd from one address, a slow phone and a silent socket."""
     cut_off = kinds(target)
     phone = QUESTION[:-1] + b" " * 36_000 + b"}"
-    outcomes, idle, steady, heard = await asyncio.gather(
+    outcomes, idle, steady, socket_answer = await asyncio.gather(
         asyncio.gather(*(start() for start in cut_off.values())),
         crowd(target, ConnectionLimits().per_address + TOO_MANY, addresses=1),
         steady_sender(target, "/chat_api", phone, 2000),
         hold_a_socket(f"http://127.0.0.1:{target.port}", 18),
     )
-    return dict(zip(cut_off, outcomes, strict=True)), idle, steady, heard
+    return dict(zip(cut_off, outcomes, strict=True)), idle, steady, socket_answer
 
 
 def test_slow_and_large_senders_are_cut_off_and_steady_ones_served(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_slow_and_large_senders_are_cut_off_and_steady_ones_served(tmp_path: Pat
         with space(tmp_path, OLLAMA_HOST=fake.url, OLLAMA_MODEL="guide", OLLAMA_API_KEY=KEY) as app:
             app.reaches("ok")
             raise_file_limit()
-            outcomes, idle, steady, heard = asyncio.run(run_all(Target(app.port, KEY)))
+            outcomes, idle, steady, socket_answer = asyncio.run(run_all(Target(app.port, KEY)))
             with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/config", timeout=30) as page:
                 assert page.status == 200
         log = (tmp_path / "log").read_text()
     assert {kind: outcome.status for kind, outcome in outcomes.items()} == STATUSES
     assert not [kind for kind, outcome in outcomes.items() if outcome.is_open or outcome.seconds > 30]
     assert [one.status for one in idle].count(503) == TOO_MANY
-    assert steady.status == 200 and steady.seconds > 17 and heard == "cleared"
+    assert steady.status == 200 and steady.seconds > 17 and socket_answer == "cleared"
     assert "Traceback" not in log

@@ -16,8 +16,8 @@ async def hello(app: FaultyApp, headers: dict[str, str]) -> str:
     index = next(function["id"] for function in functions if function["api_name"] == "hello")
     body = {"data": [], "fn_index": index, "session_hash": "s"}
     async with app.web.post("/gradio_api/run/predict", json=body, headers=headers) as answer:
-        told = (await answer.json())["data"][0]
-    return str(told.get("error") or told["access"])
+        output = (await answer.json())["data"][0]
+    return str(output.get("error") or output["access"])
 
 
 async def test_only_wrong_keys_are_refused_where_many_were_tried() -> None:

@@ -12,9 +12,9 @@ from tests.support.image.building import Builder, Image
 @pytest.fixture(scope="session")
 def builder() -> Iterator[Builder]:
     """buildah with stand-ins for the base images, in a folder that is given back."""
-    made = Builder(Path(tempfile.mkdtemp(dir="/var/tmp", prefix="ollamaspace-image-")))
-    yield made
-    made.clear()
+    image_builder = Builder(Path(tempfile.mkdtemp(dir="/var/tmp", prefix="ollamaspace-image-")))
+    yield image_builder
+    image_builder.clear()
 
 
 @pytest.fixture(scope="session")

@@ -151,22 +151,22 @@ def test_another_model_is_the_apps_default(builder: Builder) -> None:
 
 def test_another_ollama_on_the_machine_is_not_asked(builder: Builder) -> None:
     """A build on a port where somebody listens ends with that reason, and nobody but its own server gets a request."""
-    with serving_stranger() as (port, asked):
+    with serving_stranger() as (port, paths):
         with pytest.raises(BuildFailed, match="Address already in use"):
             builder.build(target="model", OLLAMA_BUILD_PORT=str(port))
         named = builder.unpack(builder.build(target="model", OLLAMA_BUILD_PORT=str(free_port())))
         assert (named / MODEL).exists()
-        assert asked == []
+        assert paths == []
 
 
 @contextmanager
 def serving_stranger() -> Iterator[tuple[int, list[str]]]:
     """Another Ollama of this machine: its port, and the paths that it is asked for."""
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(200)
             self.end_headers()
 
@@ -175,7 +175,7 @@ def serving_stranger() -> Iterator[tuple[int, list[str]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port, asked
+        yield server.server_port, paths
         server.shutdown()
         thread.join()
 

@@ -36,10 +36,10 @@ def container(root: Path, config: dict[str, Any], tmp_path_factory: pytest.TempP
     log = tmp_path_factory.mktemp("image") / "log"
     log.with_name("mark").touch()
     ports = {"port": free_port(), "ollama_port": free_port()}
-    with running(root, config, **ports, log=log, **SECRETS, **SPACE) as made:
-        wait_until(lambda: made.health().get("status") == "ok" or made.process.poll() is not None, "the health")
-        assert made.process.poll() is None, log.read_text()
-        yield made
+    with running(root, config, **ports, log=log, **SECRETS, **SPACE) as started:
+        wait_until(lambda: started.health().get("status") == "ok" or started.process.poll() is not None, "the health")
+        assert started.process.poll() is None, log.read_text()
+        yield started
 
 
 def test_it_says_how_it_is_run(config: dict[str, Any]) -> None:
@@ -112,9 +112,9 @@ def test_ollama_gets_the_settings_and_no_secret(container: Container) -> None:
 
 def test_links_name_the_space(container: Container) -> None:
     """What is printed leads to the Space's address, and a configured key is not printed."""
-    said = container.log.read_text()
-    assert "The page is at https://user-space.hf.space/" in said
-    assert KEY not in said and "pip" not in said
+    log = container.log.read_text()
+    assert "The page is at https://user-space.hf.space/" in log
+    assert KEY not in log and "pip" not in log
 
 
 def test_the_health_check_of_the_image(container: Container, config: dict[str, Any]) -> None:

@@ -44,9 +44,9 @@ def test_a_process_bound_to_processors_counts_those(tmp_path: Path, monkeypatch:
 def test_a_started_ollama_gets_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As processors are allowed, or one less than there are where all are; what the owner set stays."""
     monkeypatch.setattr("os.cpu_count", lambda: 10**6)
-    told = {"PATH": "/bin", "CPU_CORES": "1"}
-    assert launch.ollama(load(told), "ollama").environment["LLAMA_ARG_THREADS"] == "1"
-    chosen = launch.ollama(load({**told, "LLAMA_ARG_THREADS": "7"}), "ollama").environment
+    environment = {"PATH": "/bin", "CPU_CORES": "1"}
+    assert launch.ollama(load(environment), "ollama").environment["LLAMA_ARG_THREADS"] == "1"
+    chosen = launch.ollama(load({**environment, "LLAMA_ARG_THREADS": "7"}), "ollama").environment
     assert chosen["LLAMA_ARG_THREADS"] == "7"
     for seen, threads in ((1, "1"), (2, "1"), (16, "15")):
         monkeypatch.setattr("os.cpu_count", lambda: seen)  # noqa: B023 - called within this round

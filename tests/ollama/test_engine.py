@@ -150,13 +150,13 @@ async def test_a_crash_later_is_told_with_its_last_words(stub: Stub) -> None:
 def test_only_complaints_are_repeated() -> None:
     """The last words are a complaint of Ollama's; its lines on requests stay in the log."""
     launch = Launch("ollama", "http://127.0.0.1:11434", ("ollama", "serve"), {})
-    said = [
+    lines = [
         'time=2026-11-23T17:29:20.897Z level=ERROR source=server.go:1 msg="no llama-server in /usr/lib/ollama"',
         '[GIN] 2026/11/23 - 17:29:58 | 200 | 25.607us | 127.0.0.1 | GET "/api/version"',
         'time=2026-11-23T17:29:20.897Z level=DEBUG source=routes.go:1 msg="chat request" prompt="private"',
     ]
-    assert cause(launch, 1, said) == 'it exited with status 1; its last error was: msg="no llama-server in a file"'
-    assert cause(launch, 0, said[1:]) == "it exited with status 0"
+    assert cause(launch, 1, lines) == 'it exited with status 1; its last error was: msg="no llama-server in a file"'
+    assert cause(launch, 0, lines[1:]) == "it exited with status 0"
 
 
 async def test_five_quick_deaths_are_enough(stub: Stub, fake_ollama: FakeOllama) -> None:

@@ -17,8 +17,8 @@ from tests.support.stopwatch import Stopwatch
 
 @pytest_asyncio.fixture
 async def client(fake_ollama: FakeOllama) -> AsyncIterator[Client]:
-    async with Client(fake_ollama) as made:
-        yield made
+    async with Client(fake_ollama) as opened:
+        yield opened
 
 
 async def test_an_answer_is_scripted_by_prompt_model_and_number(fake_ollama: FakeOllama, client: Client) -> None:
@@ -26,8 +26,8 @@ async def test_an_answer_is_scripted_by_prompt_model_and_number(fake_ollama: Fak
     fake_ollama.script(content="always", thinking=[])
     fake_ollama.script(content="on cats", thinking=[], match="cat")
     fake_ollama.script(content="once", thinking=[], times=1)
-    said = [text_of((await client.chat(asked))[1]) for asked in ("a cat", "a cat", "a dog")]
-    assert said == ["once", "on cats", "always"]
+    answers = [text_of((await client.chat(prompt))[1]) for prompt in ("a cat", "a cat", "a dog")]
+    assert answers == ["once", "on cats", "always"]
 
 
 async def test_a_departure_is_recorded_in_every_phase(fake_ollama: FakeOllama, client: Client) -> None:

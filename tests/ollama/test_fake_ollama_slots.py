@@ -14,8 +14,8 @@ from tests.support.fake_ollama import BUSY, Client, FakeOllama, Model, text_of
 
 @pytest_asyncio.fixture
 async def client(fake_ollama: FakeOllama) -> AsyncIterator[Client]:
-    async with Client(fake_ollama) as made:
-        yield made
+    async with Client(fake_ollama) as opened:
+        yield opened
 
 
 async def lose_slot(client: Client, **script: Any) -> None:

@@ -21,8 +21,8 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 @pytest_asyncio.fixture
 async def client(fake_ollama: FakeOllama) -> AsyncIterator[ollama.AsyncClient]:
-    async with ollama.AsyncClient(host=fake_ollama.url) as made:
-        yield made
+    async with ollama.AsyncClient(host=fake_ollama.url) as opened:
+        yield opened
 
 
 async def post(
@@ -206,14 +206,14 @@ async def test_the_cloud_wants_its_key_over_tls() -> None:
     """401 without it, 403 and 429 as scripted, no `/api/ps`, no pull, lists for everyone."""
     async with FakeOllama(["gpt-oss:120b"], slots=8, tls=True, cloud=True, api_key="secret") as fake:
         tls = fake.client_context()
-        asked: dict[str, Any] = {"model": "gpt-oss:120b", "messages": ASK, "stream": False}
-        assert (await post(fake, "/api/chat", tls, **asked))[0].status == 401
-        answer, text = await post(fake, "/api/chat", tls, "secret", **asked)
+        body: dict[str, Any] = {"model": "gpt-oss:120b", "messages": ASK, "stream": False}
+        assert (await post(fake, "/api/chat", tls, **body))[0].status == 401
+        answer, text = await post(fake, "/api/chat", tls, "secret", **body)
         assert (answer.status, json.loads(text)["done"]) == (200, True)
         fake.script(status=403, error="this model requires a subscription", times=1)
-        assert (await post(fake, "/api/chat", tls, "secret", **asked))[0].status == 403
+        assert (await post(fake, "/api/chat", tls, "secret", **body))[0].status == 403
         fake.script(status=429, error="too many requests", headers={"retry-after": "7"}, times=1)
-        answer, _ = await post(fake, "/api/chat", tls, "secret", **asked)
+        answer, _ = await post(fake, "/api/chat", tls, "secret", **body)
         assert (answer.status, answer.headers["retry-after"]) == (429, "7")
         for path in ("/api/ps", "/api/pull"):
             assert (await post(fake, path, tls, "secret", model="x"))[0].status == 404

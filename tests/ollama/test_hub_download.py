@@ -25,9 +25,9 @@ CONTENT = b"GGUF" + bytes(range(256)) * 4096
 def fetch(address: str, home: Path, **environment: str) -> tuple[int, list[dict[str, Any]]]:
     """Run the program with a cache of its own; return its exit status and its lines."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    asked = [sys.executable, "-m", "ollama_backend.ollama.engine.hub_download", address]
-    told = kept | {"HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"} | environment
-    ended = subprocess.run(asked, cwd=ROOT, env=told, capture_output=True, text=True, timeout=60)
+    argv = [sys.executable, "-m", "ollama_backend.ollama.engine.hub_download", address]
+    variables = kept | {"HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"} | environment
+    ended = subprocess.run(argv, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
     assert ended.stderr == ""
     return ended.returncode, [json.loads(line) for line in ended.stdout.splitlines()]
 
@@ -102,10 +102,10 @@ def test_a_file_is_fetched_once_with_its_progress(hub: tuple[type[Hub], str], tm
     assert {line["total"] for line in pulling} == {len(CONTENT)}
     assert {line["digest"] for line in pulling} == {"sha256:" + hashlib.sha256(CONTENT).hexdigest()}
     assert Path(lines[-1]["path"]).read_bytes() == CONTENT
-    handler.asked.clear()
+    handler.requests.clear()
     again = fetch("hf://owner/repo/model.gguf", tmp_path, HF_ENDPOINT=endpoint)
     assert again == (0, [lines[0], lines[-1]])
-    assert handler.asked == []
+    assert handler.requests == []
 
 
 def test_all_parts_of_a_split_file_are_fetched(hub: tuple[type[Hub], str], tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_before_anything_is_written(hub: tuple[type[Hub], st
     handler.files["model.gguf"] = Huge(CONTENT)
     status, lines = fetch("hf://owner/repo/model.gguf", tmp_path, HF_ENDPOINT=endpoint)
     assert (status, "takes 1000000000.0 GB and the disk has" in lines[-1]["error"]) == (1, True)
-    assert {method for method, path in handler.asked if path.endswith("model.gguf")} == {"HEAD"}
+    assert {method for method, path in handler.requests if path.endswith("model.gguf")} == {"HEAD"}
 
 
 def test_a_cache_that_cannot_be_made_is_told(hub: tuple[type[Hub], str], tmp_path: Path) -> None:

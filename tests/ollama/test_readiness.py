@@ -27,11 +27,11 @@ HELLO = {"role": "user", "content": "hello"}
 
 @asynccontextmanager
 async def watched(
-    host: str, *, asked: str | None = None, client: OllamaClient | None = None, **environment: str
+    host: str, *, address: str | None = None, client: OllamaClient | None = None, **environment: str
 ) -> AsyncIterator[Readiness]:
-    """Watch an Ollama for the length of a block; `asked` is where questions go when the host is only a name."""
+    """Watch an Ollama for the length of a block; `address` is where questions go when the host is only a name."""
     chosen = settings.load({"OLLAMA_HOST": host, "OLLAMA_MODEL": "guide", "PATH": "/nowhere", **environment})
-    client = client or OllamaClient(asked or chosen.host, chosen.cloud_key)
+    client = client or OllamaClient(address or chosen.host, chosen.cloud_key)
     engine = Engine(chosen, client)
     readiness = Readiness(chosen, client, engine)
     tasks = [asyncio.create_task(part.run()) for part in (engine, readiness)]
@@ -57,7 +57,7 @@ async def reach(readiness: Readiness, status: str) -> None:
             await readiness.changes.wait()
 
 
-def asked(fake: FakeOllama, path: str) -> int:
+def count_requests(fake: FakeOllama, path: str) -> int:
     """Count the requests for a path."""
     return sum(request.path == path for request in fake.requests)
 
@@ -199,12 +199,12 @@ async def test_an_ollama_that_answers_is_not_asked_whether_it_is_there(fake_olla
     client = OllamaClient(fake_ollama.url)
     async with watched(fake_ollama.url, client=client, CHAT_OWNS_OLLAMA="no") as readiness:
         await reach(readiness, "ok")
-        checks = asked(fake_ollama, "/api/version")
+        checks = count_requests(fake_ollama, "/api/version")
         began = time.monotonic()
         await client.feed_chat({"model": "guide", "messages": [HELLO]}, lambda chunks: None)
         assert time.monotonic() - began > 4
-        assert asked(fake_ollama, "/api/version") == checks
-        await until(lambda: asked(fake_ollama, "/api/version") > checks, "the next check")
+        assert count_requests(fake_ollama, "/api/version") == checks
+        await until(lambda: count_requests(fake_ollama, "/api/version") > checks, "the next check")
 
 
 async def test_one_load_serves_all_and_outlives_its_waiters(fake_ollama: FakeOllama) -> None:
@@ -224,7 +224,7 @@ async def test_one_load_serves_all_and_outlives_its_waiters(fake_ollama: FakeOll
             waiter.cancel()
         last = asyncio.create_task(readiness.loaded("slow"))
         await last
-        assert asked(fake_ollama, "/api/chat") == 2
+        assert count_requests(fake_ollama, "/api/chat") == 2
 
 
 async def test_a_load_goes_on_without_any_waiter(fake_ollama: FakeOllama) -> None:
@@ -267,10 +267,10 @@ async def test_an_answer_says_that_its_model_is_loaded(fake_ollama: FakeOllama) 
         await reach(readiness, "ok")
         readiness.used("guide:latest")
         await readiness.loaded("guide")
-        assert asked(fake_ollama, "/api/chat") == 0
+        assert count_requests(fake_ollama, "/api/chat") == 0
         readiness.unloaded("guide:latest")
         await readiness.loaded("guide")
-        assert asked(fake_ollama, "/api/chat") == 1
+        assert count_requests(fake_ollama, "/api/chat") == 1
 
 
 @pytest.mark.long
@@ -282,7 +282,7 @@ async def test_a_model_that_ollama_lets_go_is_known_to_be_gone() -> None:
             while len(fake.loads) < 2:
                 await readiness.loaded("guide")
                 await asyncio.sleep(0.01)
-        assert asked(fake, "/api/ps") >= 1
+        assert count_requests(fake, "/api/ps") >= 1
 
 
 async def test_only_allowed_models_can_be_named(fake_ollama: FakeOllama) -> None:
@@ -333,10 +333,10 @@ async def test_capabilities_are_asked_where_the_list_lacks_them(fake_ollama: Fak
     fake_ollama.replies["/api/tags"] = Reply(200, json.dumps({"models": [row]}).encode(), "application/json")
     async with watched(fake_ollama.url) as readiness:
         await until(lambda: readiness.models and "thinking" in readiness.models[0].capabilities, "they are known")
-        before = asked(fake_ollama, "/api/tags")
+        before = count_requests(fake_ollama, "/api/tags")
         readiness.list_again()
-        await until(lambda: asked(fake_ollama, "/api/tags") > before, "listed again")
-        assert asked(fake_ollama, "/api/show") == 1
+        await until(lambda: count_requests(fake_ollama, "/api/tags") > before, "listed again")
+        assert count_requests(fake_ollama, "/api/show") == 1
 
 
 async def test_each_follower_is_told_of_a_change(fake_ollama: FakeOllama) -> None:
@@ -362,7 +362,7 @@ async def test_a_list_that_fails_is_a_reason(fake_ollama: FakeOllama) -> None:
 async def test_a_stranger_at_a_remote_host_is_named(fake_ollama: FakeOllama) -> None:
     """What answers but is no Ollama is told as such."""
     fake_ollama.replies["/api/version"] = Reply(200)
-    async with watched("http://ollama.invalid", asked=fake_ollama.url) as readiness:
+    async with watched("http://ollama.invalid", address=fake_ollama.url) as readiness:
         await until(lambda: "does not follow Ollama's protocol" in readiness.reason, "it is told")
 
 
@@ -378,7 +378,7 @@ async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:
     """On Ollama's cloud nothing is pulled, loaded or asked about loads; names work with and without `-cloud`."""
     async with FakeOllama(["deepseek-v3.1:671b", "gpt-oss:120b"], cloud=True) as fake:
         given = {"OLLAMA_MODEL": "", "OLLAMA_CLOUD_API_KEY": "cloud-key"}
-        async with watched("https://ollama.com", asked=fake.url, **given) as readiness:
+        async with watched("https://ollama.com", address=fake.url, **given) as readiness:
             await reach(readiness, "ok")
             assert readiness.model == "deepseek-v3.1:671b-cloud"
             assert readiness.resolve(None) == "deepseek-v3.1:671b"
@@ -387,9 +387,9 @@ async def test_the_cloud_is_neither_pulled_from_nor_warmed() -> None:
                 readiness.resolve("nothing")
             await readiness.loaded("deepseek-v3.1:671b")
             fake.remove("deepseek-v3.1:671b")
-            before = asked(fake, "/api/tags")
+            before = count_requests(fake, "/api/tags")
             readiness.list_again()
-            await until(lambda: asked(fake, "/api/tags") > before, "listed again")
+            await until(lambda: count_requests(fake, "/api/tags") > before, "listed again")
             assert readiness.resolve(None) == "deepseek-v3.1:671b"
             paths = {request.path for request in fake.requests}
             assert paths <= {"/api/version", "/api/tags", "/api/show"}

@@ -120,8 +120,8 @@ def test_an_error_line_is_a_failure() -> None:
 def test_json_inside_json_is_unwrapped() -> None:
     """The words are found however deep they lie, and an overflow says what to do."""
     assert error_message(OVERFLOW).startswith("request (6011 tokens)")
-    said = failure(400, OVERFLOW).message
-    assert "6011" in said and "1024" in said and "Shorten" in said
+    message = failure(400, OVERFLOW).message
+    assert "6011" in message and "1024" in message and "Shorten" in message
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,9 @@ def test_what_is_printed_of_keys(given: str) -> None:
     assert app.stdout
     lines = [app.stdout.readline() for _ in range(3 if not given else 1)]
     app.terminate()
-    told = "".join(lines) + app.communicate(timeout=20)[0]
-    links = re.findall(rf"http://localhost:{port}/#key=([\w-]{{43}})", told)
+    printed = "".join(lines) + app.communicate(timeout=20)[0]
+    links = re.findall(rf"http://localhost:{port}/#key=([\w-]{{43}})", printed)
     if given:
-        assert not links and "k1" not in told and f"http://localhost:{port}/" in told
+        assert not links and "k1" not in printed and f"http://localhost:{port}/" in printed
     else:
-        assert len(links) == 1 and told.count(links[0]) == 1
+        assert len(links) == 1 and printed.count(links[0]) == 1

@@ -86,16 +86,16 @@ class Clone:
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     """A clone whose python3 lacks the one package that it wants, in a folder with a blank in its name."""
-    made = Clone(tmp_path / "a clone", tmp_path / "programs")
-    made.folder.mkdir()
-    made.programs.mkdir()
-    shutil.copy(ROOT / "start.sh", made.folder)
-    (made.folder / "app.py").write_text(APP)
-    (made.folder / "requirements.txt").write_text("# pinned\nthing==1.0   # why\n")
+    cloned = Clone(tmp_path / "a clone", tmp_path / "programs")
+    cloned.folder.mkdir()
+    cloned.programs.mkdir()
+    shutil.copy(ROOT / "start.sh", cloned.folder)
+    (cloned.folder / "app.py").write_text(APP)
+    (cloned.folder / "requirements.txt").write_text("# pinned\nthing==1.0   # why\n")
     wheel(tmp_path, "1.0")
-    made.program("ollama", "exit 1")
-    made.program("python3", f'exec "{BASE_PYTHON}" "$@"')
-    return made
+    cloned.program("ollama", "exit 1")
+    cloned.program("python3", f'exec "{BASE_PYTHON}" "$@"')
+    return cloned
 
 
 def hide(clone: Clone, code: str) -> None:
@@ -110,11 +110,11 @@ def test_a_python_that_has_everything_is_used_as_it_is(clone: Clone) -> None:
     """Where exactly the pinned versions are importable, no .venv is made."""
     shutil.copy(ROOT / "requirements.txt", clone.folder)
     clone.program("python3", f'exec "{sys.executable}" "$@"')
-    saw, said = clone.start("--flag", "two words")
+    saw, printed = clone.start("--flag", "two words")
     assert saw["python"] == sys.executable
     assert saw["arguments"] == ["--flag", "two words"]
     assert saw["folder"] == str(clone.folder)
-    assert said == ""
+    assert printed == ""
     assert not (clone.folder / ".venv").exists()
 
 
@@ -131,12 +131,12 @@ def test_another_version_is_not_good_enough(clone: Clone) -> None:
 
 def test_the_packages_are_installed_once(clone: Clone) -> None:
     """The first run makes .venv and says so; the second finds it; new requirements are installed into it."""
-    saw, said = clone.start()
+    saw, printed = clone.start()
     assert saw["python"] == str(clone.folder / ".venv/bin/python") or saw["python"] == ".venv/bin/python"
-    assert "installing requirements.txt into .venv" in said
-    again, said = clone.start(cwd=clone.folder.parent)
+    assert "installing requirements.txt into .venv" in printed
+    again, printed = clone.start(cwd=clone.folder.parent)
     assert again["python"] == saw["python"]
-    assert said == ""
+    assert printed == ""
     wheel(clone.folder.parent, "2.0")
     (clone.folder / "requirements.txt").write_text("thing==2.0\n")
     assert "installing" in clone.start()[1]
@@ -229,8 +229,8 @@ def test_as_root_the_system_package_is_installed(clone: Clone) -> None:
     clone.program("id", "echo 0")
     mend = f'rm "{clone.more["PYTHONPATH"]}/sitecustomize.py"'
     clone.program("apt-get", f'echo "$@" >> "{calls}"; case $1 in install) {mend} ;; esac')
-    said = clone.start()[1]
-    assert "installing the system package python3-venv" in said
+    printed = clone.start()[1]
+    assert "installing the system package python3-venv" in printed
     assert calls.read_text().splitlines() == ["update -qq", "install -y --no-install-recommends python3-venv -qq"]
 
 
@@ -258,8 +258,8 @@ def test_the_small_model_is_installed(clone: Clone) -> None:
 def test_without_the_small_model_the_app_starts(clone: Clone) -> None:
     """When it cannot be had the app starts all the same, and finds pip's words; with a model file it is not wanted."""
     small_model(clone, installed=False)
-    said = clone.start()[1]
-    assert "that failed, and only the guide answers: ERROR: No matching distribution found for thing==9.0" in said
+    printed = clone.start()[1]
+    assert "that failed, and only the guide answers: ERROR: No matching distribution found for thing==9.0" in printed
     assert "No matching distribution" in (clone.folder / ".smollm2-failed").read_text()
     clone.more["CHAT_GGUF"] = "/some/model.gguf"
     assert clone.start()[1] == ""
@@ -276,9 +276,9 @@ def test_without_libgomp_the_page_still_comes_up(clone: Clone) -> None:
     clone.program("id", "echo 1000")
     assert clone.start()[1] == ""
     (clone.programs / "ollama").unlink()
-    said = clone.start()[1]
-    assert "libgomp1 is missing: sudo apt-get install" in said
-    assert "the page comes up without it" in said
+    printed = clone.start()[1]
+    assert "libgomp1 is missing: sudo apt-get install" in printed
+    assert "the page comes up without it" in printed
     calls = clone.folder.parent / "calls"
     clone.program("id", "echo 0")
     clone.program("apt-get", f'echo "$@" >> "{calls}"')

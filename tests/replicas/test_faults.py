@@ -11,7 +11,18 @@ import time
 
 import pytest
 
-from tests.support.cluster import LONG, PLACES, SHORT, Cluster, asked, begun, client, generating, post, record
+from tests.support.cluster import (
+    LONG,
+    PLACES,
+    SHORT,
+    Cluster,
+    begun,
+    client,
+    generating,
+    generation_count,
+    post,
+    record,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.needs("redis-server", "nginx")
@@ -74,7 +85,7 @@ async def test_resumed_anywhere(all_of_it: Cluster) -> None:
         await until(begun(one, 30 * (number + 1)))
         await one.move_on()
     assert (await asking)["type"] == "complete" and one.connections == 7
-    assert one.text == "".join(LONG) and asked(all_of_it, "long") == 1
+    assert one.text == "".join(LONG) and generation_count(all_of_it, "long") == 1
 
 
 async def test_stopped_from_anywhere(all_of_it: Cluster) -> None:
@@ -102,7 +113,7 @@ async def test_an_ollama_is_killed(all_of_it: Cluster) -> None:
     killed_at = time.monotonic()
     all_of_it.fakes[0].run(all_of_it.fakes[0].stop())
     waiting = [asyncio.create_task(post(url)) for url in all_of_it.urls]
-    kinds = [(await asked)["type"] for asked in asking]
+    kinds = [(await task)["type"] for task in asking]
     assert sorted(kinds) == ["complete", "complete", "error", "error"]
     for one in clients:
         assert "".join(LONG).startswith(one.text) and len(one.pieces) >= 20

@@ -106,8 +106,8 @@ async def test_waiting_answers_are_handed_over(redis: RedisServer) -> None:
             await closing
             assert longer.state is AnswerState.DONE
             assert (await two.answers.find(names["long"], ANNE.key)).state is AnswerState.STOPPED
-        asked = [generation.ask.text for generation in fake.generations if generation.ask.text in questions]
-        assert asked[2:] == ["first", "second"] and sorted(asked) == sorted(questions)
+        generated = [generation.ask.text for generation in fake.generations if generation.ask.text in questions]
+        assert generated[2:] == ["first", "second"] and sorted(generated) == sorted(questions)
 
 
 async def test_a_fault_of_our_own_ends_nothing(

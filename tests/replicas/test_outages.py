@@ -59,7 +59,7 @@ async def test_redis_goes_away(all_of_it: Cluster, fault: str) -> None:
     await asyncio.gather(*(healed(url) for url in all_of_it.urls))
     record("back after", time.monotonic() - back_at)
     assert time.monotonic() - back_at < HEAL_SECONDS
-    assert [(await asked)["type"] for asked in asking] == ["complete"] * 3
+    assert [(await task)["type"] for task in asking] == ["complete"] * 3
     assert all(one.text == "".join(LONG) and one.connections == 1 for one in clients)
     await until(lambda: generating(all_of_it) == 0)
 
@@ -78,10 +78,10 @@ async def test_redis_is_emptied(all_of_it: Cluster) -> None:
     all_of_it.redis.client.flushall()
     emptied_at = time.monotonic()
     most = 0
-    while not all(asked.done() for asked in asking):
+    while not all(task.done() for task in asking):
         most = max(most, generating(all_of_it))
         await asyncio.sleep(0.02)
-    assert [asked.result()["type"] for asked in asking] == ["complete"] * 5 and most == 2 * PLACES
+    assert [task.result()["type"] for task in asking] == ["complete"] * 5 and most == 2 * PLACES
     assert all(one.text == "".join(LONG) for one in clients) and late.text == "".join(SHORT)
     await healed(all_of_it.url)
     for one in clients:

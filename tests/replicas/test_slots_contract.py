@@ -99,11 +99,11 @@ class Both:
         if not self.running:
             return
         replica = self.running.pop(which % len(self.running))
-        told: list[bool] = []
-        self.memory.end(suspect_for, told.append)
-        self.shared[replica].end(suspect_for, told.append)
-        await until(lambda: len(told) == 2)
-        assert told[0] == told[1]
+        answers: list[bool] = []
+        self.memory.end(suspect_for, answers.append)
+        self.shared[replica].end(suspect_for, answers.append)
+        await until(lambda: len(answers) == 2)
+        assert answers[0] == answers[1]
 
     async def compare(self) -> None:
         """All replicas know what the memory knows."""

@@ -77,8 +77,8 @@ def test_the_model_of_the_image_is_the_apps_default() -> None:
 def test_the_build_arguments_are_told() -> None:
     """The page's table of build arguments is the Dockerfile's list, but for what a Space hands in by itself."""
     table = PAGE.split("| build argument |")[1].split("\n\n")[0]
-    told = set(re.findall(r"`([A-Z_]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", table, re.M))))
-    assert told == set(re.findall(r"^ARG (\w+)=", DOCKERFILE, re.M)) - {"OLLAMA_HOST"}
+    documented = set(re.findall(r"`([A-Z_]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", table, re.M))))
+    assert documented == set(re.findall(r"^ARG (\w+)=", DOCKERFILE, re.M)) - {"OLLAMA_HOST"}
 
 
 def test_compose_keeps_ollama_inside() -> None:
@@ -103,8 +103,8 @@ def test_system_packages_are_those_of_the_image() -> None:
 @cache
 def hf_help(*command: str) -> str:
     """What the `hf` program says of one of its commands."""
-    asked = [Path(sys.executable).with_name("hf"), *command, "--help"]
-    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    argv = [Path(sys.executable).with_name("hf"), *command, "--help"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 def hf_lines() -> list[str]:

@@ -34,10 +34,10 @@ def url() -> Iterator[str]:
     with FakeOllama(["guide"]) as fake:
         fake.script(thinking="", content=SAID, tokens_per_second=100)
         port = free_port()
-        told = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
-        told |= {"CHAT_RATE_LIMIT": "off"}
+        environment = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
+        environment |= {"CHAT_RATE_LIMIT": "off"}
         program = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **told}, stderr=subprocess.DEVNULL
+            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.DEVNULL
         )
         try:
             until_answered(f"http://127.0.0.1:{port}/health")

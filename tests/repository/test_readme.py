@@ -25,24 +25,24 @@ def test_the_table_of_settings_is_the_code() -> None:
     table.pop("---", None)
     assert list(table) == [field.metadata["name"] for field in variables()]
     for field in variables():
-        told, real = table[field.metadata["name"]], getattr(settings, field.name)
+        documented, real = table[field.metadata["name"]], getattr(settings, field.name)
         if isinstance(real, float):
-            assert parse_duration(told) == real, field.name
-        elif told not in ("none", "generated", "automatic", "those installed"):
+            assert parse_duration(documented) == real, field.name
+        elif documented not in ("none", "generated", "automatic", "those installed"):
             known = {
                 "OLLAMA_HOST": settings.host,
                 "OLLAMA_MODEL": settings.model,
                 "OLLAMA_NUM_PARALLEL": settings.num_parallel,
             }
-            real = known.get(field.metadata["name"], settings.trusted_proxies if "PROXIES" in told else real)
+            real = known.get(field.metadata["name"], settings.trusted_proxies if "PROXIES" in documented else real)
             real = settings.trusted_proxies if field.name == "given_proxies" else real
-            assert told == (real[0] if isinstance(real, tuple) else str(real)), field.name
+            assert documented == (real[0] if isinstance(real, tuple) else str(real)), field.name
 
 
 def test_the_table_of_statuses_is_the_tree_of_errors() -> None:
     """Every status that is told exists, and every failure of a request is told."""
-    told = {int(status) for status in rows("| status | when |") if status.isdigit()}
-    assert told - {431} == {kind.status for kind in errors.kinds()} - {403, 405, 409, 500}
+    documented = {int(status) for status in rows("| status | when |") if status.isdigit()}
+    assert documented - {431} == {kind.status for kind in errors.kinds()} - {403, 405, 409, 500}
 
 
 def test_the_example_names_real_settings() -> None:

@@ -148,7 +148,7 @@ def generating(at: Cluster) -> int:
     return sum(generation.outcome == "running" for fake in at.fakes for generation in list(fake.generations))
 
 
-def asked(at: Cluster, question: str) -> int:
+def generation_count(at: Cluster, question: str) -> int:
     """How often the Ollamas got a question."""
     return sum(generation.ask.text == question for fake in at.fakes for generation in fake.generations)
 

@@ -82,11 +82,11 @@ def _compatible(path: str, take: Callable[[Outcome, str, dict[str, Any]], None],
             if not body.get("stream"):
                 take(outcome, "", await answer.json())
                 return outcome
-            async for name, data in _events(answer):
-                if data == "[DONE]":
+            async for name, payload in _events(answer):
+                if payload == "[DONE]":
                     outcome.done = True
                     continue
-                event = json.loads(data)
+                event = json.loads(payload)
                 error = event.get("error")
                 if error:
                     outcome.error, outcome.code = error["message"], error["code"]
@@ -138,11 +138,11 @@ async def _gradio(session: aiohttp.ClientSession) -> Outcome:
         event_id = (await answer.json())["event_id"]
     outcome = Outcome(200)
     async with session.get(f"/gradio_api/call/chat_api/{event_id}") as answer:
-        async for name, data in _events(answer):
+        async for name, payload in _events(answer):
             if name == "error":
-                outcome.error = json.loads(data)["error"]
+                outcome.error = json.loads(payload)["error"]
             elif name in ("generating", "complete"):
-                outcome.text = (json.loads(data) or [outcome.text])[0] or outcome.text
+                outcome.text = (json.loads(payload) or [outcome.text])[0] or outcome.text
                 outcome.done = name == "complete"
     return outcome
 

@@ -30,8 +30,8 @@ def command(*arguments: str) -> list[str]:
 
 def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, which is expected to come soon."""
-    asked = command("--port", str(free_port()), *arguments)
-    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, **more)
+    argv = command("--port", str(free_port()), *arguments)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, **more)
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -93,8 +93,8 @@ def engine(*arguments: str, models: dict[str, Path] | None = None, **more: Any) 
     """Run the engine for as long as the block lasts, its first model loaded; without models it has the guide."""
     port = free_port()
     named = [f"--model={name}={path}" for name, path in (models or {"guide": GUIDE}).items()]
-    asked = command(*named, "--port", str(port), *arguments)
-    process = subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    argv = command(*named, "--port", str(port), *arguments)
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
     running = Engine(process, port)
     try:
         wait_until(running.answers, "the port answers", DEADLINE_SECONDS)

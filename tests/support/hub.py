@@ -15,10 +15,10 @@ class Hub(BaseHTTPRequestHandler):
 
     files: dict[str, bytes]
     refusal: tuple[int, str] | None
-    asked: list[tuple[str, str]]
+    requests: list[tuple[str, str]]
 
     def do_HEAD(self) -> None:
-        self.asked.append((self.command, self.path))
+        self.requests.append((self.command, self.path))
         name = self.path.partition("/resolve/main/")[2]
         refusal = self.refusal or (None if name in self.files else (404, "EntryNotFound"))
         if refusal:
@@ -46,7 +46,7 @@ class Hub(BaseHTTPRequestHandler):
 @contextmanager
 def serving(kind: type[Hub]) -> Iterator[tuple[type[Hub], str]]:
     """Serve a Hub that holds nothing yet; gives its handler, in which a test sets what it holds, and its address."""
-    handler = type("OneHub", (kind,), {"files": {}, "refusal": None, "asked": []})
+    handler = type("OneHub", (kind,), {"files": {}, "refusal": None, "requests": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever)
     thread.start()

@@ -71,10 +71,10 @@ class SessionClient:
             self._socket = socket
             welcome = json.loads(await socket.recv())
             if welcome["answer"] == name:
-                asked = {"type": "resume", "from": len(self.pieces) + 1, "answer": name}
+                message = {"type": "resume", "from": len(self.pieces) + 1, "answer": name}
             else:
-                asked = {"type": "chat", "content": content, "answer": name}
-            await socket.send(json.dumps(asked))
+                message = {"type": "chat", "content": content, "answer": name}
+            await socket.send(json.dumps(message))
             while not self.ending:
                 self._take(json.loads(await socket.recv()))
 

@@ -47,11 +47,11 @@ async def test_a_base_url_without_v1_is_told_so(fake_ollama: FakeOllama, path: s
     async with Gateway(fake_ollama) as gateway:
         for method in ("GET", "POST"):
             async with aiohttp.request(method, gateway.url + path, data=b"{}" if method == "POST" else None) as answer:
-                told = await answer.json()
+                reply = await answer.json()
             assert answer.status == 404
-            assert "Add /v1 to the base URL" in told["error"]["message"]
-            assert told["error"]["type"] == "not_found_error"
-            assert (told.get("type") == "error") == path.startswith("/messages")
+            assert "Add /v1 to the base URL" in reply["error"]["message"]
+            assert reply["error"]["type"] == "not_found_error"
+            assert (reply.get("type") == "error") == path.startswith("/messages")
 
 
 async def test_the_sdks_show_what_is_wrong_with_a_base_url(fake_ollama: FakeOllama) -> None:
@@ -99,31 +99,31 @@ async def test_programs_are_greeted_as_by_ollama(fake_ollama: FakeOllama, accept
 async def test_anthropics_envelope_is_everywhere_below_its_route(fake_ollama: FakeOllama, path: str) -> None:
     """No key, no route, no model, a wrong method, and a body that is none, each with Anthropic's own kind of error."""
     known = path in ("/v1/messages", "/v1/messages/count_tokens")
-    asked: list[tuple[str, bytes | None, dict[str, str], int, str]] = [
+    cases: list[tuple[str, bytes | None, dict[str, str], int, str]] = [
         ("POST", b"{}", {}, 401 if known else 404, "authentication_error" if known else "not_found_error"),
         ("GET", None, BEARER, 405 if known else 404, "invalid_request_error" if known else "not_found_error"),
         ("POST", b'{"model":"claude-haiku-4-5","messages":[],"max_tokens":1}', BEARER, 404, "not_found_error"),
         ("POST", b"{", BEARER, 400 if known else 404, "invalid_request_error" if known else "not_found_error"),
     ]
     async with Gateway(fake_ollama) as gateway:
-        for method, body, headers, status, kind in asked:
+        for method, body, headers, status, kind in cases:
             async with aiohttp.request(method, gateway.url + path, data=body, headers=headers) as answer:
-                told = await answer.json()
-            assert (answer.status, told["type"], told["error"]["type"]) == (status, "error", kind)
-            assert told["error"]["message"]
+                reply = await answer.json()
+            assert (answer.status, reply["type"], reply["error"]["type"]) == (status, "error", kind)
+            assert reply["error"]["message"]
 
 
 async def test_tokens_are_counted_where_the_engine_counts(fake_ollama: FakeOllama) -> None:
     """Ollama does not: 404 in Anthropic's envelope. An engine that does gets the request and its answer comes back."""
-    asked = {"model": "guide", "messages": ASK, "system": "Be brief."}
+    body = {"model": "guide", "messages": ASK, "system": "Be brief."}
     path = "/v1/messages/count_tokens"
     async with Gateway(fake_ollama) as gateway:
-        status, text = await gateway.post(path, asked)
+        status, text = await gateway.post(path, body)
         assert status == 404 and "does not count tokens" in json.loads(text)["error"]["message"]
         fake_ollama.replies[path] = Reply(200, b'{"input_tokens":12}', "application/json")
-        assert await gateway.post(path, asked) == (200, '{"input_tokens":12}')
-        assert gateway.sent(path).body == asked
-        assert (await gateway.post(path, {**asked, "model": "secret"}))[0] == 404
+        assert await gateway.post(path, body) == (200, '{"input_tokens":12}')
+        assert gateway.sent(path).body == body
+        assert (await gateway.post(path, {**body, "model": "secret"}))[0] == 404
 
 
 async def test_a_hosted_model_is_not_to_be_pulled(fake_ollama: FakeOllama) -> None:
@@ -151,20 +151,20 @@ async def test_a_hosted_model_is_not_to_be_pulled(fake_ollama: FakeOllama) -> No
 
 async def test_origins_that_ollama_always_allows(fake_ollama: FakeOllama) -> None:
     """Apps and loopback are allowed beside the owner's list; preflights for private networks where the origin is."""
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true"}
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true"}
     always = ("app://obsidian.md", "vscode-webview://1c2k", "tauri://localhost", "file://x", "http://localhost:3000")
     async with served_app(fake_ollama, OLLAMA_ORIGINS="https://a.example") as (url, _):
         async with aiohttp.ClientSession(url) as session:
             for origin in ("https://a.example", *always, "https://127.0.0.1:8443", "http://0.0.0.0"):
-                async with session.options("/api/chat", headers={**asked, "Origin": origin}) as answer:
+                async with session.options("/api/chat", headers={**preflight, "Origin": origin}) as answer:
                     assert answer.status == 200, origin
                     assert answer.headers["access-control-allow-origin"] == origin
                     assert answer.headers["access-control-allow-private-network"] == "true"
             for origin in ("https://b.example", "http://localhost.evil.example", "https://a.example.evil", "null"):
-                async with session.options("/api/chat", headers={**asked, "Origin": origin}) as answer:
+                async with session.options("/api/chat", headers={**preflight, "Origin": origin}) as answer:
                     assert answer.status == 400 and "access-control-allow-origin" not in answer.headers
                     assert "access-control-allow-private-network" not in answer.headers
     async with served_app(fake_ollama) as (url, _), aiohttp.ClientSession(url) as session:
-        async with session.options("/api/chat", headers={**asked, "Origin": "https://any.example"}) as answer:
+        async with session.options("/api/chat", headers={**preflight, "Origin": "https://any.example"}) as answer:
             assert answer.headers["access-control-allow-private-network"] == "true"
             assert "access-control-allow-credentials" not in answer.headers

@@ -47,9 +47,9 @@ async def test_a_stream_has_the_shape_of_generate(fake_ollama: FakeOllama) -> No
     ]  # fmt: skip
     assert all(line["model"] and line["created_at"] for line in lines)
     assert lines[-1]["done_reason"] == "stop" and lines[-1]["eval_count"] and lines[-1]["total_duration"]
-    asked = fake_ollama.generations[-1].ask.body
-    assert asked["options"] == {"seed": 1, "num_predict": 4096} and asked["think"] is True
-    assert asked["messages"] == [{"role": "user", "content": "Hi"}]
+    body = fake_ollama.generations[-1].ask.body
+    assert body["options"] == {"seed": 1, "num_predict": 4096} and body["think"] is True
+    assert body["messages"] == [{"role": "user", "content": "Hi"}]
 
 
 async def test_one_object_when_not_streamed(fake_ollama: FakeOllama) -> None:
@@ -90,9 +90,9 @@ async def test_half_an_emoji_becomes_a_replacement_character(fake_ollama: FakeOl
         body = {"prompt": "cut \ud83d", "system": "\ude00 x", "options": {"stop": ["\ud83d"], "\ude00": 1}}
         for raw in (json.dumps(body).encode(), json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")):
             assert (await post(url, raw))[0] == 200
-            asked = fake_ollama.generations[-1].ask
-            assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
-            assert asked.options["stop"] == ["\ufffd"] and asked.options["\ufffd"] == 1
+            ask = fake_ollama.generations[-1].ask
+            assert [message["content"] for message in ask.messages or []] == ["\ufffd x", "cut \ufffd"]
+            assert ask.options["stop"] == ["\ufffd"] and ask.options["\ufffd"] == 1
         for raw in (b'{"prompt": "cut \xf0\x9f"}', b'\xef\xbb\xbf{"prompt": "cut \xff"}'):
             assert (await post(url, raw))[0] == 200
             assert fake_ollama.generations[-1].ask.messages == [{"role": "user", "content": "cut \ufffd"}]
@@ -140,10 +140,10 @@ async def test_levels_of_thinking(fake_ollama: FakeOllama) -> None:
             assert fake_ollama.generations[-1].ask.body["think"] == think
         async with aiohttp.ClientSession(fake_ollama.url) as session:
             for think in ("loud", "", "Low", 1, [], {}):
-                status, _, told = await post(url, {"prompt": "x", "think": think})
+                status, _, reply = await post(url, {"prompt": "x", "think": think})
                 body = {"model": "guide", "messages": [], "think": think}
                 async with session.post("/api/chat", json=body) as answer:
-                    assert (status, told) == (answer.status, await answer.json())
+                    assert (status, reply) == (answer.status, await answer.json())
 
 
 async def test_compressed_and_other_codings(fake_ollama: FakeOllama) -> None:
@@ -221,8 +221,8 @@ async def test_an_ollama_that_is_away(fake_ollama: FakeOllama) -> None:
         assert status == 503 and headers["Retry-After"] and content["error"]
         await until(lambda: parts.hosts.all[0].readiness.status != "ok", seconds=5)
         async with aiohttp.ClientSession() as session, session.get(url + "/health") as answer:
-            told = await answer.json()
-            assert answer.status == 503 and told["status"] in ("unavailable", "starting") and told["reason"]
+            health = await answer.json()
+            assert answer.status == 503 and health["status"] in ("unavailable", "starting") and health["reason"]
         await fake_ollama.start()
         await until(lambda: parts.hosts.all[0].readiness.status == "ok", seconds=10)
         assert (await post(url, {"prompt": "x"}))[0] == 200
@@ -320,8 +320,8 @@ async def test_health_and_chat(fake_ollama: FakeOllama) -> None:
     """/health tells model, engine and version without a key; /chat leads to the page; 405 names the right method."""
     async with served_app(fake_ollama) as (url, _), aiohttp.ClientSession(url) as session:
         async with session.get("/health") as answer:
-            told = await answer.json()
-            assert told == {"status": "ok", "model": "guide", "engine": "ollama", "version": "0.33.0"}
+            health = await answer.json()
+            assert health == {"status": "ok", "model": "guide", "engine": "ollama", "version": "0.33.0"}
         async with session.get("/chat", allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (307, "./")
         for method, path, allow in (("GET", "/chat_api", "POST"), ("POST", "/health", "GET, HEAD")):
@@ -331,10 +331,10 @@ async def test_health_and_chat(fake_ollama: FakeOllama) -> None:
 
 async def test_origins(fake_ollama: FakeOllama) -> None:
     """Foreign pages may read as the owner allows, never with credentials; a preflight says what may be sent."""
-    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST",
+    preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST",
              "Access-Control-Request-Headers": "authorization,x-other"}  # fmt: skip
     async with served_app(fake_ollama) as (url, _), aiohttp.ClientSession(url) as session:
-        async with session.options("/chat_api", headers=asked) as answer:
+        async with session.options("/chat_api", headers=preflight) as answer:
             assert answer.status == 200 and answer.headers["Access-Control-Allow-Origin"] == "*"
             assert answer.headers["Access-Control-Allow-Headers"] == "authorization,x-other"
             assert "Access-Control-Allow-Credentials" not in answer.headers
@@ -345,7 +345,7 @@ async def test_origins(fake_ollama: FakeOllama) -> None:
             assert answer.headers["Vary"] == "Origin"
         async with session.get("/health", headers={"Origin": "https://evil.test"}) as answer:
             assert "Access-Control-Allow-Origin" not in answer.headers
-        async with session.options("/chat_api", headers=asked | {"Origin": "https://evil.test"}) as answer:
+        async with session.options("/chat_api", headers=preflight | {"Origin": "https://evil.test"}) as answer:
             assert answer.status == 400 and "Access-Control-Allow-Origin" not in answer.headers
 
 

@@ -57,8 +57,8 @@ async def job_cancel(session: aiohttp.ClientSession) -> None:
         config = await answer.json()
     number = next(row["id"] for row in config["dependencies"] if row["api_name"] == "chat_api")
     name = secrets.token_hex(5)
-    asked = {"data": ["Hi", None, None, None, None], "fn_index": number, "session_hash": name}
-    async with session.post("/gradio_api/queue/join", json=asked) as answer:
+    call = {"data": ["Hi", None, None, None, None], "fn_index": number, "session_hash": name}
+    async with session.post("/gradio_api/queue/join", json=call) as answer:
         event_id = (await answer.json())["event_id"]
     try:
         async with session.get(f"/gradio_api/queue/data?session_hash={name}") as answer:

@@ -27,14 +27,14 @@ def silence() -> Any:
 
 
 def tools() -> Any:
-    told = ask("tools")
+    messages = ask("tools")
     offered: Any = [{"name": "weather", "description": "The weather", "input_schema": WEATHER}]
-    message = client.messages.create(**ASK, messages=told, tools=offered)
+    message = client.messages.create(**ASK, messages=messages, tools=offered)
     called = [block for block in message.content if block.type == "tool_use"]
-    told.append({"role": "assistant", "content": called})
+    messages.append({"role": "assistant", "content": called})
     results = [{"type": "tool_result", "tool_use_id": c.id, "content": weather(**c.input)} for c in called]
-    told.append({"role": "user", "content": results})
-    return text_of(client.messages.create(**ASK, messages=told, tools=offered))
+    messages.append({"role": "user", "content": results})
+    return text_of(client.messages.create(**ASK, messages=messages, tools=offered))
 
 
 def structured() -> Any:
@@ -57,11 +57,11 @@ def fails_before() -> Any:
     return client.messages.create(**ASK, messages=ask("fails_before"))
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     with client.messages.stream(**ASK, messages=ask("fails_midway")) as stream:
         for text in stream.text_stream:
-            told["text"] += text
+            received["text"] += text
 
 
 def fails_late() -> Any:

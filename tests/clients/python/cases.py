@@ -44,15 +44,15 @@ def described(exc: BaseException) -> dict[str, Any]:
 
 async def outcome(case: Callable[[], Any]) -> dict[str, Any]:
     began = time.monotonic()
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
-        value = case(told) if inspect.signature(case).parameters else case()  # type: ignore[call-arg]
+        value = case(fields) if inspect.signature(case).parameters else case()  # type: ignore[call-arg]
         if inspect.isawaitable(value):
             value = await value
-        told["value"] = value
+        fields["value"] = value
     except Exception as exc:
-        told |= described(exc)
-    return {**told, "seconds": round(time.monotonic() - began, 2)}
+        fields |= described(exc)
+    return {**fields, "seconds": round(time.monotonic() - began, 2)}
 
 
 async def run(cases: dict[str, Callable[..., Any]]) -> None:

@@ -31,12 +31,12 @@ def fails_before() -> Any:
     return client.predict(PROMPTS["fails_before"], MODEL, api_name=API)
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
+def fails_midway(received: dict[str, Any]) -> Any:
     job = client.submit(PROMPTS["fails_midway"], MODEL, api_name=API)
     try:
         job.result()
     finally:
-        told["text"] = job.outputs()[-1] if job.outputs() else ""
+        received["text"] = job.outputs()[-1] if job.outputs() else ""
 
 
 def cancel() -> Any:

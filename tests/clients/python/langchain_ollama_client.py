@@ -29,10 +29,10 @@ def silence() -> Any:
 def tools() -> Any:
     offered = tool("weather")(weather)
     bound = model().bind_tools([offered])
-    told: list[Any] = [HumanMessage(PROMPTS["tools"])]
-    told.append(bound.invoke(told))
-    told += [ToolMessage(offered.invoke(call["args"]), tool_call_id=call["id"]) for call in told[-1].tool_calls]
-    return bound.invoke(told).content
+    messages: list[Any] = [HumanMessage(PROMPTS["tools"])]
+    messages.append(bound.invoke(messages))
+    messages += [ToolMessage(offered.invoke(call["args"]), tool_call_id=call["id"]) for call in messages[-1].tool_calls]
+    return bound.invoke(messages).content
 
 
 def structured() -> Any:
@@ -51,10 +51,10 @@ def fails_before() -> Any:
     return model().invoke(PROMPTS["fails_before"])
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     for part in model().stream(PROMPTS["fails_midway"]):
-        told["text"] += str(part.content)
+        received["text"] += str(part.content)
 
 
 def fails_late() -> Any:

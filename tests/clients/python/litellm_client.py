@@ -25,14 +25,14 @@ def silence() -> Any:
 
 
 def tools() -> Any:
-    told: list[Any] = [{"role": "user", "content": PROMPTS["tools"]}]
+    messages: list[Any] = [{"role": "user", "content": PROMPTS["tools"]}]
     offered = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
-    message = complete("tools", messages=told, tools=offered).choices[0].message
-    told.append(message.model_dump(exclude_none=True))
+    message = complete("tools", messages=messages, tools=offered).choices[0].message
+    messages.append(message.model_dump(exclude_none=True))
     for call in message.tool_calls or ():
         content = weather(**json.loads(call.function.arguments))
-        told.append({"role": "tool", "tool_call_id": call.id, "content": content})
-    return complete("tools", messages=told, tools=offered).choices[0].message.content
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+    return complete("tools", messages=messages, tools=offered).choices[0].message.content
 
 
 def structured() -> Any:
@@ -52,10 +52,10 @@ def fails_before() -> Any:
     return complete("fails_before")
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     for part in complete("fails_midway", stream=True):
-        told["text"] += part.choices[0].delta.content or ""
+        received["text"] += part.choices[0].delta.content or ""
 
 
 def fails_late() -> Any:

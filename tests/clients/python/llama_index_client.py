@@ -29,13 +29,13 @@ def silence() -> Any:
 
 def tools() -> Any:
     llm, offered = model(), FunctionTool.from_defaults(weather)
-    told = [ChatMessage(PROMPTS["tools"])]
-    response = llm.chat_with_tools([offered], chat_history=told)
-    told.append(response.message)
+    messages = [ChatMessage(PROMPTS["tools"])]
+    response = llm.chat_with_tools([offered], chat_history=messages)
+    messages.append(response.message)
     for call in llm.get_tool_calls_from_response(response):
         content = weather(**call.tool_kwargs)
-        told.append(ChatMessage(content, role="tool", additional_kwargs={"tool_call_id": call.tool_id}))
-    return llm.chat_with_tools([offered], chat_history=told).message.content
+        messages.append(ChatMessage(content, role="tool", additional_kwargs={"tool_call_id": call.tool_id}))
+    return llm.chat_with_tools([offered], chat_history=messages).message.content
 
 
 def structured() -> Any:
@@ -55,10 +55,10 @@ def fails_before() -> Any:
     return str(model().complete(PROMPTS["fails_before"]))
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     for part in model().stream_complete(PROMPTS["fails_midway"]):
-        told["text"] += part.delta or ""
+        received["text"] += part.delta or ""
 
 
 def fails_late() -> Any:

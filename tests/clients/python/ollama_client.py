@@ -21,13 +21,14 @@ def silence() -> Any:
 
 
 def tools() -> Any:
-    told = ask("tools")
+    messages = ask("tools")
     tool = {"type": "function", "function": {"name": "weather", "description": "The weather", "parameters": WEATHER}}
-    message = client.chat(MODEL, told, tools=[tool]).message
-    told.append(message.model_dump(exclude_none=True))
+    message = client.chat(MODEL, messages, tools=[tool]).message
+    messages.append(message.model_dump(exclude_none=True))
     for call in message.tool_calls or ():
-        told.append({"role": "tool", "tool_name": call.function.name, "content": weather(**call.function.arguments)})
-    return client.chat(MODEL, told, tools=[tool]).message.content
+        content = weather(**call.function.arguments)
+        messages.append({"role": "tool", "tool_name": call.function.name, "content": content})
+    return client.chat(MODEL, messages, tools=[tool]).message.content
 
 
 def structured() -> Any:
@@ -46,10 +47,10 @@ def fails_before() -> Any:
     return client.chat(MODEL, ask("fails_before"))
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     for part in client.chat(MODEL, ask("fails_midway"), stream=True):
-        told["text"] += part.message.content or ""
+        received["text"] += part.message.content or ""
 
 
 def fails_late() -> Any:

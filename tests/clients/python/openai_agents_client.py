@@ -57,10 +57,10 @@ def delta_of(event: Any) -> str:
     return str(event.data.delta) if is_text else ""
 
 
-async def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+async def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     async for event in Runner.run_streamed(agent(), PROMPTS["fails_midway"]).stream_events():
-        told["text"] += delta_of(event)
+        received["text"] += delta_of(event)
 
 
 async def fails_late() -> Any:

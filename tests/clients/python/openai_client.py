@@ -34,14 +34,14 @@ def silent_response() -> Any:
 
 
 def tools() -> Any:
-    told = ask("tools")
+    messages = ask("tools")
     tool: Any = {"type": "function", "function": {"name": "weather", "parameters": WEATHER}}
-    message = client.chat.completions.create(model=MODEL, messages=told, tools=[tool]).choices[0].message
-    told.append(message)
+    message = client.chat.completions.create(model=MODEL, messages=messages, tools=[tool]).choices[0].message
+    messages.append(message)
     for call in message.tool_calls or ():
         content = weather(**json.loads(call.function.arguments))  # type: ignore[union-attr]
-        told.append({"role": "tool", "tool_call_id": call.id, "content": content})
-    return client.chat.completions.create(model=MODEL, messages=told, tools=[tool]).choices[0].message.content
+        messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+    return client.chat.completions.create(model=MODEL, messages=messages, tools=[tool]).choices[0].message.content
 
 
 def structured() -> Any:
@@ -62,10 +62,10 @@ def fails_before() -> Any:
     return client.chat.completions.create(model=MODEL, messages=ask("fails_before"))
 
 
-def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     for chunk in client.chat.completions.create(model=MODEL, messages=ask("fails_midway"), stream=True):
-        told["text"] += chunk.choices[0].delta.content or ""
+        received["text"] += chunk.choices[0].delta.content or ""
 
 
 def fails_late() -> Any:

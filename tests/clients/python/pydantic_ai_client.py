@@ -47,11 +47,11 @@ async def fails_before() -> Any:
     return (await agent().run(PROMPTS["fails_before"])).output
 
 
-async def fails_midway(told: dict[str, Any]) -> Any:
-    told["text"] = ""
+async def fails_midway(received: dict[str, Any]) -> Any:
+    received["text"] = ""
     async with agent().run_stream(PROMPTS["fails_midway"]) as run:
         async for text in run.stream_text(delta=True, debounce_by=None):
-            told["text"] += text
+            received["text"] += text
 
 
 async def fails_late() -> Any:

@@ -34,8 +34,8 @@ class Firefox:
                 self.errors.append(str(message["params"].get("text")))
             if message.get("id") == self._number:
                 assert message["type"] == "success", message
-                result: dict[str, Any] = message["result"]
-                return result
+                reply: dict[str, Any] = message["result"]
+                return reply
 
     async def begin(self) -> None:
         """Open a session on the tab that is there."""
@@ -55,8 +55,8 @@ class Firefox:
     async def value(self, script: str) -> Any:
         """Return what a script gives."""
         target = {"context": self._tab}
-        told = await self.command("script.evaluate", expression=script, target=target, awaitPromise=True)
-        return told["result"].get("value")
+        reply = await self.command("script.evaluate", expression=script, target=target, awaitPromise=True)
+        return reply["result"].get("value")
 
     async def until(self, script: str, seconds: float = 30) -> None:
         """Wait until a script gives something true."""

@@ -24,6 +24,6 @@ class Source:
         self.thinking = thinking
         self.content = content
 
-    def asked(self, ollama: FakeOllama) -> int:
+    def generation_count(self, ollama: FakeOllama) -> int:
         """How often Ollama was asked this."""
         return sum(generation.ask.text.endswith(self.prompt) for generation in ollama.generations)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Said:
-    """What was said so far."""
+class Written:
+    """What has been written of an answer."""
 
     deltas: list[Delta] = field(default_factory=list)
 
@@ -41,9 +41,9 @@ class Surface(Protocol):
     half: bytes
 
     def delta(self, delta: Delta) -> bytes: ...
-    def done(self, end: End, said: Said) -> bytes: ...
+    def done(self, end: End, written: Written) -> bytes: ...
     def failure(self, text: str) -> bytes: ...
-    def whole(self, end: End, said: Said) -> dict[str, Any]: ...
+    def whole(self, end: End, written: Written) -> dict[str, Any]: ...
     def error(self, status: int, text: str) -> dict[str, Any]: ...
 
 
@@ -61,26 +61,26 @@ async def answer(fake: "FakeOllama", exchange: Exchange, ask: Ask, surface: Surf
 
 
 async def refuse(exchange: Exchange, surface: Surface, refused: Refused) -> None:
-    told = surface.error(refused.status, refused.text)
+    body = surface.error(refused.status, refused.text)
     content_type = refused.content_type if isinstance(refused, RefusedInStream) else surface.whole_type
-    await exchange.json(refused.status, told, content_type, refused.headers)
+    await exchange.json(refused.status, body, content_type, refused.headers)
 
 
 async def follow(exchange: Exchange, ask: Ask, surface: Surface, events: AsyncGenerator[Delta | End, None]) -> None:
-    said = Said()
+    written = Written()
     exchange.split_every = ask.script.split_every if ask.script else None
     async for event in events:
         if isinstance(event, End):
-            await (finish_stream if ask.stream else finish_whole)(exchange, surface, event, said)
+            await (finish_stream if ask.stream else finish_whole)(exchange, surface, event, written)
             continue
-        said.deltas.append(event)
+        written.deltas.append(event)
         if ask.stream:
             if not exchange.started:
                 await exchange.start(200, surface.stream_type)
             await exchange.write(surface.delta(event) if event.raw is None else event.raw)
 
 
-async def finish_stream(exchange: Exchange, surface: Surface, end: End, said: Said) -> None:
+async def finish_stream(exchange: Exchange, surface: Surface, end: End, written: Written) -> None:
     if end.ending == "cut":
         exchange.abort()
         return
@@ -89,7 +89,7 @@ async def finish_stream(exchange: Exchange, surface: Surface, end: End, said: Sa
             raise Refused(500, end.error)
         await exchange.start(200, surface.stream_type)
     if end.ending == "done":
-        await exchange.write(surface.done(end, said))
+        await exchange.write(surface.done(end, written))
     elif end.ending == "malformed":
         await exchange.write(surface.half)
     elif end.ending != "no_done":
@@ -97,11 +97,11 @@ async def finish_stream(exchange: Exchange, surface: Surface, end: End, said: Sa
     await exchange.end()
 
 
-async def finish_whole(exchange: Exchange, surface: Surface, end: End, said: Said) -> None:
+async def finish_whole(exchange: Exchange, surface: Surface, end: End, written: Written) -> None:
     if end.ending in ("error", "crash"):
         raise Refused(500, end.error)
     if end.ending in ("done", "no_done"):
-        await exchange.json(200, surface.whole(end, said), surface.whole_type)
+        await exchange.json(200, surface.whole(end, written), surface.whole_type)
         return
     await exchange.start(200, surface.whole_type)
     await exchange.write(surface.half)

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import checks, openai
-from .answer import Said
+from .answer import Written
 from .exchange import Exchange
 from .generation import End
 from .script import Ask, Delta
@@ -81,7 +81,7 @@ class Messages:
     def usage(self, end: End) -> dict[str, int]:
         return {"input_tokens": end.generation.prompt_tokens, "output_tokens": max(1, end.generation.tokens_sent)}
 
-    def done(self, end: End, said: Said) -> bytes:
+    def done(self, end: End, written: Written) -> bytes:
         stopped = {"stop_reason": self.reason(end)}
         out = self.begin() + self.close() + event("message_delta", delta=stopped, usage=self.usage(end))
         return out + event("message_stop")
@@ -90,13 +90,13 @@ class Messages:
         """Swallowed: the stream just ends."""
         return b""
 
-    def whole(self, end: End, said: Said) -> dict[str, Any]:
+    def whole(self, end: End, written: Written) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
-        if said.thinking:
-            content.append({"type": "thinking", "thinking": said.thinking})
-        if said.content:
-            content.append({"type": "text", "text": said.content})
-        for number, (name, arguments) in enumerate(said.tool_calls):
+        if written.thinking:
+            content.append({"type": "thinking", "thinking": written.thinking})
+        if written.content:
+            content.append({"type": "text", "text": written.content})
+        for number, (name, arguments) in enumerate(written.tool_calls):
             self.called = True
             content.append({"type": "tool_use", "id": f"call_{number}{name}", "name": name, "input": arguments})
         return self.message(content) | {"stop_reason": self.reason(end), "usage": self.usage(end)}
@@ -112,15 +112,15 @@ def plain(message: dict[str, Any]) -> dict[str, Any]:
         return message
     texts = [block.get("text") or "" for block in content if block.get("type") == "text"]
     images = [block["source"]["data"] for block in content if block.get("type") == "image"]
-    told = [str(block.get("content")) for block in content if block.get("type") == "tool_result"]
-    return {"role": message.get("role"), "content": "".join(texts + told), "images": images}
+    tool_results = [str(block.get("content")) for block in content if block.get("type") == "tool_result"]
+    return {"role": message.get("role"), "content": "".join(texts + tool_results), "images": images}
 
 
 async def messages(fake: "FakeOllama", exchange: Exchange) -> None:
     body = openai.own(checks.decode(exchange.request.raw, "MessagesRequest", KINDS, "[]anthropic.MessageParam"))
-    for field, told in (("model", "model is required"), ("max_tokens", "max_tokens is required and must be positive")):
+    for field, error in (("model", "model is required"), ("max_tokens", "max_tokens is required and must be positive")):
         if not body.get(field):
-            raise Refused(400, told)
+            raise Refused(400, error)
     if not body.get("messages"):
         raise Refused(400, "messages is required")
     turns = [plain(message) for message in body["messages"]]

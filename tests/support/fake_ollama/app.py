@@ -101,8 +101,8 @@ class App:
             try:
                 await handler(self.fake, exchange)
             except Refused as refused:
-                told = openai.shaped(path, refused.status, refused.text)
-                await exchange.json(refused.status, told, refused.content_type, refused.headers)
+                body = openai.shaped(path, refused.status, refused.text)
+                await exchange.json(refused.status, body, refused.content_type, refused.headers)
 
     async def astray(self, exchange: Exchange, path: str) -> None:
         """An unknown path; one that only has a slash too many is sent to the right one."""

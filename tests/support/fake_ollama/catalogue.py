@@ -172,13 +172,13 @@ async def embed(fake: "FakeOllama", exchange: Exchange) -> None:
     body = checks.decode(exchange.request.raw, "EmbedRequest", {"model": str, "options": dict, "dimensions": int})
     texts = inputs(body.get("input"))
     model = embedder(fake, body.get("model") or "")
-    told: dict[str, Any] = {"model": body["model"], "embeddings": []}
+    reply: dict[str, Any] = {"model": body["model"], "embeddings": []}
     if texts:
-        told["embeddings"] = await vectors(fake, model, texts, body)
+        reply["embeddings"] = await vectors(fake, model, texts, body)
         spent = int((time.monotonic() - started) * 1e9)
-        told |= {"total_duration": spent, "load_duration": 1}
-        told["prompt_eval_count"] = sum(len(tokens(text)) for text in texts)
-    await exchange.json(200, told)
+        reply |= {"total_duration": spent, "load_duration": 1}
+        reply["prompt_eval_count"] = sum(len(tokens(text)) for text in texts)
+    await exchange.json(200, reply)
 
 
 async def embeddings(fake: "FakeOllama", exchange: Exchange) -> None:

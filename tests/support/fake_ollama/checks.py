@@ -39,9 +39,9 @@ class Object(dict[str, Any]):
         self.pairs = pairs
 
 
-def fields(made: Object) -> dict[str, Any]:
+def fields(parsed: Object) -> dict[str, Any]:
     """An object as Go decodes it into a struct: names are compared without case, and the last one wins."""
-    return {name.lower(): value for name, value in made.pairs}
+    return {name.lower(): value for name, value in parsed.pairs}
 
 
 def decode(raw: bytes, name: str, kinds: dict[str, Any], messages: str = "[]api.Message") -> dict[str, Any]:
@@ -125,14 +125,14 @@ def check_images(images: list[Any], sees: bool) -> None:
         except (binascii.Error, ValueError) as error:
             raise Refused(400, "illegal base64 data at input byte 0") from error
     if images and not sees:
-        told = "Multimodal data provided, but model does not support multimodal requests."
-        body = {"code": 400, "message": told, "type": "invalid_request_error"}
+        message = "Multimodal data provided, but model does not support multimodal requests."
+        body = {"code": 400, "message": message, "type": "invalid_request_error"}
         raise Refused(400, json.dumps({"error": body}, separators=(",", ":")))
 
 
-def too_long(asked: int, context: int) -> Refused:
-    told = f"request ({asked} tokens) exceeds the available context size ({context} tokens), try increasing it"
-    error = {"code": 400, "message": told, "type": "exceed_context_size_error", "n_prompt_tokens": asked}
+def too_long(count: int, context: int) -> Refused:
+    message = f"request ({count} tokens) exceeds the available context size ({context} tokens), try increasing it"
+    error = {"code": 400, "message": message, "type": "exceed_context_size_error", "n_prompt_tokens": count}
     return Refused(400, json.dumps({"error": error | {"n_ctx": context}}, separators=(",", ":")))
 
 

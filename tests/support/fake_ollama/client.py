@@ -29,8 +29,8 @@ class Client:
         return await self.lines("/api/chat", model=model, messages=[{"role": "user", "content": text}], **more)
 
     async def probe(self, model: str = "guide") -> tuple[int, list[dict[str, Any]]]:
-        asked = {"raw": True, "stream": False, "options": {"num_predict": 1}}
-        return await self.lines("/api/generate", model=model, prompt="x", **asked)
+        fields = {"raw": True, "stream": False, "options": {"num_predict": 1}}
+        return await self.lines("/api/generate", model=model, prompt="x", **fields)
 
     async def leave_after(self, count: int, text: str = "Hello", model: str = "guide") -> None:
         """Read so many lines of an answer and cut the connection; 0: leave once the request has arrived."""

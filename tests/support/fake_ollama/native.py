@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from . import checks
-from .answer import Said, answer
+from .answer import Written, answer
 from .exchange import Exchange
 from .generation import End
 from .models import Model
@@ -71,22 +71,22 @@ class Native:
         memory = {} if self.chats or self.ask.raw else {"context": list(range(1, end.generation.prompt_tokens + 1))}
         return {"model": self.ask.model, "created_at": now(), **part, **done, **memory, **end.metrics()}
 
-    def done(self, end: End, said: Said) -> bytes:
+    def done(self, end: End, written: Written) -> bytes:
         return encode(self.last(end, self.part("", "", []))) + b"\n"
 
     def failure(self, text: str) -> bytes:
         return encode({"error": text}) + b"\n"
 
-    def whole(self, end: End, said: Said) -> dict[str, Any]:
+    def whole(self, end: End, written: Written) -> dict[str, Any]:
         thinking, content = "", ""
-        for delta in said.deltas:
+        for delta in written.deltas:
             spaced = self.spaced(delta)
             self.thought, self.spoke = self.thought or bool(delta.thinking), self.spoke or bool(delta.content)
             thinking, content = thinking + spaced[0], content + spaced[1]
         chances = (
-            {"logprobs": [logprob(d, self.ask.body) for d in said.deltas]} if self.ask.body.get("logprobs") else {}
+            {"logprobs": [logprob(d, self.ask.body) for d in written.deltas]} if self.ask.body.get("logprobs") else {}
         )
-        return self.last(end, self.part(thinking, content, said.tool_calls)) | chances
+        return self.last(end, self.part(thinking, content, written.tool_calls)) | chances
 
     def error(self, status: int, text: str) -> dict[str, Any]:
         return {"error": text}
@@ -115,7 +115,7 @@ async def chat(fake: "FakeOllama", exchange: Exchange) -> None:
         await load_or_unload(fake, exchange, model, body, keep, {"message": {"role": "assistant", "content": ""}})
         return
     checks.check_options(body.get("options") or {})
-    ask = asked(fake, model, exchange.request.path, body, messages)
+    ask = ask_of(fake, model, exchange.request.path, body, messages)
     await answer(fake, exchange, ask, Native(ask))
 
 
@@ -134,7 +134,7 @@ async def generate(fake: "FakeOllama", exchange: Exchange) -> None:
     messages = [{"role": "user", "content": body["prompt"], "images": body.get("images")}]
     if body.get("system"):
         messages.insert(0, {"role": "system", "content": body["system"]})
-    ask = asked(fake, model, exchange.request.path, body, messages)
+    ask = ask_of(fake, model, exchange.request.path, body, messages)
     ask.messages, ask.prompt = None, body["prompt"]
     await answer(fake, exchange, ask, Native(ask))
 
@@ -143,17 +143,17 @@ async def load_or_unload(
     fake: "FakeOllama", exchange: Exchange, model: Model, body: dict[str, Any], keep: float | None, part: dict[str, Any]
 ) -> None:
     """A request without a prompt: it touches no slot, so that it cannot tell a lost one."""
-    told = {"model": body["model"], "created_at": now(), **part, "done": True}
+    reply = {"model": body["model"], "created_at": now(), **part, "done": True}
     if keep == 0:
         fake.scheduler.expire(model)
-        await exchange.json(200, told | {"done_reason": "unload"})
+        await exchange.json(200, reply | {"done_reason": "unload"})
         return
     async with fake.scheduler.hold(model, body, keep):
         pass
-    await exchange.json(200, told | {"done_reason": "load", "created_at": now()})
+    await exchange.json(200, reply | {"done_reason": "load", "created_at": now()})
 
 
-def asked(fake: "FakeOllama", model: Model, path: str, body: dict[str, Any], messages: list[dict[str, Any]]) -> Ask:
+def ask_of(fake: "FakeOllama", model: Model, path: str, body: dict[str, Any], messages: list[dict[str, Any]]) -> Ask:
     """What is asked for, after every check of what the model can do."""
     kind = "generate" if path == "/api/generate" else "chat"
     if "embedding" in model.capabilities:
@@ -179,14 +179,14 @@ def asked(fake: "FakeOllama", model: Model, path: str, body: dict[str, Any], mes
 
 def check_format(ask: Ask) -> None:
     """A bad `format` is found only when the answer's own text begins, which may be in mid-stream."""
-    told = checks.bad_format(ask.format)
-    if told is None:
+    error = checks.bad_format(ask.format)
+    if error is None:
         return
     ask.format = None
     if ask.native_template or not (ask.thinks and ask.stream):
-        raise RefusedInStream(500, told)
+        raise RefusedInStream(500, error)
     thought = [delta for delta in Script().tokens_for(ask) if delta.thinking]
-    ask.script = Script(deltas=[*thought, Delta()], ending="error", error=told)
+    ask.script = Script(deltas=[*thought, Delta()], ending="error", error=error)
 
 
 def render(messages: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import catalogue, checks, native
-from .answer import Said, answer
+from .answer import Written, answer
 from .exchange import Exchange
 from .generation import End
 from .script import Ask, Delta
@@ -31,8 +31,8 @@ def shaped(path: str, status: int, text: str) -> dict[str, Any]:
     kinds = {400: "invalid_request_error", 404: "not_found_error"}
     if path.startswith("/v1/messages"):
         named = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
-        told = {"type": (kinds | named).get(status, "api_error"), "message": text}
-        return {"type": "error", "error": told, "request_id": f"req_{next(ids):024x}"}
+        details = {"type": (kinds | named).get(status, "api_error"), "message": text}
+        return {"type": "error", "error": details, "request_id": f"req_{next(ids):024x}"}
     if path.startswith("/v1/"):
         error = {"message": text, "type": kinds.get(status, "api_error"), "param": None, "code": None}
         return {"error": error}
@@ -64,7 +64,7 @@ class ChatCompletion:
     def reason(self, end: End) -> str:
         return "tool_calls" if self.called else end.reason
 
-    def done(self, end: End, said: Said) -> bytes:
+    def done(self, end: End, written: Written) -> bytes:
         last = self.event([{"index": 0, "delta": {}, "finish_reason": self.reason(end)}])
         if (self.ask.body.get("stream_options") or {}).get("include_usage"):
             last += self.event([], usage=usage(end))
@@ -75,12 +75,12 @@ class ChatCompletion:
         self.head["model"] = ""
         return self.delta(Delta())
 
-    def whole(self, end: End, said: Said) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": said.content}
-        message |= {"reasoning": said.thinking} if said.thinking else {}
-        if said.tool_calls:
+    def whole(self, end: End, written: Written) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": written.content}
+        message |= {"reasoning": written.thinking} if written.thinking else {}
+        if written.tool_calls:
             self.called = True
-            message["tool_calls"] = [called(number, *call) for number, call in enumerate(said.tool_calls)]
+            message["tool_calls"] = [called(number, *call) for number, call in enumerate(written.tool_calls)]
         choice = {"index": 0, "message": message, "finish_reason": self.reason(end)}
         return self.head | {"object": "chat.completion", "choices": [choice], "usage": usage(end)}
 
@@ -98,15 +98,15 @@ class Completion(ChatCompletion):
     def delta(self, delta: Delta) -> bytes:
         return self.event([{"text": delta.content, "index": 0, "finish_reason": None}], object="text_completion")
 
-    def done(self, end: End, said: Said) -> bytes:
+    def done(self, end: End, written: Written) -> bytes:
         choices = [{"text": "", "index": 0, "finish_reason": end.reason}]
         last = self.event(choices, object="text_completion")
         if (self.ask.body.get("stream_options") or {}).get("include_usage"):
             last += self.event([], object="text_completion", usage=usage(end))
         return last + b"data: [DONE]\n\n"
 
-    def whole(self, end: End, said: Said) -> dict[str, Any]:
-        choices = [{"text": said.content, "index": 0, "finish_reason": end.reason}]
+    def whole(self, end: End, written: Written) -> dict[str, Any]:
+        choices = [{"text": written.content, "index": 0, "finish_reason": end.reason}]
         return self.head | {"choices": choices, "usage": usage(end)}
 
 
@@ -144,8 +144,8 @@ def plain(message: dict[str, Any]) -> dict[str, Any]:
         if part.get("type") == "image_url":
             url = part["image_url"]["url"] if isinstance(part["image_url"], dict) else part["image_url"]
             if not url.startswith("data:"):
-                told = "image URLs are not currently supported, please use base64 encoded data instead"
-                raise Refused(400, told)
+                error = "image URLs are not currently supported, please use base64 encoded data instead"
+                raise Refused(400, error)
             images.append(url.partition(",")[2])
         else:
             texts.append(part.get("text") or "")
@@ -182,7 +182,7 @@ async def start(
     try:
         if not body.get("model"):
             raise Refused(400, "model is required")
-        ask = native.asked(fake, fake.model(body["model"]), exchange.request.path, body, messages)
+        ask = native.ask_of(fake, fake.model(body["model"]), exchange.request.path, body, messages)
     except Refused as refused:
         raise RefusedInStream(refused.status, refused.text) from refused
     await answer(fake, exchange, ask, surface(ask))
@@ -200,8 +200,8 @@ async def embeddings(fake: "FakeOllama", exchange: Exchange) -> None:
     rows = [{"object": "embedding", "embedding": value, "index": at} for at, value in enumerate(values)]
     count = sum(len(tokens(text)) for text in texts)
     used = {"prompt_tokens": count, "total_tokens": count}
-    told = {"object": "list", "data": rows, "model": body["model"], "usage": used}
-    await exchange.json(200, told, BARE)
+    reply = {"object": "list", "data": rows, "model": body["model"], "usage": used}
+    await exchange.json(200, reply, BARE)
 
 
 async def models(fake: "FakeOllama", exchange: Exchange) -> None:
@@ -215,8 +215,8 @@ async def model(fake: "FakeOllama", exchange: Exchange) -> None:
     try:
         found = fake.model(name)
     except Refused as refused:
-        told = refused.text.replace(f"'{name}'", f"'{name if ':' in name else name + ':latest'}'")
-        raise RefusedInStream(refused.status, told) from refused
+        text = refused.text.replace(f"'{name}'", f"'{name if ':' in name else name + ':latest'}'")
+        raise RefusedInStream(refused.status, text) from refused
     await exchange.json(200, listed(name, found.installed_at), BARE)
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import checks, openai
-from .answer import Said
+from .answer import Written
 from .exchange import Exchange
 from .generation import End
 from .script import Ask, Delta
@@ -36,13 +36,13 @@ class Responses:
         self.id, self.message_id = f"resp_{number}", f"msg_{number}"
         self.sequence = self.index = 0
         self.begun = self.text_open = False
-        self.thought = self.said = ""
+        self.thought = self.text = ""
         self.output: list[dict[str, Any]] = []
 
     def event(self, name: str, **fields: Any) -> bytes:
-        told = {"type": name, "sequence_number": self.sequence, **fields}
+        payload = {"type": name, "sequence_number": self.sequence, **fields}
         self.sequence += 1
-        return f"event: {name}\n".encode() + b"data: " + encode(told) + b"\n\n"
+        return f"event: {name}\n".encode() + b"data: " + encode(payload) + b"\n\n"
 
     def response(self, status: str, output: list[dict[str, Any]], used: Any, completed: int | None) -> dict[str, Any]:
         body = self.ask.body
@@ -64,7 +64,7 @@ class Responses:
         return {"id": f"rs_{self.id}", "type": "reasoning", "summary": summary, "encrypted_content": self.thought}
 
     def part(self) -> dict[str, Any]:
-        return {"type": "output_text", "text": self.said, "annotations": [], "logprobs": []}
+        return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
 
     def message(self) -> dict[str, Any]:
         named = {"id": self.message_id, "type": "message", "status": "completed", "role": "assistant"}
@@ -107,7 +107,7 @@ class Responses:
             item = {"id": self.message_id, "type": "message", "status": "in_progress", "role": "assistant"}
             item_added = self.event("response.output_item.added", output_index=self.index, item={**item, "content": []})
             first = item_added + self.event("response.content_part.added", **at, part=self.part())
-        self.said += text
+        self.text += text
         return first + self.event("response.output_text.delta", **at, delta=text, logprobs=[])
 
     def end_text(self) -> bytes:
@@ -115,7 +115,7 @@ class Responses:
             return b""
         self.text_open = False
         at = {"item_id": self.message_id, "output_index": self.index, "content_index": 0}
-        out = self.event("response.output_text.done", **at, text=self.said, logprobs=[])
+        out = self.event("response.output_text.done", **at, text=self.text, logprobs=[])
         return out + self.event("response.content_part.done", **at, part=self.part()) + self.finish(self.message())
 
     def call(self, number: int, name: str, arguments: str) -> bytes:
@@ -129,10 +129,10 @@ class Responses:
 
     def used(self, end: End) -> dict[str, Any]:
         read, written = end.generation.prompt_tokens, max(1, end.generation.tokens_sent)
-        told: dict[str, Any] = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
-        return told | {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+        usage: dict[str, Any] = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+        return usage | {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
 
-    def done(self, end: End, said: Said) -> bytes:
+    def done(self, end: End, written: Written) -> bytes:
         out = self.begin() + self.end_thinking() + self.end_text()
         finished = self.response("completed", self.output, self.used(end), int(time.time()))
         return out + self.event("response.completed", response=finished)
@@ -141,10 +141,10 @@ class Responses:
         """Swallowed: the stream just ends."""
         return b""
 
-    def whole(self, end: End, said: Said) -> dict[str, Any]:
-        for delta in said.deltas:
+    def whole(self, end: End, written: Written) -> dict[str, Any]:
+        for delta in written.deltas:
             self.delta(delta)
-        self.done(end, said)
+        self.done(end, written)
         return self.response("completed", self.output, self.used(end), int(time.time()))
 
     def error(self, status: int, text: str) -> dict[str, Any]:

@@ -94,9 +94,9 @@ class Script:
         """The deltas of an answer, before `num_predict` and `stop` cut them."""
         if self.deltas is not None:
             return [delta for delta in self.deltas if ask.thinks or not delta.thinking]
-        said = formed(ask.format) if ask.format else self.content(ask) if callable(self.content) else self.content
+        content = formed(ask.format) if ask.format else self.content(ask) if callable(self.content) else self.content
         thought = [Delta(thinking=piece) for piece in pieces(self.thinking)] if ask.thinks else []
-        return thought + [Delta(content=piece) for piece in pieces(said)]
+        return thought + [Delta(content=piece) for piece in pieces(content)]
 
     def delay(self, delta: Delta, usual: float | None) -> float:
         speed = self.tokens_per_second or usual

@@ -83,14 +83,14 @@ class FakeOllama:
     def unloads(self) -> list[Unload]:
         return self.scheduler.unloads
 
-    def script(self, script: Script | None = None, **asked: Any) -> Script:
+    def script(self, script: Script | None = None, **fields: Any) -> Script:
         """Add a script (see `Script` for what it can ask): with `times` it is used so often, else from now on."""
-        return self.scripts.add(script or Script(**asked))
+        return self.scripts.add(script or Script(**fields))
 
     def install(self, model: str | Model) -> Model:
-        made = as_model(model)
-        self.models[made.key] = made
-        return made
+        installed = as_model(model)
+        self.models[installed.key] = installed
+        return installed
 
     def remove(self, name: str) -> None:
         """Uninstall; a running answer goes on."""
@@ -98,9 +98,9 @@ class FakeOllama:
 
     def offer(self, model: str | Model, **pull: Any) -> Pull:
         """Put a model into the registry, to be pulled as `Pull` says."""
-        made = as_model(model)
-        self.registry[made.key] = Pull(made, **pull)
-        return self.registry[made.key]
+        offered = as_model(model)
+        self.registry[offered.key] = Pull(offered, **pull)
+        return self.registry[offered.key]
 
     def model(self, name: str) -> Model:
         found = self.models.get(canonical(name)) if name else None

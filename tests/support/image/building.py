@@ -78,9 +78,9 @@ class Builder:
         options = {key.rpartition(".")[2]: value for key, value in re.findall(r"^(\S+)='(.*)'$", listed, re.M)}
         options = {key: value for key, value in options.items() if not value.startswith("/") or Path(value).exists()}
         conf = Path("/etc/pip.conf")
-        made = self.folder / "pip.conf"
-        made.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
-        self._pip_conf = f"--volume={made}:{conf}:ro"
+        pip_conf = self.folder / "pip.conf"
+        pip_conf.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
+        self._pip_conf = f"--volume={pip_conf}:{conf}:ro"
         return [Path(value) for value in options.values() if value.startswith("/")]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -113,16 +113,16 @@ class Builder:
 
     def config(self, image: Image) -> dict[str, Any]:
         """What the image says of how it is run."""
-        told = json.loads(self.run("inspect", "--type=image", image.id).stdout)
-        return dict(told["Docker"]["config"])
+        inspected = json.loads(self.run("inspect", "--type=image", image.id).stdout)
+        return dict(inspected["Docker"]["config"])
 
     def layers(self, image: Image) -> list[Layer]:
         """What each instruction added, from the base on."""
-        told = json.loads(self.run("inspect", "--type=image", image.id).stdout)["Docker"]
+        inspected = json.loads(self.run("inspect", "--type=image", image.id).stdout)["Docker"]
         (index,) = (self.folder / "root").glob("*-layers/layers.json")
         sizes = {layer.get("diff-digest"): layer.get("diff-size", 0) for layer in json.loads(index.read_text())}
-        filled = [entry for entry in told["history"] if not entry.get("empty_layer")]
-        digests = told["rootfs"]["diff_ids"]
+        filled = [entry for entry in inspected["history"] if not entry.get("empty_layer")]
+        digests = inspected["rootfs"]["diff_ids"]
         assert len(filled) == len(digests)
         return [Layer(entry["created_by"], sizes[digest]) for entry, digest in zip(filled, digests, strict=True)]
 

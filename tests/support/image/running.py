@@ -97,9 +97,9 @@ def running(
     command = [*(config["Entrypoint"] or []), *config["Cmd"]]
     inside = ["/usr/bin/env", "-i", "-C", config["WorkingDir"], *pairs, *command]
     alone = ["unshare", "--mount", "--pid", "--fork"]
-    with log.open("w") as said:
+    with log.open("w") as output:
         started = [*alone, "sh", "-c", START, "sh", str(root), user or config["User"], str(volume or ""), *inside]
-        process = subprocess.Popen(started, stdout=said, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(started, stdout=output, stderr=subprocess.STDOUT, text=True)
     container = Container(root, port, ollama_port, process, environment, log)
     try:
         yield container

@@ -54,8 +54,8 @@ async def test_predict_gives_the_whole_answer_without_its_thinking(fake_ollama: 
     async with endpoint(fake_ollama) as (url, _):
         page = await in_thread(lambda: client(url))
         assert await in_thread(lambda: page.predict("Hi", api_name="/chat_api")) == "The answer."
-        asked = {"model": "guide", "system": "Be brief.", "think": True, "options": {"seed": 3}}
-        assert await in_thread(lambda: page.predict("Hi", api_name="/chat_api", **asked)) == "The answer."
+        parameters = {"model": "guide", "system": "Be brief.", "think": True, "options": {"seed": 3}}
+        assert await in_thread(lambda: page.predict("Hi", api_name="/chat_api", **parameters)) == "The answer."
     body = fake_ollama.generations[-1].ask.body
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert body["think"] is True and body["options"]["seed"] == 3

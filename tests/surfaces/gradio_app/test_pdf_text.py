@@ -107,15 +107,15 @@ async def test_a_file_that_takes_too_long_is_ended(fake_ollama: FakeOllama) -> N
 async def test_a_caller_who_leaves_ends_the_reading(fake_ollama: FakeOllama) -> None:
     """The child ends with its request, and so it does when the app closes."""
     async with reading(fake_ollama) as session:
-        asked = asyncio.create_task(post(session, SLOW))
+        upload = asyncio.create_task(post(session, SLOW))
         await until(lambda: children(), "the child runs")
-        asked.cancel()
+        upload.cancel()
         await until(lambda: not children(), "the child has ended")
-        asked = asyncio.create_task(post(session, SLOW))
+        upload = asyncio.create_task(post(session, SLOW))
         await until(lambda: children(), "the child runs")
     assert not children()
     with pytest.raises((aiohttp.ClientError, asyncio.CancelledError)):
-        await asked
+        await upload
 
 
 async def test_one_file_at_a_time_and_few_in_waiting(fake_ollama: FakeOllama) -> None:

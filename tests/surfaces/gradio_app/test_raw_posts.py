@@ -34,12 +34,12 @@ class Served:
 
     async def called(self, path: str, body: Any, **more: Any) -> list[tuple[str, Any]]:
         """Post a call and return its events, each with its data."""
-        status, told = await self.post(path, body, **more)
-        assert status == 200, told
-        async with self.session.get(f"{path}/{told['event_id']}") as answer:
+        status, reply = await self.post(path, body, **more)
+        assert status == 200, reply
+        async with self.session.get(f"{path}/{reply['event_id']}") as answer:
             text = await asyncio.wait_for(answer.text(), 20)
         blocks = [block.splitlines() for block in text.strip().split("\n\n")]
-        return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
+        return [(name.removeprefix("event: "), json.loads(payload.removeprefix("data: "))) for name, payload in blocks]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -108,8 +108,8 @@ async def test_wrong_values_get_a_sentence(
     served: Served, path: str, body: Any, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As the error event of the call, and no trace in the log."""
-    (event, data), *more = await served.called(path, body)
-    assert event == "error" and words in data["error"] and not more
+    (event, payload), *more = await served.called(path, body)
+    assert event == "error" and words in payload["error"] and not more
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -119,9 +119,9 @@ async def test_half_an_emoji_and_line_separators(served: Served) -> None:
     served.fake.script(content=text, thinking="", times=4)
     body = rb'{"prompt":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}'
     assert (await served.called(CALL_V2, body))[-1] == ("complete", [text])
-    asked = served.fake.generations[-1]
-    assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
-    assert asked.ask.options["stop"] == ["\ufffd"]
+    generation = served.fake.generations[-1]
+    assert [message["content"] for message in generation.messages or []] == ["\ufffd x", "cut \ufffd"]
+    assert generation.ask.options["stop"] == ["\ufffd"]
     for path, cut in ((CALL_V2, b'{"prompt":"cut \xf0\x9f"}'), (CALL, b'\xef\xbb\xbf{"data":["cut \xf0\x9f"]}')):
         assert (await served.called(path, cut))[-1] == ("complete", [text])
         assert served.fake.generations[-1].messages == [{"role": "user", "content": "cut \ufffd"}]
@@ -164,8 +164,8 @@ async def test_bodies_that_do_not_fit_get_a_sentence(
 ) -> None:
     """In the one error shape, with or without a key, and no trace in the log."""
     headers = {"Authorization": ""} if keyless else {}
-    got, told = await served.post(path, body, headers=headers)
-    assert (got, list(told)) == (status, ["error"]) and len(told["error"]) > 10
+    got, reply = await served.post(path, body, headers=headers)
+    assert (got, list(reply)) == (status, ["error"]) and len(reply["error"]) > 10
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -222,9 +222,9 @@ async def test_functions_of_the_page_need_the_key(
 async def test_no_post_is_too_much(served: Served, caplog: pytest.LogCaptureFixture, path: str, body: Any) -> None:
     """Whatever fields a stranger sends of whatever types: never a 5xx, never a trace, nothing reaches Ollama."""
     known = len(served.fake.generations)
-    status, told = await served.post(path, body, headers={"Authorization": ""})
-    assert status in (200, 400, 401, 404), (status, told)
-    assert status == 200 or list(told) == ["error"]
+    status, reply = await served.post(path, body, headers={"Authorization": ""})
+    assert status in (200, 400, 401, 404), (status, reply)
+    assert status == 200 or list(reply) == ["error"]
     assert len(served.fake.generations) == known
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 

@@ -48,8 +48,8 @@ async def test_the_ollama_client() -> None:
         assert "".join(chunk.message.content or "" for chunk in chunks) == "I am."
         assert "".join(chunk.message.thinking or "" for chunk in chunks) == "Hm." and chunks[-1].eval_count
         assert (await client.chat("guide", ASK, think=False)).message.content == "I am."
-        told = [part.response async for part in await client.generate("guide", "Hi", stream=True, think=False)]
-        assert "".join(told) == "I am." and (await client.generate("guide", "Hi", think=False)).response == "I am."
+        pieces = [part.response async for part in await client.generate("guide", "Hi", stream=True, think=False)]
+        assert "".join(pieces) == "I am." and (await client.generate("guide", "Hi", think=False)).response == "I am."
         fake.script(deltas=[CALL], match="Rome")
         tools = [{"type": "function", "function": WEATHER}]
         called = (await client.chat("sees", [{"role": "user", "content": "Rome?"}], tools=tools)).message.tool_calls
@@ -101,10 +101,10 @@ async def test_the_openai_client() -> None:
     async with models() as fake, Gateway(fake, SILENT) as gateway, opened(gateway) as client:
         messages: Any = ASK
         fake.script(thinking="Hm.", content="I am.", first_delay=0.1)
-        said = ""
+        text = ""
         async for event in await client.chat.completions.create(model="guide", messages=messages, stream=True):
-            said += event.choices[0].delta.content or ""
-        assert said == "I am."
+            text += event.choices[0].delta.content or ""
+        assert text == "I am."
         whole = await client.chat.completions.create(model="guide", messages=messages, max_completion_tokens=9)
         assert whole.choices[0].message.content == "I am." and whole.usage
         fake.script(deltas=[CALL], match="Rome")
@@ -210,12 +210,12 @@ async def test_langchain() -> None:
 async def test_curl(fake_ollama: FakeOllama) -> None:
     """Streams with either header; without one it gets a 401 and how to send a key."""
     fake_ollama.script(content="I am.")
-    asked = '{"model": "guide", "prompt": "Hi", "think": false}'
+    body = '{"model": "guide", "prompt": "Hi", "think": false}'
     async with Gateway(fake_ollama) as gateway:
         for header in (f"Authorization: Bearer {KEY}", f"X-API-Key: {KEY}"):
-            out, _ = await run("curl", "-sN", gateway.url + "/api/generate", "-H", header, "-d", asked)
+            out, _ = await run("curl", "-sN", gateway.url + "/api/generate", "-H", header, "-d", body)
             assert "".join(json.loads(line)["response"] for line in out.splitlines()) == "I am."
-        out, _ = await run("curl", "-si", gateway.url + "/api/generate", "-d", asked)
+        out, _ = await run("curl", "-si", gateway.url + "/api/generate", "-d", body)
     assert out.startswith("HTTP/1.1 401") and "www-authenticate: Bearer" in out and "A key is needed" in out
 
 

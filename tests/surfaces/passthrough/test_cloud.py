@@ -55,12 +55,12 @@ async def test_the_cloud_is_asked_with_the_servers_key(monkeypatch: pytest.Monke
             async with gateway.session.get(path) as answer:
                 assert (answer.status, len((await answer.json())[rows])) == (200, 0 if path == "/api/ps" else 2)
         assert KEY not in str(fake.requests)
-        asked = {request.path for request in fake.requests}
-    assert not asked & {"/api/ps", "/api/pull"} and not fake.loads[1:]
+        paths = {request.path for request in fake.requests}
+    assert not paths & {"/api/ps", "/api/pull"} and not fake.loads[1:]
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "code", "words"),
+    ("script", "status", "code", "words"),
     [
         ({"status": 401, "error": "unauthorized"}, 502, "cloud_key_refused", "OLLAMA_CLOUD_API_KEY"),
         ({"status": 403, "error": "this model requires a subscription"}, 502, "cloud_key_refused", "refused"),
@@ -70,11 +70,11 @@ async def test_the_cloud_is_asked_with_the_servers_key(monkeypatch: pytest.Monke
     ],
 )
 async def test_its_refusals_are_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, asked: dict[str, Any], status: int, code: str, words: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, script: dict[str, Any], status: int, code: str, words: str
 ) -> None:
     """A refused server key is no matter of the caller's: 502, never 401."""
     async with in_front_of_the_cloud(monkeypatch, tmp_path) as (fake, gateway):
-        fake.script(**asked)
+        fake.script(**script)
         got, text = await gateway.post("/v1/chat/completions", CHAT)
         error = json.loads(text)["error"]
     assert (got, error["code"]) == (status, code) and words in error["message"]

@@ -87,8 +87,8 @@ async def test_a_failure_in_a_stream_is_found(fake_ollama: FakeOllama, path: str
         fake_ollama.replies[path] = reply
         status, text = await gateway.post(path, asking(path))
         assert status == 200 and "/root" not in text
-        told = lines(text)[-1] if path in NATIVE else events(text)[-1]["error"]
-        assert "no luck at a file" in str(told) and told["code"] == "ollama_failed"
+        error = lines(text)[-1] if path in NATIVE else events(text)[-1]["error"]
+        assert "no luck at a file" in str(error) and error["code"] == "ollama_failed"
         assert text.encode().startswith(spelled(path, PART[path], spelling))
         fake_ollama.replies[path] = stream_of(path, failed, spelling=spelling)
         status, text = await gateway.post(path, asking(path))

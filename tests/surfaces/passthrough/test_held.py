@@ -40,8 +40,8 @@ async def test_pictures_are_taken_as_ollama_takes_them(path: str, body: dict[str
         async with aiohttp.request("POST", fake.url + path, json=body) as direct:
             assert status == direct.status
             if status != 200:
-                told, words = (json.loads(answer)["error"] for answer in (text, await direct.text()))
-                assert told["message"] == words["message"] if path.startswith("/v1/") else told == words
+                error, words = (json.loads(answer)["error"] for answer in (text, await direct.text()))
+                assert error["message"] == words["message"] if path.startswith("/v1/") else error == words
 
 
 # What a real one answers to a history in which a call was cut off in mid-arguments.
@@ -84,8 +84,8 @@ async def test_vectors_keep_their_length() -> None:
             vectors = json.loads(text)["embeddings"]
             assert [len(vector) for vector in vectors] == [length, length]
             for encoding in ("float", "base64"):
-                asked = {"model": "embed", "input": ["a", "b"], "encoding_format": encoding, **more}
-                _, text = await gateway.post("/v1/embeddings", asked)
+                body = {"model": "embed", "input": ["a", "b"], "encoding_format": encoding, **more}
+                _, text = await gateway.post("/v1/embeddings", body)
                 found = [row["embedding"] for row in json.loads(text)["data"]]
                 if encoding == "base64":
                     found = [list(struct.unpack(f"<{length}f", base64.b64decode(packed))) for packed in found]

@@ -48,14 +48,14 @@ async def test_nothing_without_the_key(fake_ollama: FakeOllama, method: str, pat
         fake_ollama.requests.clear()
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-API-Key": ""}, {"Authorization": f"Basic {KEY}"}):
             async with aiohttp.request(method, gateway.url + path, json=body, headers=headers) as answer:
-                told = await answer.json()
+                reply = await answer.json()
                 assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
             if path.startswith("/v1/"):
-                assert told["error"].keys() == {"message", "type", "param", "code"}
-                assert (told["error"]["type"], told["error"]["code"]) == ("authentication_error", "unauthorized")
+                assert reply["error"].keys() == {"message", "type", "param", "code"}
+                assert (reply["error"]["type"], reply["error"]["code"]) == ("authentication_error", "unauthorized")
             else:
-                assert told.keys() == {"error"}
-        assert (told.get("type") == "error") == (path == "/v1/messages")
+                assert reply.keys() == {"error"}
+        assert (reply.get("type") == "error") == (path == "/v1/messages")
         assert not [request for request in fake_ollama.requests if request.method == "POST"]
 
 
@@ -162,11 +162,11 @@ async def test_the_tokens_are_limited(fake_ollama: FakeOllama, path: str, body: 
     def limited(to: Any) -> dict[str, Any]:
         return {**body, "options": {"num_predict": to}} if path.startswith("/api/") else {**body, name: to}
 
-    asked = [(5, 5), (99999, 20), (1e99, 20)]
+    cases = [(5, 5), (99999, 20), (1e99, 20)]
     if path != "/v1/messages":  # where Ollama itself refuses these
-        asked += [(None, 20), (-1, 20), (-2, 20), (0, 20)]
+        cases += [(None, 20), (-1, 20), (-2, 20), (0, 20)]
     async with Gateway(fake_ollama, CHAT_MAX_TOKENS="20") as gateway:
-        for to, sent in asked:
+        for to, sent in cases:
             assert (await gateway.post(path, limited(to)))[0] == 200
             assert fake_ollama.generations[-1].ask.options["num_predict"] == sent, to
         if path != "/v1/messages":
@@ -177,9 +177,9 @@ async def test_the_tokens_are_limited(fake_ollama: FakeOllama, path: str, body: 
 async def test_nothing_loads_the_model_anew(fake_ollama: FakeOllama) -> None:
     """Options and fields that would are dropped, however they are spelled, and the rest goes up as it came."""
     options = {"num_ctx": 512, "num_gpu": 0, "NUM_THREAD": 1, "use_mmap": True, "temperature": 0.5, "stop": ["x"]}
-    asked = {"Model": "guide", "messages": ASK, "options": options, "keep_alive": 0, "Keep_Alive ": 1, "shift": False}
+    body = {"Model": "guide", "messages": ASK, "options": options, "keep_alive": 0, "Keep_Alive ": 1, "shift": False}
     async with Gateway(fake_ollama) as gateway:
-        status, _ = await gateway.post("/api/chat", {**asked, "\u017ftream": False, "think": False})
+        status, _ = await gateway.post("/api/chat", {**body, "\u017ftream": False, "think": False})
         sent = gateway.sent("/api/chat").body
         assert (await gateway.post("/api/embed", {"model": "guide", "input": [], "options": options}))[0] == 200
         embedded = gateway.sent("/api/embed").body
@@ -199,14 +199,14 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 async def test_the_smallest_limit_counts(fake_ollama: FakeOllama, path: str, body: dict[str, Any]) -> None:
     """Of all the names it goes by, and of the ceiling; it goes up under the one name that Ollama reads there."""
     own = {"/v1/responses": "max_output_tokens"}.get(path, "max_tokens")
-    asked = [({own: 9, other: 5}, 5) for other in LIMITS if other != own]
-    asked += [({own: 5, "max_completion_tokens": 9, "max_output_tokens": 7, "max_tokens": 8} | {own: 5}, 5)]
-    asked += [({own: 9, "max_completion_tokens": 10**9}, 9), ({own: 10**9, "max_completion_tokens": -1}, 20)]
+    cases = [({own: 9, other: 5}, 5) for other in LIMITS if other != own]
+    cases += [({own: 5, "max_completion_tokens": 9, "max_output_tokens": 7, "max_tokens": 8} | {own: 5}, 5)]
+    cases += [({own: 9, "max_completion_tokens": 10**9}, 9), ({own: 10**9, "max_completion_tokens": -1}, 20)]
     if path != "/v1/messages":  # where Ollama itself wants its own name
-        asked += [({"max_completion_tokens": 5}, 5), ({"max_completion_tokens": 10**9}, 20)]
-        asked += [({own: 0, "max_completion_tokens": 5}, 5)]
+        cases += [({"max_completion_tokens": 5}, 5), ({"max_completion_tokens": 10**9}, 20)]
+        cases += [({own: 0, "max_completion_tokens": 5}, 5)]
     async with Gateway(fake_ollama, CHAT_MAX_TOKENS="20") as gateway:
-        for limits, sent in asked:
+        for limits, sent in cases:
             assert (await gateway.post(path, {**body, **limits}))[0] == 200
             assert {name: gateway.sent(path).body.get(name) for name in LIMITS} == dict.fromkeys(LIMITS) | {own: sent}
             assert fake_ollama.generations[-1].ask.options["num_predict"] == sent
@@ -217,13 +217,13 @@ async def test_a_longer_context_is_answered_where_the_prompt_fits(fake_ollama: F
     async with Gateway(fake_ollama, CHAT_OWNS_OLLAMA="no") as gateway:
         for path, body in (("/api/chat", {"messages": ASK}), ("/api/generate", {"prompt": "Hello"})):
             for num_ctx, truncate in ((8192, False), (4096, None), (32768, False), (512, None), ("many", None)):
-                asked = {"model": "guide", "stream": False, **body, "options": {"num_ctx": num_ctx, "seed": 1}}
-                status, text = await gateway.post(path, asked)
+                request = {"model": "guide", "stream": False, **body, "options": {"num_ctx": num_ctx, "seed": 1}}
+                status, text = await gateway.post(path, request)
                 assert status == 200, text
                 sent = gateway.sent(path).body
                 assert sent["options"] == {"seed": 1, "num_predict": 4096}
                 assert sent.get("truncate") is truncate
-            chosen = {**asked, "options": {"num_ctx": 8192}, "truncate": True}
+            chosen = {**request, "options": {"num_ctx": 8192}, "truncate": True}
             assert (await gateway.post(path, chosen))[0] == 200 and gateway.sent(path).body["truncate"] is True
     assert len(fake_ollama.loads) == 1
 
@@ -237,9 +237,9 @@ async def test_a_prompt_that_fits_only_the_longer_context_is_refused(fake_ollama
             ("/api/chat", {"messages": [{"role": "user", "content": text}]}),
             ("/api/generate", {"prompt": text}),
         ):
-            asked = {"model": "guide", "stream": stream, **body}
-            assert (await gateway.post(path, asked))[0] == 200
-            status, answer = await gateway.post(path, {**asked, "options": {"num_ctx": 32768}})
+            request = {"model": "guide", "stream": stream, **body}
+            assert (await gateway.post(path, request))[0] == 200
+            status, answer = await gateway.post(path, {**request, "options": {"num_ctx": 32768}})
             assert status == 400
             assert "the model's context holds 4096. Shorten it" in json.loads(answer)["error"]
 
@@ -249,8 +249,8 @@ async def test_one_stop_text_is_a_list_of_one(fake_ollama: FakeOllama) -> None:
     async with Gateway(fake_ollama) as gateway:
         for path, body in (("/api/chat", {"messages": ASK}), ("/api/generate", {"prompt": "Hello"})):
             for stop, sent in (("x", ["x"]), (["x", "y"], ["x", "y"]), (None, None), ("", []), (["", "x"], ["x"])):
-                asked = {"model": "guide", "stream": False, **body, "options": {"stop": stop}}
-                assert (await gateway.post(path, asked))[0] == 200
+                request = {"model": "guide", "stream": False, **body, "options": {"stop": stop}}
+                assert (await gateway.post(path, request))[0] == 200
                 assert gateway.sent(path).body["options"].get("stop") == sent
 
 
@@ -322,9 +322,9 @@ async def test_what_two_parsers_could_read_differently_is_refused(
             if path.startswith("/v1/") and (b'"options"' in body or b'"format"' in body):
                 continue
             status, text = await gateway.post(path, body)
-            told = json.loads(text)["error"]
+            error = json.loads(text)["error"]
             assert status == 400
-            assert words in (told if isinstance(told, str) else told["message"])
+            assert words in (error if isinstance(error, str) else error["message"])
     assert not fake_ollama.generations
 
 
@@ -348,7 +348,7 @@ async def test_show_tells_no_folder(fake_ollama: FakeOllama) -> None:
     async with Gateway(fake_ollama) as gateway:
         shown = json.dumps({"modelfile": modelfile, "license": "MIT"}).encode()
         fake_ollama.replies["/api/show"] = Reply(200, shown, "application/json; charset=utf-8")
-        told = json.loads((await gateway.post("/api/show", {"name": "guide"}))[1])
-    assert told["license"] == "MIT"
-    assert told["modelfile"] == "# FROM guide\n\nFROM guide\nADAPTER a.gguf\nSYSTEM hi\n"
+        reply = json.loads((await gateway.post("/api/show", {"name": "guide"}))[1])
+    assert reply["license"] == "MIT"
+    assert reply["modelfile"] == "# FROM guide\n\nFROM guide\nADAPTER a.gguf\nSYSTEM hi\n"
     assert BEARER["Authorization"] not in str(fake_ollama.requests)

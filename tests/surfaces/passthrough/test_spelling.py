@@ -88,5 +88,5 @@ async def test_other_methods_are_told_the_right_ones(
     """405 with Allow, key or not, in the route's shape."""
     async with Gateway(fake_ollama) as gateway, gateway.session.request(method, path) as answer:
         assert (answer.status, answer.headers["allow"]) == (405, allow)
-        told = (await answer.json())["error"]
-    assert isinstance(told, str) if path.startswith("/api/") else told["code"] == "method_not_allowed"
+        error = (await answer.json())["error"]
+    assert isinstance(error, str) if path.startswith("/api/") else error["code"] == "method_not_allowed"

@@ -38,8 +38,8 @@ def asking(path: str, **more: Any) -> dict[str, Any]:
 
 def last_error(path: str, text: str) -> dict[str, Any]:
     """The failure that the last line or event of a stream tells."""
-    told: dict[str, Any] = lines(text)[-1] if path in NATIVE else events(text)[-1]["error"]
-    return told
+    error: dict[str, Any] = lines(text)[-1] if path in NATIVE else events(text)[-1]["error"]
+    return error
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -85,8 +85,8 @@ async def test_a_failure_breaks_a_whole_answer_off(
                     received += part
         raw = await raw_answer(gateway, path, asking(path, stream=False))
         assert (await gateway.post(path, asking(path, stream=False)))[0] == 200
-    told = json.loads(received)
-    error = told if path in NATIVE else told["error"]
+    reply = json.loads(received)
+    error = reply if path in NATIVE else reply["error"]
     assert answer.status == 200 and received.startswith(b" ")
     assert error["code"] == "ollama_failed" and "out of luck" in str(error)
     assert raw.rstrip(b"\r\n").endswith(b"}") and b"transfer-encoding: chunked" in raw
@@ -106,7 +106,7 @@ async def raw_answer(gateway: Gateway, path: str, body: dict[str, Any]) -> bytes
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "code"),
+    ("script", "status", "code"),
     [
         ({"status": 500, "error": "llama-server process has terminated"}, 502, "ollama_failed"),
         ({"status": 503, "error": BUSY}, 503, "ollama_unavailable"),
@@ -118,17 +118,17 @@ async def raw_answer(gateway: Gateway, path: str, body: dict[str, Any]) -> bytes
     ],
 )
 async def test_a_failure_before_the_first_byte_has_its_status(
-    fake_ollama: FakeOllama, asked: dict[str, Any], status: int, code: str
+    fake_ollama: FakeOllama, script: dict[str, Any], status: int, code: str
 ) -> None:
     """And the shape of its route, streamed or not."""
-    fake_ollama.script(**asked)
+    fake_ollama.script(**script)
     async with Gateway(fake_ollama) as gateway:
         for path, stream in itertools.product(BODIES, (True, False)):
             async with gateway.session.post(path, json=asking(path, stream=stream)) as answer:
-                told = await answer.json()
+                reply = await answer.json()
                 assert answer.status == status, path
                 assert ("retry-after" in answer.headers) == (status == 503)
-            assert isinstance(told["error"], str) if path in NATIVE else told["error"]["code"] == code
+            assert isinstance(reply["error"], str) if path in NATIVE else reply["error"]["code"] == code
 
 
 @pytest.mark.parametrize("ending", ["error", "cut", "no_done", "malformed", "crash"])
@@ -223,17 +223,17 @@ async def leave_and_come_back(fake_ollama: FakeOllama, gateway: Gateway, path: s
     fake_ollama.script(**PHASES[phase], times=1)
     before = len(fake_ollama.generations)
     async with aiohttp.ClientSession(gateway.url, headers=BEARER) as session:
-        asked = asyncio.create_task(session.post(path, json=asking(path)))
+        request = asyncio.create_task(session.post(path, json=asking(path)))
         await fake_ollama.until(lambda: len(fake_ollama.generations) > before)
         generation = fake_ollama.generations[-1]
-        answer = None if phase == "reading" else await asked
+        answer = None if phase == "reading" else await request
         if answer:
             await answer.content.readline()
         await fake_ollama.until(lambda: generation.phase == ("writing" if answer else "reading"))
         left = Stopwatch()
         if answer:
             answer.close()
-        asked.cancel()
+        request.cancel()
     await fake_ollama.until(lambda: generation.disconnected_at)
     assert left.seconds(generation.disconnected_at) < SOON
     await fake_ollama.until(lambda: gateway.space.line.running == 0)

@@ -28,9 +28,9 @@ def rows(heading: str) -> str:
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_every_message_and_field_is_told(kind: type[msgspec.Struct]) -> None:
     """Its type stands in a table, and each of its fields in that row."""
-    said = rows("Client messages") + rows("Server messages")
+    tables = rows("Client messages") + rows("Server messages")
     tag = kind.__struct_config__.tag
-    row = next(line for line in said.splitlines() if re.match(rf"\| [^|]*[`\"]{tag}[`\"]", line))
+    row = next(line for line in tables.splitlines() if re.match(rf"\| [^|]*[`\"]{tag}[`\"]", line))
     for name in kind.__struct_encode_fields__:
         assert re.search(rf"[`\"]{name}[`\"]", row), name
 
@@ -43,9 +43,9 @@ def test_the_counts_of_complete_are_told() -> None:
 
 def test_every_close_code_is_told() -> None:
     """Those that the code uses are those in the table, but for the protocol's own."""
-    told = {int(code) for code in re.findall(r"^\| (\d{4}) ", rows("Close codes"), re.MULTILINE)}
+    documented = {int(code) for code in re.findall(r"^\| (\d{4}) ", rows("Close codes"), re.MULTILINE)}
     used = {code for code, _ in connection.CLOSE_CODES.values()} | {connection.INTERNAL_ERROR_CODE}
-    assert told == used | {app.BAD_SESSION, app.NO_KEY, app.TRY_LATER, 1009, 1012}
+    assert documented == used | {app.BAD_SESSION, app.NO_KEY, app.TRY_LATER, 1009, 1012}
 
 
 def test_the_limits_are_told() -> None:

@@ -16,8 +16,8 @@ from tests.support.waiting import until
 
 @pytest_asyncio.fixture
 async def space(fake_ollama: FakeOllama) -> AsyncIterator[RealtimeSpace]:
-    async with RealtimeSpace(fake_ollama, max_waiting=2) as made:
-        yield made
+    async with RealtimeSpace(fake_ollama, max_waiting=2) as started:
+        yield started
 
 
 async def test_the_place_in_the_line(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
@@ -58,8 +58,8 @@ async def test_a_full_line(fake_ollama: FakeOllama, space: RealtimeSpace) -> Non
             await talk.send("chat", content="Go on")
             await talk.take("ack")
         await d.send("chat", content="Go on")
-        told = await d.take("error")
-        assert (told["code"], told["retry_after"] > 0) == ("line_full", True)
+        error = await d.take("error")
+        assert (error["code"], error["retry_after"] > 0) == ("line_full", True)
 
 
 async def test_stop_while_waiting_and_in_silence(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:

@@ -30,9 +30,9 @@ LONG = [f"word {number}, " for number in range(300)]
 async def product(fake: FakeOllama) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """`python app.py` in front of a stand-in, and its port."""
     port = free_port()
-    told = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
+    environment = {"OLLAMA_HOST": fake.url, "OLLAMA_MODEL": "guide", "OLLAMA_API_KEY": KEY, "PORT": str(port)}
     program = await asyncio.create_subprocess_exec(
-        sys.executable, "app.py", cwd=ROOT, env={**os.environ, **told}, stderr=asyncio.subprocess.DEVNULL
+        sys.executable, "app.py", cwd=ROOT, env={**os.environ, **environment}, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         yield program, port
@@ -76,8 +76,8 @@ async def test_the_example_for_browsers(fake_ollama: FakeOllama) -> None:
     """In a real one, from another site and through cuts, it shows every piece once; a wrong key is told in words."""
     fake_ollama.script(deltas=[Delta(thinking="Hm."), *(Delta(word) for word in LONG)], token_delay=0.002)
     source = (ROOT / "examples" / "realtime.js").read_text()
-    run = "async ([url, key]) => { let said = ''; const show = (kind, text) => { said += text; };"
-    run += " const end = await ask(url, key, 's', 'Go on', show); return [said, end.type]; }"
+    run = "async ([url, key]) => { let text = ''; const show = (kind, delta) => { text += delta; };"
+    run += " const end = await ask(url, key, 's', 'Go on', show); return [text, end.type]; }"
     async with (
         RealtimeSpace(fake_ollama, keys=("a/key=",)) as space,
         CuttingProxy(space.port, [Cut(down=3000)] * 3) as proxy,
@@ -87,9 +87,9 @@ async def test_the_example_for_browsers(fake_ollama: FakeOllama) -> None:
         page = await browser.new_page()
         await page.add_script_tag(content=source)
         url = f"ws://127.0.0.1:{proxy.port}/ws"
-        said, kind = await page.evaluate(run, [url, "a/key="])
-        assert (said, kind) == ("Hm." + "".join(LONG), "complete")
+        text, kind = await page.evaluate(run, [url, "a/key="])
+        assert (text, kind) == ("Hm." + "".join(LONG), "complete")
         assert proxy.connections == 4
-        told = await page.evaluate("([url, key]) => ask(url, key, 's', 'x').catch((e) => e.message)", [url, "wrong"])
-        assert "key is wrong" in told
+        error = await page.evaluate("([url, key]) => ask(url, key, 's', 'x').catch((e) => e.message)", [url, "wrong"])
+        assert "key is wrong" in error
         await browser.close()

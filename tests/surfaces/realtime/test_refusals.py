@@ -18,8 +18,8 @@ from tests.support.realtime_space import KEY, OTHER_KEY, RealtimeSpace, text
 
 @pytest_asyncio.fixture
 async def space(fake_ollama: FakeOllama) -> AsyncIterator[RealtimeSpace]:
-    async with RealtimeSpace(fake_ollama, origins=("https://*.example.org",)) as made:
-        yield made
+    async with RealtimeSpace(fake_ollama, origins=("https://*.example.org",)) as started:
+        yield started
 
 
 @pytest.mark.parametrize("key", [None, "wrong", KEY + "x", "\xff"])
@@ -149,8 +149,8 @@ async def test_what_makes_no_sense_is_told_and_the_socket_stays(space: RealtimeS
     """Each gets one error with the code `bad_request`, and the next question its answer."""
     async with space.talk() as talk:
         await talk.ws.send(wrong)
-        told = await talk.take("error")
-        assert (told["code"], bool(told["message"])) == ("bad_request", True)
+        error = await talk.take("error")
+        assert (error["code"], bool(error["message"])) == ("bad_request", True)
         assert (await talk.ask())[-1]["type"] == "complete"
 
 
@@ -189,8 +189,8 @@ async def test_a_model_that_is_not_there(space: RealtimeSpace) -> None:
     """It is an error in words, and no turn of the history."""
     async with space.talk() as talk:
         await talk.send("chat", content="Hello", model="missing")
-        told = await talk.take("error")
-        assert (told["code"], "missing" in told["message"]) == ("model_not_found", True)
+        error = await talk.take("error")
+        assert (error["code"], "missing" in error["message"]) == ("model_not_found", True)
     async with space.talk() as again:
         assert again.welcome["history"] == 0
 
@@ -199,9 +199,9 @@ async def test_the_rate_limit(fake_ollama: FakeOllama) -> None:
     """One question too many is an error with the seconds to wait."""
     async with RealtimeSpace(fake_ollama, rate_limit="1/minute") as space, space.talk() as talk:
         await talk.ask()
-        told = (await talk.ask())[-1]
-    assert told["code"] == "rate_limited"
-    assert 0 < told["retry_after"] <= 61
+        error = (await talk.ask())[-1]
+    assert error["code"] == "rate_limited"
+    assert 0 < error["retry_after"] <= 61
 
 
 async def test_a_failure_in_the_middle_comes_after_what_was_written(

@@ -20,8 +20,8 @@ LONG = [f"word {number}, " for number in range(300)]
 
 @pytest_asyncio.fixture
 async def space(fake_ollama: FakeOllama) -> AsyncIterator[RealtimeSpace]:
-    async with RealtimeSpace(fake_ollama) as made:
-        yield made
+    async with RealtimeSpace(fake_ollama) as started:
+        yield started
 
 
 async def begin(talk: Talk, **fields: Any) -> list[dict[str, Any]]:

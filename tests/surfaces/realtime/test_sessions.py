@@ -16,8 +16,8 @@ BEARER = {"Authorization": f"Bearer {KEY}"}
 
 @pytest_asyncio.fixture
 async def space(fake_ollama: FakeOllama) -> AsyncIterator[RealtimeSpace]:
-    async with RealtimeSpace(fake_ollama) as made:
-        yield made
+    async with RealtimeSpace(fake_ollama) as started:
+        yield started
 
 
 async def test_an_answer_from_welcome_to_complete(fake_ollama: FakeOllama, space: RealtimeSpace) -> None:
@@ -49,13 +49,13 @@ async def test_the_history_is_the_sessions_own(fake_ollama: FakeOllama, space: R
         await one.ask("Who am I?")
         await two.ask("Who am I?")
     question = {"role": "user", "content": "Who am I?"}
-    asked = [generation.messages for generation in fake_ollama.generations]
-    assert asked[1] == [
+    prompts = [generation.messages for generation in fake_ollama.generations]
+    assert prompts[1] == [
         {"role": "user", "content": "I am Bob."},
         {"role": "assistant", "content": "Hello Bob."},
         question,
     ]
-    assert asked[2] == [question]
+    assert prompts[2] == [question]
 
 
 async def test_a_client_that_comes_back_finds_its_history(space: RealtimeSpace) -> None:
@@ -217,9 +217,9 @@ async def test_half_an_emoji_and_line_separators(fake_ollama: FakeOllama, space:
         await talk.ws.send(r'{"type":"chat","content":"cut \ud83d","system":"\ude00 x","options":{"stop":"\ud83d"}}')
         raw = [await talk.ws.recv() for _ in range(3)]
     assert r'"a\u2028b\u2029c\u0085d"' in str(raw[1]) and json.loads(raw[1])["content"] == "a\u2028b\u2029c\x85d"
-    asked = fake_ollama.generations[-1]
-    assert [message["content"] for message in asked.messages or []] == ["\ufffd x", "cut \ufffd"]
-    assert asked.ask.options["stop"] == ["\ufffd"]
+    generation = fake_ollama.generations[-1]
+    assert [message["content"] for message in generation.messages or []] == ["\ufffd x", "cut \ufffd"]
+    assert generation.ask.options["stop"] == ["\ufffd"]
     async with space.talk() as talk:  # text frames cannot carry it, binary ones can
         await talk.ws.send(b'{"type":"chat","content":"bytes \xf0\x9f"}')
         while json.loads(await talk.ws.recv())["type"] != "complete":

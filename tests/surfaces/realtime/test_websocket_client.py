@@ -29,8 +29,8 @@ PROGRAM = Path(__file__).resolve().parents[3] / "examples" / "websocket_client.p
 
 @pytest_asyncio.fixture
 async def space(fake_ollama: FakeOllama) -> AsyncIterator[RealtimeSpace]:
-    async with RealtimeSpace(fake_ollama) as made:
-        yield made
+    async with RealtimeSpace(fake_ollama) as started:
+        yield started
 
 
 def session(port: int, name: str | None = "s", key: str = KEY, **more: Any) -> Session:

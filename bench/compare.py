@@ -18,11 +18,11 @@ import uvloop
 from . import contenders, life, measure
 from .caller import Taken
 from .contenders import Make, chat_interface
-from .doors import Door
 from .life import Life
 from .measure import Growth, Samples
 from .report import Figures, print_report, write_report
 from .stage import ENTRANCE, Stage, source_server, stage, started, why_not_ready
+from .surfaces import Door
 from .waiting import line_costs
 
 

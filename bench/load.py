@@ -14,7 +14,7 @@ from collections import Counter
 
 import aiohttp
 
-from tests.support.doors import DOORS, Outcome
+from tests.support.surfaces import DOORS, Outcome
 
 from .processes import BEARER, app_and_stand_in
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from .caller import Refused, Taken
 from .contenders import Missing
 from .cpu import cpu_seconds, memory_bytes
-from .doors import Door
 from .stage import Stage
+from .surfaces import Door
 
 SPEED = 30
 SHORT = 20  # tokens of a short answer

@@ -14,11 +14,11 @@ from typing import IO
 
 from tests.support.ports import free_port
 
-from . import contenders, doors
+from . import contenders, surfaces
 from .contenders import Make, Missing, Server, pinned
 from .cpu import cpu_seconds, memory_bytes
-from .doors import Door, HttpDoor
 from .processes import BEARER, ROOT, is_ready
+from .surfaces import Door, HttpDoor
 
 START_SECONDS = 120.0
 REST_SECONDS = 2.0
@@ -119,12 +119,12 @@ def doors_of(running: Running) -> list[Door]:
             HttpDoor(f"{ENTRANCE}POST /chat_api", port, "/chat_api", BEARER),
             HttpDoor(f"{ENTRANCE}/api/chat", port, "/api/chat", BEARER),
             HttpDoor(f"{ENTRANCE}/v1/chat/completions", port, "/v1/chat/completions", BEARER),
-            doors.SocketDoor(f"{ENTRANCE}WebSocket", port),
-            doors.GradioEndpoint(f"{ENTRANCE}Gradio endpoint", port),
-            doors.PageDoor(f"{ENTRANCE}page", port),
+            surfaces.SocketDoor(f"{ENTRANCE}WebSocket", port),
+            surfaces.GradioEndpoint(f"{ENTRANCE}Gradio endpoint", port),
+            surfaces.PageDoor(f"{ENTRANCE}page", port),
         ]
     if "ChatInterface" in name:
-        return [doors.ChatInterfaceDoor(name, port)]
+        return [surfaces.ChatInterfaceDoor(name, port)]
     if name == "Portkey (Node)":
         source = running.server.environment["BENCH_SOURCE"]
         headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": source, "authorization": "Bearer none"}

@@ -9,8 +9,8 @@ from ollama_backend.ollama.error_statuses import UNEXPLAINED
 from ollama_backend.ollama.http import SILENT
 from ollama_backend.ollama.wire import COMPRESSED, CUT_OFF, MAX_LINE_BYTES, NOT_ITS_PROTOCOL, REDIRECTED
 from ollama_backend.surfaces.passthrough.dialects import BROKE_OFF
-from tests.support.doors import OWN
 from tests.support.fake_ollama import BUSY, CRASHED, Delta, Reply
+from tests.support.surfaces import OWN
 
 BEFORE = "Half a text."
 SILENCE_SECONDS = 3

@@ -17,9 +17,9 @@ import trustme
 from ollama_backend.ollama.connection_pool import EXPIRED, NO_TLS, OTHER_NAME, UNKNOWN_NAME, UNTRUSTED
 from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.ollama.wire import CUT_OFF
-from tests.support.doors import CHAT_API, DOORS, WHOLE, ask_at_every_door
 from tests.support.fake_ollama import DISK_FULL, Delta, FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
+from tests.support.surfaces import CHAT_API, DOORS, WHOLE, ask_at_every_door
 
 Served = Callable[[], AbstractAsyncContextManager[FaultyApp]]
 Act = Callable[[FaultyApp], Awaitable[None]]

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.answer_faults import BEFORE, FAULTS, SILENCE_SECONDS, Fault
-from tests.support.doors import DOORS, WHOLE, Outcome, ask_at_every_door, page
 from tests.support.fake_ollama import Delta, FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
+from tests.support.surfaces import DOORS, WHOLE, Outcome, ask_at_every_door, page
 from tests.support.waiting import until
 
 SOUND = [Delta("Half "), Delta("a "), Delta("text.")]

@@ -5,10 +5,10 @@ import pytest
 
 from ollama_backend.ollama import pull_stream
 from tests.faults.host_faults import FAULTS, HostFault
-from tests.support.doors import CHAT_API, DOORS, ask_at_every_door
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.script import CONTENT
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
+from tests.support.surfaces import CHAT_API, DOORS, ask_at_every_door
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long

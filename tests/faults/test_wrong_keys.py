@@ -2,9 +2,9 @@
 
 import aiohttp
 
-from tests.support.doors import DOORS, ask_at_every_door
 from tests.support.fake_ollama import FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
+from tests.support.surfaces import DOORS, ask_at_every_door
 
 GUESS = {"Authorization": "Bearer guess"}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.doors import DOORS, Outcome
 from tests.support.fake_ollama import BUSY, CRASHED, Delta, FakeOllama, Reply
+from tests.support.surfaces import DOORS, Outcome
 
 WORDS = [Delta(f"word{n} ") for n in range(20)]
 SOUND: dict[str, Any] = {"deltas": WORDS, "token_delay": 0.01}

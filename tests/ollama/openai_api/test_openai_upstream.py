@@ -17,10 +17,10 @@ import pytest
 from ollama_backend.ollama.upstream_messages import UPSTREAM_MESSAGES
 from ollama_backend.settings import SettingsError, load
 from ollama_backend.space import Space, create_app
-from tests.support.doors import ask_at_every_door
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.ports import free_port
 from tests.support.served import BEARER, KEY, serve
+from tests.support.surfaces import ask_at_every_door
 from tests.support.waiting import until, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]

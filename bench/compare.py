@@ -22,7 +22,7 @@ from .life import Life
 from .measure import Growth, Samples
 from .report import Figures, print_report, write_report
 from .stage import ENTRANCE, Stage, source_server, stage, started, why_not_ready
-from .surfaces import Door
+from .surfaces import Surface
 from .waiting import line_costs
 
 
@@ -79,7 +79,7 @@ async def measured(on: Stage, plan: Plan, figures: Figures, began: float) -> Non
     own, samples = figures.life, figures.samples
     life.note_programs(own, on)
     await measure.opened(on)
-    samples.update({door.name: Samples() for door in on.doors})
+    samples.update({surface.name: Samples() for surface in on.surfaces})
     say("first bytes", began)
     await measure.first_bytes(on, samples, plan.rounds, plan.block)
     say("bursts", began)
@@ -90,7 +90,8 @@ async def measured(on: Stage, plan: Plan, figures: Figures, began: float) -> Non
     await measure.hundred(on, samples, 5 if plan.is_full else 2)
     say("growth with the answer and the conversation", began)
     lengths = LENGTHS if plan.is_full else LENGTHS[:3]
-    peers = [door.name for door in on.doors if "ChatInterface" in door.name or door.name.startswith("plain F")]
+    names = [surface.name for surface in on.surfaces]
+    peers = [name for name in names if "ChatInterface" in name or name.startswith("plain F")]
     figures.by_length = await measure.growth(on, [*GROWING, *peers], lengths, burst, lambda size: size, 5)
     histories = HISTORIES if plan.is_full else HISTORIES[:4]
     figures.by_history = await measure.growth(on, [*GROWING[1:2], *GROWING[3:]], histories, after, lambda _: 1, 5)
@@ -108,14 +109,14 @@ async def measured(on: Stage, plan: Plan, figures: Figures, began: float) -> Non
     figures.missing = {one.name: one.why for one in on.missing}
 
 
-async def burst(door: Door, size: int) -> Taken:
+async def burst(surface: Surface, size: int) -> Taken:
     """Ask for an answer of so many tokens."""
-    return await door.ask(size, 0)
+    return await surface.ask(size, 0)
 
 
-async def after(door: Door, size: int) -> Taken:
+async def after(surface: Surface, size: int) -> Taken:
     """Ask for an answer after so many messages."""
-    return await door.ask(ANSWER, 0, size)
+    return await surface.ask(ANSWER, 0, size)
 
 
 def history_of_peers(figures: Figures, plan: Plan) -> None:
@@ -126,8 +127,10 @@ def history_of_peers(figures: Figures, plan: Plan) -> None:
 
             async def ask(on: Stage = on, size: int = size) -> None:
                 await measure.opened(on)
-                name = on.doors[-1].name
-                points = await measure.growth(on, [name], [size], lambda door, _: door.ask(ANSWER, 0), lambda _: 1, 60)
+                name = on.surfaces[-1].name
+                points = await measure.growth(
+                    on, [name], [size], lambda surface, _: surface.ask(ANSWER, 0), lambda _: 1, 60
+                )
                 line.points.update(points[0].points)
 
             uvloop.run(ask())

@@ -38,31 +38,31 @@ def ratio(part: float | None, whole: float | None) -> float | None:
 
 
 def against(figures: "Figures", ours: str, peer: str, kind: str) -> float | None:
-    """Return the ratio of two doors' medians."""
+    """Return the ratio of two surfaces' medians."""
     return ratio(figures.median(ours, kind), figures.median(peer, kind))
 
 
 def goals(figures: "Figures") -> Iterator[Goal]:
     """Yield every goal."""
     added = figures.added
-    for door in (CHAT_API, NATIVE):
-        yield Goal(f"{door}: first byte added, of the plain proxy's", ratio(added(door), added(PLAIN)), 1 / 3)
+    for surface in (CHAT_API, NATIVE):
+        yield Goal(f"{surface}: first byte added, of the plain proxy's", ratio(added(surface), added(PLAIN)), 1 / 3)
     yield Goal(f"{NATIVE}: first byte added, of nginx's", ratio(added(NATIVE), added(NGINX)), 2)
-    for door in (CHAT_API, NATIVE):
+    for surface in (CHAT_API, NATIVE):
         for kind, most in (("one_cpu", 0.5), ("burst_cpu", 0.25)):
-            yield Goal(f"{door}: CPU a token, {KINDS[kind]}, of the plain proxy's",
-                       against(figures, door, PLAIN, kind), most)  # fmt: skip
+            yield Goal(f"{surface}: CPU a token, {KINDS[kind]}, of the plain proxy's",
+                       against(figures, surface, PLAIN, kind), most)  # fmt: skip
     yield Goal(f"{OPENAI}: first byte added, of LiteLLM's", ratio(added(OPENAI), added(LITELLM)), 1 / 20)
     for kind, words in KINDS.items():
         yield Goal(f"{OPENAI}: CPU a token, {words}, of LiteLLM's", against(figures, OPENAI, LITELLM, kind), 1 / 20)
-    for door in (GRADIO, PAGE):
+    for surface in (GRADIO, PAGE):
         for messages, most in ((20, 1 / 4), (200, 1 / 10)):
             peer = f"plain gr.ChatInterface, {messages} messages"
             for kind in ("one_cpu", "burst_cpu"):
-                yield Goal(f"{door}: CPU a token, {KINDS[kind]}, of {peer}'s",
-                           against(figures, door, peer, kind), most)  # fmt: skip
-        hundred = figures.samples[door].hundred_share if door in figures.samples else None
-        yield Goal(f"{door}: 100 streams, cores", hundred, 0.4)
+                yield Goal(f"{surface}: CPU a token, {KINDS[kind]}, of {peer}'s",
+                           against(figures, surface, peer, kind), most)  # fmt: skip
+        hundred = figures.samples[surface].hundred_share if surface in figures.samples else None
+        yield Goal(f"{surface}: 100 streams, cores", hundred, 0.4)
     yield from straight(figures)
     life = figures.life
     yield Goal("start until `/health` answers, s", middle(life.health_seconds), 0.6)

@@ -64,8 +64,8 @@ def note_programs(life: Life, stage: Stage) -> None:
 async def visitors(life: Life, stage: Stage, count: int) -> None:
     """Open the page for many visitors, each with its heartbeat, and see what they take."""
     seen = set()
-    for door in stage.doors:
-        running = stage.program(door)
+    for surface in stage.surfaces:
+        running = stage.program(surface)
         name = running.server.name
         if name in seen or not (name == contenders.OURS or "ChatInterface" in name):
             continue
@@ -93,11 +93,11 @@ async def requests_of_a_message(life: Life, stage: Stage) -> None:
         return
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=_chromium())
-        for door in stage.doors:
-            running = stage.program(door)
-            if door.name.endswith(": page") or running.server.name.endswith("20 messages"):
+        for surface in stage.surfaces:
+            running = stage.program(surface)
+            if surface.name.endswith(": page") or running.server.name.endswith("20 messages"):
                 page = await browser.new_page()
-                life.requests[door.name] = await _count(page, running.port)
+                life.requests[surface.name] = await _count(page, running.port)
                 await page.close()
         await browser.close()
 

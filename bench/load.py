@@ -14,11 +14,11 @@ from collections import Counter
 
 import aiohttp
 
-from tests.support.surfaces import DOORS, Outcome
+from tests.support.surfaces import SURFACES, Outcome
 
 from .processes import BEARER, app_and_stand_in
 
-SURFACES = (
+NAMES = (
     "/chat_api", "/chat_api, whole", "Gradio", "realtime", "/api/chat", "/v1/chat/completions", "/v1/messages",
 )  # fmt: skip
 PLACES = 4
@@ -27,12 +27,12 @@ LONGEST_SECONDS = 120
 
 async def ask(url: str, number: int) -> tuple[str, float]:
     """Ask as one of the callers; return how it ended, and the seconds until then."""
-    name = SURFACES[number % len(SURFACES)]
+    name = NAMES[number % len(NAMES)]
     headers = {**BEARER, "X-Forwarded-For": f"10.1.{number // 250}.{number % 250}"}
     began = time.monotonic()
     async with aiohttp.ClientSession(url, headers=headers) as session:
         try:
-            outcome = await asyncio.wait_for(DOORS[name](session), LONGEST_SECONDS)
+            outcome = await asyncio.wait_for(SURFACES[name](session), LONGEST_SECONDS)
         except TimeoutError:
             return "hung", LONGEST_SECONDS
     return ending(outcome), time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The measurements, each in rounds that alternate between the doors, so that other work on the machine falls on all."""
+"""The measurements, in rounds that alternate between the surfaces, so that other work on the machine falls on all."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from .caller import Refused, Taken
 from .contenders import Missing
 from .cpu import cpu_seconds, memory_bytes
 from .stage import Stage
-from .surfaces import Door
+from .surfaces import Surface
 
 SPEED = 30
 SHORT = 20  # tokens of a short answer
@@ -24,7 +24,7 @@ LATE = 1.1  # the slowest of many streams may take so much longer than the sourc
 
 @dataclass
 class Samples:
-    """What was measured at one door, round by round; times in seconds, CPU in seconds for a token or an answer."""
+    """What was measured on one surface, round by round; times in seconds, CPU in seconds for a token or an answer."""
 
     first_byte: list[float] = field(default_factory=list)
     first_token: list[float] = field(default_factory=list)
@@ -48,9 +48,9 @@ class Spent:
 
 
 @asynccontextmanager
-async def spent(stage: Stage, door: Door) -> AsyncIterator[Spent]:
-    """Measure the CPU time that a door's program uses within a block."""
-    pid = stage.program(door).pid
+async def spent(stage: Stage, surface: Surface) -> AsyncIterator[Spent]:
+    """Measure the CPU time that a surface's program uses within a block."""
+    pid = stage.program(surface).pid
     spending = Spent()
     before = cpu_seconds(pid)
     yield spending
@@ -58,21 +58,21 @@ async def spent(stage: Stage, door: Door) -> AsyncIterator[Spent]:
 
 
 async def opened(stage: Stage) -> None:
-    """Try every door; one that does not answer is missing from then on, with its reason."""
-    for door in list(stage.doors):
-        if why := await _why_closed(door):
-            stage.doors.remove(door)
-            stage.missing.append(Missing(door.name, f"it started, but its answer was {why}"[:200]))
+    """Try every surface; one that does not answer is missing from then on, with its reason."""
+    for surface in list(stage.surfaces):
+        if why := await _why_closed(surface):
+            stage.surfaces.remove(surface)
+            stage.missing.append(Missing(surface.name, f"it started, but its answer was {why}"[:200]))
 
 
-async def _why_closed(door: Door) -> str:
+async def _why_closed(surface: Surface) -> str:
     """Ask a few times: some gateways take seconds to look at what is behind them."""
     why = ""
     for _ in range(ATTEMPTS):
         try:
-            await door.open()
+            await surface.open()
             for _ in range(3):
-                await door.ask(SHORT, 0)
+                await surface.ask(SHORT, 0)
             return ""
         except (Refused, OSError, TimeoutError, StopIteration, KeyError) as exc:
             why = str(exc)
@@ -83,11 +83,11 @@ async def _why_closed(door: Door) -> str:
 async def first_bytes(stage: Stage, samples: dict[str, Samples], rounds: int, block: int) -> None:
     """Ask for short answers one after another."""
     for _ in range(rounds):
-        for door in stage.doors:
-            own = samples[door.name]
-            await door.ask(SHORT, 0)
-            async with spent(stage, door) as spending:
-                taken = [await door.ask(SHORT, 0) for _ in range(block)]
+        for surface in stage.surfaces:
+            own = samples[surface.name]
+            await surface.ask(SHORT, 0)
+            async with spent(stage, surface) as spending:
+                taken = [await surface.ask(SHORT, 0) for _ in range(block)]
             own.first_byte += [one.first_byte for one in taken]
             own.first_token += [one.first_token for one in taken]
             own.answer_cpu.append(spending.seconds / block)
@@ -96,20 +96,20 @@ async def first_bytes(stage: Stage, samples: dict[str, Samples], rounds: int, bl
 async def bursts(stage: Stage, samples: dict[str, Samples], rounds: int, tokens: int) -> None:
     """Ask for a long answer as fast as it comes."""
     for _ in range(rounds):
-        for door in stage.doors:
-            own = samples[door.name]
-            async with spent(stage, door) as spending:
-                taken = await door.ask(tokens, 0)
+        for surface in stage.surfaces:
+            own = samples[surface.name]
+            async with spent(stage, surface) as spending:
+                taken = await surface.ask(tokens, 0)
             own.burst_end.append(taken.end)
             own.burst_cpu.append(spending.seconds / tokens)
 
 
-async def together(door: Door, streams: int, seconds: float) -> list[Taken]:
+async def together(surface: Surface, streams: int, seconds: float) -> list[Taken]:
     """Ask for many answers at once, at the usual speed; they begin spread over a tenth of a second."""
 
     async def one(number: int) -> Taken:
         await asyncio.sleep(0.1 * number / streams)
-        return await door.ask(round(SPEED * seconds), SPEED)
+        return await surface.ask(round(SPEED * seconds), SPEED)
 
     return await asyncio.gather(*(one(number) for number in range(streams)))
 
@@ -119,15 +119,15 @@ async def paced(
 ) -> None:
     """Ask for answers at the usual speed: one, then many at once, for so many seconds each."""
     for _ in range(rounds):
-        for door in stage.doors:
-            own = samples[door.name]
-            async with spent(stage, door) as spending:
-                taken = await door.ask(round(SPEED * one), SPEED)
+        for surface in stage.surfaces:
+            own = samples[surface.name]
+            async with spent(stage, surface) as spending:
+                taken = await surface.ask(round(SPEED * one), SPEED)
             own.one_cpu.append(spending.seconds / round(SPEED * one))
             own.bytes_per_token.append(taken.size / round(SPEED * one))
             if many and not too_slow(own, streams):
-                async with spent(stage, door) as spending:
-                    await together(door, streams, many)
+                async with spent(stage, surface) as spending:
+                    await together(surface, streams, many)
                 own.many_cpu.append(spending.seconds / streams / round(SPEED * many))
 
 
@@ -138,21 +138,21 @@ def too_slow(own: Samples, streams: int) -> bool:
 
 async def hundred(stage: Stage, samples: dict[str, Samples], seconds: float) -> None:
     """Measure what share of a core 100 streams of the Gradio surfaces take."""
-    for door in stage.doors:
-        if door.paces:
-            async with spent(stage, door) as spending:
-                await together(door, 100, seconds)
-            samples[door.name].hundred_share = spending.seconds / seconds
+    for surface in stage.surfaces:
+        if surface.paces:
+            async with spent(stage, surface) as spending:
+                await together(surface, 100, seconds)
+            samples[surface.name].hundred_share = spending.seconds / seconds
 
 
 async def live_memory(stage: Stage, samples: dict[str, Samples], streams: int) -> None:
     """Measure what a running answer takes in memory."""
-    for door in stage.doors:
-        own, pid = samples[door.name], stage.program(door).pid
+    for surface in stage.surfaces:
+        own, pid = samples[surface.name], stage.program(surface).pid
         if too_slow(own, streams // 10):
             continue
         before = memory_bytes(pid)
-        running = asyncio.gather(*(door.ask(4, 1) for _ in range(streams)))
+        running = asyncio.gather(*(surface.ask(4, 1) for _ in range(streams)))
         await asyncio.sleep(2.5)
         own.live_bytes = (memory_bytes(pid) - before) / streams
         await running
@@ -160,18 +160,18 @@ async def live_memory(stage: Stage, samples: dict[str, Samples], streams: int) -
 
 async def capacity(stage: Stage, samples: dict[str, Samples], *, seconds: float, most: int) -> None:
     """Find how many streams one core carries before the slowest falls behind: from a guess by CPU upwards or down."""
-    for door in stage.doors:
-        own = samples[door.name]
+    for surface in stage.surfaces:
+        own = samples[surface.name]
         cost = statistics.median(own.many_cpu or own.burst_cpu)
         guess = min(most, max(5, round(0.7 / (cost * SPEED))))
-        own.capacity, own.capacity_is_bound = await _search(door, guess, seconds, most)
+        own.capacity, own.capacity_is_bound = await _search(surface, guess, seconds, most)
 
 
-async def _search(door: Door, guess: int, seconds: float, most: int) -> tuple[int, bool]:
+async def _search(surface: Surface, guess: int, seconds: float, most: int) -> tuple[int, bool]:
     carried, failed, streams = 0, most + 1, guess
     for _ in range(4):
         with contextlib.suppress(TimeoutError, Refused, OSError):
-            ends = [taken.end for taken in await together(door, streams, seconds)]
+            ends = [taken.end for taken in await together(surface, streams, seconds)]
             if max(ends) <= seconds * LATE:
                 carried = max(carried, streams)
             else:
@@ -186,25 +186,25 @@ async def _search(door: Door, guess: int, seconds: float, most: int) -> tuple[in
 
 @dataclass
 class Growth:
-    """CPU of one door as something grows: seconds for a token or for an answer, by size."""
+    """CPU of one surface as something grows: seconds for a token or for an answer, by size."""
 
     name: str
     points: dict[int, float] = field(default_factory=dict)
 
 
-Ask = Callable[[Door, int], Awaitable[Taken]]
+Ask = Callable[[Surface, int], Awaitable[Taken]]
 
 
 async def growth(
     stage: Stage, names: Sequence[str], sizes: Sequence[int], ask: Ask, per: Callable[[int], int], limit: float
 ) -> list[Growth]:
-    """Measure one door after another at each size, in rounds, and take the medians.
+    """Measure one surface after another at each size, in rounds, and take the medians.
 
     A size that takes longer than a second is measured once, and one that takes longer than `limit` seconds is the last.
     """
     found = []
     for name in names:
-        if (door := stage.find(name)) is None:
+        if (surface := stage.find(name)) is None:
             continue
         costs: dict[int, list[float]] = {}
         growing = list(sizes)
@@ -212,8 +212,8 @@ async def growth(
             for size in list(growing):
                 await asyncio.sleep(SETTLE_SECONDS)
                 began = time.monotonic()
-                async with spent(stage, door) as spending:
-                    await ask(door, size)
+                async with spent(stage, surface) as spending:
+                    await ask(surface, size)
                 costs.setdefault(size, []).append(spending.seconds / per(size))
                 took = time.monotonic() - began
                 if took > limit:

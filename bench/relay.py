@@ -30,19 +30,19 @@ async def ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) ->
 async def measure(app: str, direct: str, rounds: int) -> None:
     """Ask both in turn and print."""
     messages = [{"role": "user", "content": "Hello"}]
-    doors = {
+    surfaces = {
         "direct": (f"{direct}/api/chat", {"model": "guide", "messages": messages}),
         "/chat_api": (f"{app}/chat_api", {"prompt": "Hello"}),
         "/api/chat": (f"{app}/api/chat", {"model": "guide", "messages": messages}),
     }
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in doors}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in surfaces}
     async with aiohttp.ClientSession() as session:
         for _ in range(rounds):
-            for name, (url, body) in doors.items():
+            for name, (url, body) in surfaces.items():
                 taken[name].append(await ask(session, url, body))
     firsts = {name: statistics.median(first for first, _ in kind) * 1000 for name, kind in taken.items()}
     wholes = {name: statistics.median(whole for _, whole in kind) * 1000 for name, kind in taken.items()}
-    for name in doors:
+    for name in surfaces:
         added, ratio = firsts[name] - firsts["direct"], wholes[name] / wholes["direct"]
         print(f"{name:10} first byte {firsts[name]:6.2f} ms ({added:+.2f}), end {wholes[name]:7.1f} ms (x {ratio:.3f})")
 

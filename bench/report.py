@@ -31,12 +31,12 @@ class Figures:
     missing: dict[str, str] = field(default_factory=dict)
 
     def direct(self, name: str) -> Samples:
-        """Return what is beneath a door: the source, asked on the same protocol."""
+        """Return what is beneath a surface: the source, asked on the same protocol."""
         openai = "/v1" in name or name in ("LiteLLM", "smg (Rust)", "Portkey (Node)")
         return self.samples["direct, /v1" if openai else "direct"]
 
     def added(self, name: str, share: float = 0.5, kind: str = "first_byte") -> float | None:
-        """Return the seconds that a door adds to the median first byte (or token) of the source."""
+        """Return the seconds that a surface adds to the median first byte (or token) of the source."""
         own: list[float] = getattr(self.samples[name], kind) if name in self.samples else []
         if not own:
             return None

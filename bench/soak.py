@@ -2,9 +2,9 @@
 
     nice python -m bench.soak [MINUTES] [SVG]
 
-The app is a process of its own. Forty callers ask at every door; a fifth of them leaves early; the stand-in fails five
-times a second in one of nine ways and is restarted every 15 seconds. Prints how the requests ended and what the process
-held, and writes a plot of its memory and open files.
+The app is a process of its own. Forty callers ask on every surface; a fifth of them leaves early; the stand-in fails
+five times a second in one of nine ways and is restarted every 15 seconds. Prints how the requests ended and what the
+process held, and writes a plot of its memory and open files.
 """
 
 import asyncio

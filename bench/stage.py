@@ -18,7 +18,7 @@ from . import contenders, surfaces
 from .contenders import Make, Missing, Server, pinned
 from .cpu import cpu_seconds, memory_bytes
 from .processes import BEARER, ROOT, is_ready
-from .surfaces import Door, HttpDoor
+from .surfaces import HttpSurface, Surface
 
 START_SECONDS = 120.0
 REST_SECONDS = 2.0
@@ -45,19 +45,19 @@ class Running:
 
 @dataclass
 class Stage:
-    """What is compared: the doors in their order, each with its program, and who is missing."""
+    """What is compared: the surfaces in their order, each with its program, and who is missing."""
 
-    doors: list[Door] = field(default_factory=list)
+    surfaces: list[Surface] = field(default_factory=list)
     programs: dict[str, Running] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
 
-    def program(self, door: Door) -> Running:
-        """Return the program behind a door."""
-        return self.programs[door.name]
+    def program(self, surface: Surface) -> Running:
+        """Return the program behind a surface."""
+        return self.programs[surface.name]
 
-    def find(self, name: str) -> Door | None:
-        """Return a door by name."""
-        return next((door for door in self.doors if door.name == name), None)
+    def find(self, name: str) -> Surface | None:
+        """Return a surface by name."""
+        return next((surface for surface in self.surfaces if surface.name == name), None)
 
 
 @contextmanager
@@ -111,26 +111,26 @@ def why_not_ready(running: Running) -> str:
     return f"it did not answer within {START_SECONDS:.0f} s"
 
 
-def doors_of(running: Running) -> list[Door]:
+def surfaces_of(running: Running) -> list[Surface]:
     """Return the ways into a program."""
     name, port = running.server.name, running.port
     if name == contenders.OURS:
         return [
-            HttpDoor(f"{ENTRANCE}POST /chat_api", port, "/chat_api", BEARER),
-            HttpDoor(f"{ENTRANCE}/api/chat", port, "/api/chat", BEARER),
-            HttpDoor(f"{ENTRANCE}/v1/chat/completions", port, "/v1/chat/completions", BEARER),
-            surfaces.SocketDoor(f"{ENTRANCE}WebSocket", port),
+            HttpSurface(f"{ENTRANCE}POST /chat_api", port, "/chat_api", BEARER),
+            HttpSurface(f"{ENTRANCE}/api/chat", port, "/api/chat", BEARER),
+            HttpSurface(f"{ENTRANCE}/v1/chat/completions", port, "/v1/chat/completions", BEARER),
+            surfaces.SocketSurface(f"{ENTRANCE}WebSocket", port),
             surfaces.GradioEndpoint(f"{ENTRANCE}Gradio endpoint", port),
-            surfaces.PageDoor(f"{ENTRANCE}page", port),
+            surfaces.PageSurface(f"{ENTRANCE}page", port),
         ]
     if "ChatInterface" in name:
-        return [surfaces.ChatInterfaceDoor(name, port)]
+        return [surfaces.ChatInterfaceSurface(name, port)]
     if name == "Portkey (Node)":
         source = running.server.environment["BENCH_SOURCE"]
         headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": source, "authorization": "Bearer none"}
-        return [HttpDoor(name, port, "/v1/chat/completions", headers)]
+        return [HttpSurface(name, port, "/v1/chat/completions", headers)]
     path = "/v1/chat/completions" if name in ("LiteLLM", "smg (Rust)") else "/api/chat"
-    return [HttpDoor(name, port, path)]
+    return [HttpSurface(name, port, path)]
 
 
 def source_server(port: int, source: int, folder: Path) -> Server:
@@ -155,11 +155,11 @@ def stage(makes: list[Make]) -> Iterator[Stage]:
             elif running is not source and (why := why_not_ready(running)):
                 staged.missing.append(Missing(running.server.name, why))
             else:
-                for door in doors_of(running):
-                    staged.doors.append(door)
-                    staged.programs[door.name] = running
-        direct = HttpDoor("direct, /v1", source.port, "/v1/chat/completions")
-        staged.doors.insert(1, direct)
+                for surface in surfaces_of(running):
+                    staged.surfaces.append(surface)
+                    staged.programs[surface.name] = running
+        direct = HttpSurface("direct, /v1", source.port, "/v1/chat/completions")
+        staged.surfaces.insert(1, direct)
         staged.programs[direct.name] = source
         time.sleep(REST_SECONDS)
         for running in staged.programs.values():

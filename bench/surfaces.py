@@ -25,7 +25,7 @@ def conversation(prompt: str, history: int) -> list[dict[str, str]]:
     return [*before, {"role": "user", "content": prompt}]
 
 
-class Door(ABC):
+class Surface(ABC):
     """One way in. `paces` says that it sends updates at a pace of its own instead of one for each token."""
 
     paces = False
@@ -34,7 +34,7 @@ class Door(ABC):
         self.name = name
         self.caller = Caller(port)
 
-    async def open(self) -> None:  # noqa: B027 - most doors need nothing
+    async def open(self) -> None:  # noqa: B027 - most surfaces need nothing
         """Prepare what the first request needs."""
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Door(ABC):
         self.caller.close()
 
 
-class HttpDoor(Door):
+class HttpSurface(Surface):
     """A route that streams."""
 
     def __init__(self, name: str, port: int, path: str, headers: dict[str, str] | None = None) -> None:
@@ -63,7 +63,7 @@ class HttpDoor(Door):
         return (await self.caller.ask(post(self._path, body, self._headers)))[0]
 
 
-class GradioDoor(Door):
+class GradioSurface(Surface):
     """A function on Gradio's queue: joined, then read as a stream of events."""
 
     api_name = "chat_api"
@@ -95,13 +95,13 @@ class GradioDoor(Door):
         return read
 
 
-class GradioEndpoint(GradioDoor):
+class GradioEndpoint(GradioSurface):
     """The endpoint of this app."""
 
     paces = True
 
 
-class PageDoor(GradioDoor):
+class PageSurface(GradioSurface):
     """The page of this app: what its script in the browser sends."""
 
     paces = True
@@ -113,7 +113,7 @@ class PageDoor(GradioDoor):
         return [{"id": secrets.token_hex(16), "start": True, "messages": messages}]
 
 
-class ChatInterfaceDoor(GradioDoor):
+class ChatInterfaceSurface(GradioSurface):
     """A plain ChatInterface: its box is read, then the answer is written. What its page does after that is left out."""
 
     def _find(self, config: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ class ChatInterfaceDoor(GradioDoor):
         return [None, None]
 
 
-class SocketDoor(Door):
+class SocketSurface(Surface):
     """A realtime session, a new one for each answer; opening it is not part of the times."""
 
     async def ask(self, tokens: int, speed: int, history: int = 0) -> Taken:

@@ -19,7 +19,7 @@ from ollama_backend.ollama.upstream_connection import AWAY
 from ollama_backend.ollama.wire import CUT_OFF
 from tests.support.fake_ollama import DISK_FULL, Delta, FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
-from tests.support.surfaces import CHAT_API, DOORS, WHOLE, ask_at_every_door
+from tests.support.surfaces import CHAT_API, SURFACES, WHOLE, ask_every_surface
 
 Served = Callable[[], AbstractAsyncContextManager[FaultyApp]]
 Act = Callable[[FaultyApp], Awaitable[None]]
@@ -170,12 +170,12 @@ async def _offer(app: FaultyApp) -> None:
 async def _stop(app: FaultyApp) -> None:
     """Stop the stand-in while it writes an answer for every door: each keeps what it has got."""
     app.fake.script(deltas=[Delta("Half "), Delta("a "), Delta("text."), Delta("more", delay=math.inf)])
-    asking = asyncio.create_task(ask_at_every_door(app.web))
-    await app.fake.until(lambda: sum(one.tokens_sent == 3 for one in app.fake.generations) == len(DOORS))
+    asking = asyncio.create_task(ask_every_surface(app.web))
+    await app.fake.until(lambda: sum(one.tokens_sent == 3 for one in app.fake.generations) == len(SURFACES))
     await app.fake.stop()
-    for door, outcome in (await asking).items():
-        assert (outcome.text, outcome.error) == ("" if door in WHOLE else "Half a text.", outcome.error), door
-        assert outcome.error in (CUT_OFF, AWAY) if door in WHOLE else outcome.error == CUT_OFF, door
+    for surface, outcome in (await asking).items():
+        assert (outcome.text, outcome.error) == ("" if surface in WHOLE else "Half a text.", outcome.error), surface
+        assert outcome.error in (CUT_OFF, AWAY) if surface in WHOLE else outcome.error == CUT_OFF, surface
     app.fake.scripts.clear()
 
 

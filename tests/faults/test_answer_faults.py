@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.faults.answer_faults import BEFORE, FAULTS, SILENCE_SECONDS, Fault
 from tests.support.fake_ollama import Delta, FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
-from tests.support.surfaces import DOORS, WHOLE, Outcome, ask_at_every_door, page
+from tests.support.surfaces import SURFACES, WHOLE, Outcome, ask_every_surface, page
 from tests.support.waiting import until
 
 SOUND = [Delta("Half "), Delta("a "), Delta("text.")]
@@ -22,18 +22,18 @@ async def app() -> AsyncIterator[FaultyApp]:
     settings = {"CHAT_SILENCE_TIMEOUT": f"{SILENCE_SECONDS}s", "CHAT_MAX_TOKENS": "4"}
     async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake, **settings) as served:
         await served.becomes("ok")
-        await ask_at_every_door(served.web)  # what is created with the first request takes its time
+        await ask_every_surface(served.web)  # what is created with the first request takes its time
         yield served
 
 
-def expected(fault: Fault, door: str) -> Outcome:
-    """What a door must say of a fault."""
-    begun = 101 if door == "realtime" else 200
-    words = fault.differs.get(door, fault.words)
+def expected(fault: Fault, surface: str) -> Outcome:
+    """What a surface must say of a fault."""
+    begun = 101 if surface == "realtime" else 200
+    words = fault.differs.get(surface, fault.words)
     if words is None:
         return Outcome(200, BEFORE, done=True)
-    begins = bool(fault.before) and door not in WHOLE
-    status = begun if begins or door in ("realtime", "Gradio", "page") else fault.status
+    begins = bool(fault.before) and surface not in WHOLE
+    status = begun if begins or surface in ("realtime", "Gradio", "page") else fault.status
     return Outcome(status, fault.before if begins else "", error=words, code=fault.code)
 
 
@@ -46,21 +46,21 @@ def expected(fault: Fault, door: str) -> Outcome:
 )
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_fault_is_reported_and_leaves_nothing_behind(app: FaultyApp, fault: Fault) -> None:
-    """At every door: the status, the words, the code and the text before it; then an answer is an answer again."""
+    """On every surface: the status, the words, the code and the text before it; then an answer is an answer again."""
     app.fake.scripts.clear()
     app.fake.script(**fault.script)
     asking = asyncio.create_task(page(app.web))
-    outcomes = {**await ask_at_every_door(app.web), "page": await asking}
-    for door, outcome in outcomes.items():
-        wanted = expected(fault, door)
+    outcomes = {**await ask_every_surface(app.web), "page": await asking}
+    for surface, outcome in outcomes.items():
+        wanted = expected(fault, surface)
         outcome.retry_after = None
         # Errors before the first byte have a code on /v1 alone, and Gradio has none at all.
-        wanted.code = wanted.code if outcome.code is not None or door in ("realtime", "page") else None
-        assert outcome == wanted, door
+        wanted.code = wanted.code if outcome.code is not None or surface in ("realtime", "page") else None
+        assert outcome == wanted, surface
     app.fake.scripts.clear()
     app.fake.script(deltas=SOUND)
-    after = await ask_at_every_door(app.web)
-    assert {door: outcome.text for door, outcome in after.items()} == dict.fromkeys(DOORS, BEFORE)
+    after = await ask_every_surface(app.web)
+    assert {surface: outcome.text for surface, outcome in after.items()} == dict.fromkeys(SURFACES, BEFORE)
     assert (await page(app.web)).text == BEFORE
     await until(lambda: app.space.line.running == 0, "no place in line is held")
     assert app.fake.lost_slots("guide") == 0

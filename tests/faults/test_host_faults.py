@@ -8,7 +8,7 @@ from tests.faults.host_faults import FAULTS, HostFault
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.script import CONTENT
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
-from tests.support.surfaces import CHAT_API, DOORS, ask_at_every_door
+from tests.support.surfaces import CHAT_API, SURFACES, ask_every_surface
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long
@@ -16,42 +16,42 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a stalled pull up soon. The pause after a failed one stays as it is: every door is asked during it."""
+    """Give a stalled pull up soon. The pause after a failed one stays as it is: every surface is asked during it."""
     monkeypatch.setattr(pull_stream, "PULL_SECONDS", 4.0)
 
 
-async def serves_every_door(app: FaultyApp) -> bool:
-    """Whether every door gives a whole answer."""
-    outcomes = await ask_at_every_door(app.web)
+async def every_surface_answers(app: FaultyApp) -> bool:
+    """Whether every surface gives a whole answer."""
+    outcomes = await ask_every_surface(app.web)
     return all(outcome.done and outcome.text == CONTENT for outcome in outcomes.values())
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
 async def test_a_fault_is_reported_and_over_when_it_is_repaired(fault: HostFault) -> None:
-    """The state and its reason on /health, the status, code and words at every door; then every door answers."""
+    """The state and its reason on /health, the status, code and words on every surface; then every surface answers."""
     async with fault.served() as app:
         await app.becomes(fault.health)
         await until(lambda: app.space.hosts.all[0].readiness.reason.startswith(fault.words), fault.words)
         status, health = await app.health()
         assert status == 503 and health["status"] == fault.health and health["reason"].startswith(fault.words)
-        for door, outcome in (await ask_at_every_door(app.web)).items():
-            assert outcome.error.replace("'guide'", "guide").startswith(fault.words) and not outcome.done, door
-            assert outcome.status == {"Gradio": 200, "realtime": 101}.get(door, fault.status), door
-            assert outcome.code in (fault.code, None), door
+        for surface, outcome in (await ask_every_surface(app.web)).items():
+            assert outcome.error.replace("'guide'", "guide").startswith(fault.words) and not outcome.done, surface
+            assert outcome.status == {"Gradio": 200, "realtime": 101}.get(surface, fault.status), surface
+            assert outcome.code in (fault.code, None), surface
         await fault.repair(app)
         await app.becomes("ok")
-        assert await serves_every_door(app)
+        assert await every_surface_answers(app)
 
 
 async def test_a_restart_is_not_noticed() -> None:
     """Connections from before it are not used again."""
     async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake) as app:
         await app.becomes("ok")
-        assert await serves_every_door(app)
+        assert await every_surface_answers(app)
         await fake.stop()
         await fake.start()
         await until(lambda: app.space.hosts.all[0].readiness.is_up, "Ollama is seen")
-        assert await serves_every_door(app)
+        assert await every_surface_answers(app)
 
 
 async def test_a_slow_answer_is_an_answer() -> None:
@@ -59,7 +59,7 @@ async def test_a_slow_answer_is_an_answer() -> None:
     async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake) as app:
         await app.becomes("ok")
         fake.script(first_delay=1.5, token_delay=0.05)
-        assert await serves_every_door(app)
+        assert await every_surface_answers(app)
 
 
 async def test_a_wedged_model_is_freed() -> None:
@@ -74,4 +74,4 @@ async def test_a_wedged_model_is_freed() -> None:
         await fake.until(lambda: fake.lost_slots("guide"))
         outcome = await CHAT_API(app.web)
         assert outcome.done and fake.unloads and not fake.lost_slots("guide")
-        assert len(DOORS) <= PLACES
+        assert len(SURFACES) <= PLACES

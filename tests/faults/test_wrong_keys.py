@@ -4,7 +4,7 @@ import aiohttp
 
 from tests.support.fake_ollama import FakeOllama
 from tests.support.faulty import PLACES, FaultyApp, faulty_app
-from tests.support.surfaces import DOORS, ask_at_every_door
+from tests.support.surfaces import SURFACES, ask_every_surface
 
 GUESS = {"Authorization": "Bearer guess"}
 
@@ -43,7 +43,7 @@ async def test_only_wrong_keys_are_refused_where_many_were_tried() -> None:
                     assert answer.status == 429 and "Too many wrong keys" in await answer.text(), path
         assert "Too many wrong keys" in await hello(app, GUESS)
         assert await hello(app, {}) == "key"
-        outcomes = await ask_at_every_door(app.web)
-        assert all(outcome.done for outcome in outcomes.values()) and len(outcomes) == len(DOORS)
+        outcomes = await ask_every_surface(app.web)
+        assert all(outcome.done for outcome in outcomes.values()) and len(outcomes) == len(SURFACES)
         async with app.web.get("/metrics") as answer:
             assert answer.status == 200

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.fake_ollama import BUSY, CRASHED, Delta, FakeOllama, Reply
-from tests.support.surfaces import DOORS, Outcome
+from tests.support.surfaces import SURFACES, Outcome
 
 WORDS = [Delta(f"word{n} ") for n in range(20)]
 SOUND: dict[str, Any] = {"deltas": WORDS, "token_delay": 0.01}
@@ -75,14 +75,14 @@ class Traffic:
             await asyncio.sleep(FAULT_SECONDS)
 
     async def _ask(self, end: float) -> None:
-        """Ask at one door after the other, each time on a connection of its own, and leave early at times."""
+        """Ask one surface after the other, each time on a connection of its own, and leave early at times."""
         while time.monotonic() < end:
-            name = self._dice.choice(tuple(DOORS))
+            name = self._dice.choice(tuple(SURFACES))
             leaves = self._dice.random() < SHARE_THAT_LEAVES
             patience = self._dice.uniform(0.0, 0.4) if leaves else ANSWER_SECONDS
             async with aiohttp.ClientSession(self.url, headers=self.headers) as session:
                 try:
-                    outcome = await asyncio.wait_for(DOORS[name](session), patience)
+                    outcome = await asyncio.wait_for(SURFACES[name](session), patience)
                 except TimeoutError:
                     self.hung += not leaves
                     self.ended["left" if leaves else "hung"] += 1

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import aiohttp
 
-DOOR_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
@@ -28,7 +28,7 @@ class Outcome:
     retry_after: str | None = None
 
 
-Door = Callable[[aiohttp.ClientSession], Awaitable[Outcome]]
+Surface = Callable[[aiohttp.ClientSession], Awaitable[Outcome]]
 
 
 async def _refusal(answer: aiohttp.ClientResponse) -> Outcome:
@@ -54,7 +54,7 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, st
             name = ""
 
 
-def _native(path: str, text: Callable[[dict[str, Any]], str], **body: Any) -> Door:
+def _native(path: str, text: Callable[[dict[str, Any]], str], **body: Any) -> Surface:
     async def ask(session: aiohttp.ClientSession) -> Outcome:
         async with session.post(path, json=body) as answer:
             if answer.status != 200:
@@ -71,7 +71,7 @@ def _native(path: str, text: Callable[[dict[str, Any]], str], **body: Any) -> Do
     return ask
 
 
-def _compatible(path: str, take: Callable[[Outcome, str, dict[str, Any]], None], **body: Any) -> Door:
+def _compatible(path: str, take: Callable[[Outcome, str, dict[str, Any]], None], **body: Any) -> Surface:
     """A route with event streams; `take` takes in an event that is no error."""
 
     async def ask(session: aiohttp.ClientSession) -> Outcome:
@@ -148,7 +148,7 @@ async def _gradio(session: aiohttp.ClientSession) -> Outcome:
 
 
 async def page(session: aiohttp.ClientSession) -> Outcome:
-    """The chat page, by the event that its script posts; a page waits where Ollama is away, so it is no usual door."""
+    """The chat page, by the event that its script posts; it waits where Ollama is away, so it is not in SURFACES."""
     async with session.get("/config") as answer:
         rows = (await answer.json())["dependencies"]
     number = next(row["id"] for row in rows if row["api_name"] == "follow")
@@ -200,13 +200,13 @@ def _written(line: dict[str, Any]) -> str:
 
 CHAT_API = _native("/chat_api", _written, prompt="Hello")
 # Those of the page's own, then those that are passed through.
-OWN: dict[str, Door] = {
+OWN: dict[str, Surface] = {
     "/chat_api": CHAT_API,
     "/chat_api, whole": _native("/chat_api", _written, prompt="Hello", stream=False),
     "Gradio": _gradio,
     "realtime": _realtime,
 }
-PASSED: dict[str, Door] = {
+PASSED: dict[str, Surface] = {
     "/api/chat": _native("/api/chat", _spoken, model="guide", messages=MESSAGES),
     "/api/chat, whole": _native("/api/chat", _spoken, model="guide", messages=MESSAGES, stream=False),
     "/api/generate": _native("/api/generate", _written, model="guide", prompt="Hello"),
@@ -218,12 +218,13 @@ PASSED: dict[str, Door] = {
     "/v1/responses, whole": _compatible("/v1/responses", _whole_response, input="Hello"),
     "/v1/responses": _compatible("/v1/responses", _response, input="Hello", stream=True),
 }
-DOORS = OWN | PASSED
-WHOLE = frozenset(name for name in DOORS if name.endswith(", whole"))
+SURFACES = OWN | PASSED
+WHOLE = frozenset(name for name in SURFACES if name.endswith(", whole"))
 
 
-async def ask_at_every_door(session: aiohttp.ClientSession, without: Sequence[str] = ()) -> dict[str, Outcome]:
-    """Ask at all of them at the same time."""
-    doors = {name: door for name, door in DOORS.items() if name not in without}
-    outcomes = await asyncio.gather(*(asyncio.wait_for(door(session), DOOR_SECONDS) for door in doors.values()))
-    return dict(zip(doors, outcomes, strict=True))
+async def ask_every_surface(session: aiohttp.ClientSession, without: Sequence[str] = ()) -> dict[str, Outcome]:
+    """Ask all of them at the same time."""
+    surfaces = {name: surface for name, surface in SURFACES.items() if name not in without}
+    asking = (asyncio.wait_for(surface(session), ANSWER_SECONDS) for surface in surfaces.values())
+    outcomes = await asyncio.gather(*asking)
+    return dict(zip(surfaces, outcomes, strict=True))

@@ -20,7 +20,7 @@ from ollama_backend.space import Space, create_app
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.ports import free_port
 from tests.support.served import BEARER, KEY, serve
-from tests.support.surfaces import ask_at_every_door
+from tests.support.surfaces import ask_every_surface
 from tests.support.waiting import until, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,12 +66,12 @@ ZIPPED: Reply = (200, "?", {"content-encoding": "gzip"})
 
 @pytest.mark.parametrize(("reply", "words"), [(REDIRECT, "Set CHAT_UPSTREAM to"), (PAGE, "Check that CHAT_UPSTREAM")])
 async def test_words_name_the_setting_that_is_set(reply: Reply, words: str) -> None:
-    """At every door and on /health, where the server redirects or has no API: CHAT_UPSTREAM, and never OLLAMA_HOST."""
+    """On every surface and /health, where the server redirects or has no API: CHAT_UPSTREAM, and never OLLAMA_HOST."""
     fake = FakeOpenAI(models=("guide",))
     async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
         fake.reply = reply
-        for door, outcome in (await ask_at_every_door(session, without=("Gradio",))).items():
-            assert words in outcome.error and "OLLAMA_HOST" not in outcome.error, door
+        for surface, outcome in (await ask_every_surface(session, without=("Gradio",))).items():
+            assert words in outcome.error and "OLLAMA_HOST" not in outcome.error, surface
         again = create_app(load({"CHAT_UPSTREAM": fake.url, "OLLAMA_API_KEY": KEY}), page=False)
         async with serve(again):
             readiness = again.hosts.all[0].readiness
@@ -96,12 +96,12 @@ async def test_words_name_the_setting_that_is_set(reply: Reply, words: str) -> N
     ],
 )  # fmt: skip
 async def test_a_server_that_is_no_ollama_is_not_called_one(reply: Reply, words: str) -> None:
-    """At every door, whatever the failure."""
+    """On every surface, whatever the failure."""
     fake = FakeOpenAI(models=("guide",))
     async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
         fake.reply = reply
-        for door, outcome in (await ask_at_every_door(session, without=("Gradio",))).items():
-            assert words in outcome.error and "Ollama" not in outcome.error, (door, outcome.error)
+        for surface, outcome in (await ask_every_surface(session, without=("Gradio",))).items():
+            assert words in outcome.error and "Ollama" not in outcome.error, (surface, outcome.error)
 
 
 async def test_ollamas_routes_are_translated() -> None:

@@ -150,9 +150,9 @@ async def test_a_dropped_call_reaches_ollama(fake_ollama: FakeOllama) -> None:
             known = len(fake_ollama.generations)
             reading = asyncio.create_task(read_call(session))
             await until(lambda: len(fake_ollama.generations) > known)  # noqa: B023
-            waiting = asyncio.create_task(read_call(session))
-            await until(lambda: parts.line.waiting == 1)
-            await asyncio.sleep(0.3)
+            opened = asyncio.Event()
+            waiting = asyncio.create_task(read_call(session, opened))
+            await until(lambda: parts.line.waiting == 1 and opened.is_set())  # noqa: B023
             left = Stopwatch()
             waiting.cancel()
             await until(lambda: parts.line.waiting == 0)
@@ -163,11 +163,13 @@ async def test_a_dropped_call_reaches_ollama(fake_ollama: FakeOllama) -> None:
             assert dropped.seconds(fake_ollama.generations[-1].disconnected_at) < 0.2
 
 
-async def read_call(session: aiohttp.ClientSession) -> str:
-    """Make a raw call and read its stream."""
+async def read_call(session: aiohttp.ClientSession, opened: asyncio.Event | None = None) -> str:
+    """Make a raw call and read its stream; `opened` is set when the stream has begun."""
     async with session.post("/gradio_api/call/chat_api", json={"data": ["Hi", None, None, None, None]}) as answer:
         event_id = (await answer.json())["event_id"]
     async with session.get(f"/gradio_api/call/chat_api/{event_id}") as answer:
+        if opened:
+            opened.set()
         return await answer.text()
 
 

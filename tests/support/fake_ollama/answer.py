@@ -41,7 +41,7 @@ class Surface(Protocol):
     half: bytes
 
     def delta(self, delta: Delta) -> bytes: ...
-    def done(self, end: End, written: Written) -> bytes: ...
+    def done(self, end: End) -> bytes: ...
     def failure(self, text: str) -> bytes: ...
     def whole(self, end: End, written: Written) -> dict[str, Any]: ...
     def error(self, status: int, text: str) -> dict[str, Any]: ...
@@ -71,7 +71,10 @@ async def follow(exchange: Exchange, ask: Ask, surface: Surface, events: AsyncGe
     exchange.split_every = ask.script.split_every if ask.script else None
     async for event in events:
         if isinstance(event, End):
-            await (finish_stream if ask.stream else finish_whole)(exchange, surface, event, written)
+            if ask.stream:
+                await finish_stream(exchange, surface, event)
+            else:
+                await finish_whole(exchange, surface, event, written)
             continue
         written.deltas.append(event)
         if ask.stream:
@@ -80,7 +83,7 @@ async def follow(exchange: Exchange, ask: Ask, surface: Surface, events: AsyncGe
             await exchange.write(surface.delta(event) if event.raw is None else event.raw)
 
 
-async def finish_stream(exchange: Exchange, surface: Surface, end: End, written: Written) -> None:
+async def finish_stream(exchange: Exchange, surface: Surface, end: End) -> None:
     if end.ending == "cut":
         exchange.abort()
         return
@@ -89,7 +92,7 @@ async def finish_stream(exchange: Exchange, surface: Surface, end: End, written:
             raise Refused(500, end.error)
         await exchange.start(200, surface.stream_type)
     if end.ending == "done":
-        await exchange.write(surface.done(end, written))
+        await exchange.write(surface.done(end))
     elif end.ending == "malformed":
         await exchange.write(surface.half)
     elif end.ending != "no_done":

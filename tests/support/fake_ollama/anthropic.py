@@ -81,7 +81,7 @@ class Messages:
     def usage(self, end: End) -> dict[str, int]:
         return {"input_tokens": end.generation.prompt_tokens, "output_tokens": max(1, end.generation.tokens_sent)}
 
-    def done(self, end: End, written: Written) -> bytes:
+    def done(self, end: End) -> bytes:
         stopped = {"stop_reason": self.reason(end)}
         out = self.begin() + self.close() + event("message_delta", delta=stopped, usage=self.usage(end))
         return out + event("message_stop")

@@ -37,7 +37,6 @@ class Generation:
     phase: str = "loading"
     outcome: str = "running"
     disconnected_at: float | None = None
-    wedged: bool = False
 
     @property
     def messages(self) -> list[dict[str, Any]] | None:
@@ -191,7 +190,6 @@ def give_back(fake: "FakeOllama", runner: Runner, slot: Slot, record: Generation
     """The slot is free again, unless its caller left: then it may be lost for ever, or stay busy for a while."""
     if record.phase == "writing" and record.tokens_sent and not fake.stopping and fake.wedges(record):
         slot.state = "lost"
-        record.wedged = True
     elif record.phase in ("reading", "writing"):
         runner.free(slot, fake.busy_after_silent_cancel if record.phase == "reading" else fake.busy_after_cancel)
     else:

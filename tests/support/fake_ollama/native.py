@@ -71,7 +71,7 @@ class Native:
         memory = {} if self.chats or self.ask.raw else {"context": list(range(1, end.generation.prompt_tokens + 1))}
         return {"model": self.ask.model, "created_at": now(), **part, **done, **memory, **end.metrics()}
 
-    def done(self, end: End, written: Written) -> bytes:
+    def done(self, end: End) -> bytes:
         return encode(self.last(end, self.part("", "", []))) + b"\n"
 
     def failure(self, text: str) -> bytes:
@@ -115,7 +115,7 @@ async def chat(fake: "FakeOllama", exchange: Exchange) -> None:
         await load_or_unload(fake, exchange, model, body, keep, {"message": {"role": "assistant", "content": ""}})
         return
     checks.check_options(body.get("options") or {})
-    ask = ask_of(fake, model, exchange.request.path, body, messages)
+    ask = ask_of(model, exchange.request.path, body, messages)
     await answer(fake, exchange, ask, Native(ask))
 
 
@@ -134,7 +134,7 @@ async def generate(fake: "FakeOllama", exchange: Exchange) -> None:
     messages = [{"role": "user", "content": body["prompt"], "images": body.get("images")}]
     if body.get("system"):
         messages.insert(0, {"role": "system", "content": body["system"]})
-    ask = ask_of(fake, model, exchange.request.path, body, messages)
+    ask = ask_of(model, exchange.request.path, body, messages)
     ask.messages, ask.prompt = None, body["prompt"]
     await answer(fake, exchange, ask, Native(ask))
 
@@ -153,7 +153,7 @@ async def load_or_unload(
     await exchange.json(200, reply | {"done_reason": "load", "created_at": now()})
 
 
-def ask_of(fake: "FakeOllama", model: Model, path: str, body: dict[str, Any], messages: list[dict[str, Any]]) -> Ask:
+def ask_of(model: Model, path: str, body: dict[str, Any], messages: list[dict[str, Any]]) -> Ask:
     """What is asked for, after every check of what the model can do."""
     kind = "generate" if path == "/api/generate" else "chat"
     if "embedding" in model.capabilities:

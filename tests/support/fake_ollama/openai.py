@@ -64,7 +64,7 @@ class ChatCompletion:
     def reason(self, end: End) -> str:
         return "tool_calls" if self.called else end.reason
 
-    def done(self, end: End, written: Written) -> bytes:
+    def done(self, end: End) -> bytes:
         last = self.event([{"index": 0, "delta": {}, "finish_reason": self.reason(end)}])
         if (self.ask.body.get("stream_options") or {}).get("include_usage"):
             last += self.event([], usage=usage(end))
@@ -98,7 +98,7 @@ class Completion(ChatCompletion):
     def delta(self, delta: Delta) -> bytes:
         return self.event([{"text": delta.content, "index": 0, "finish_reason": None}], object="text_completion")
 
-    def done(self, end: End, written: Written) -> bytes:
+    def done(self, end: End) -> bytes:
         choices = [{"text": "", "index": 0, "finish_reason": end.reason}]
         last = self.event(choices, object="text_completion")
         if (self.ask.body.get("stream_options") or {}).get("include_usage"):
@@ -182,7 +182,7 @@ async def start(
     try:
         if not body.get("model"):
             raise Refused(400, "model is required")
-        ask = native.ask_of(fake, fake.model(body["model"]), exchange.request.path, body, messages)
+        ask = native.ask_of(fake.model(body["model"]), exchange.request.path, body, messages)
     except Refused as refused:
         raise RefusedInStream(refused.status, refused.text) from refused
     await answer(fake, exchange, ask, surface(ask))

@@ -132,7 +132,7 @@ class Responses:
         usage: dict[str, Any] = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
         return usage | {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
 
-    def done(self, end: End, written: Written) -> bytes:
+    def done(self, end: End) -> bytes:
         out = self.begin() + self.end_thinking() + self.end_text()
         finished = self.response("completed", self.output, self.used(end), int(time.time()))
         return out + self.event("response.completed", response=finished)
@@ -144,7 +144,7 @@ class Responses:
     def whole(self, end: End, written: Written) -> dict[str, Any]:
         for delta in written.deltas:
             self.delta(delta)
-        self.done(end, written)
+        self.done(end)
         return self.response("completed", self.output, self.used(end), int(time.time()))
 
     def error(self, status: int, text: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,11 @@ PLANTED_CALLS = {
     "subprocess": "import subprocess\n",
     "asyncio.create_subprocess_exec": "import asyncio\nSTART = asyncio.create_subprocess_exec\n",
 }
+
+ROOMS = ("ollama_backend", "tests", "bench", "guide", "examples")
+# Names that say nothing of what they hold, and the methods whose parameter asyncio or html.parser named so.
+EMPTY_NAMES = {"asked", "data", "heard", "made", "resp", "result", "said", "told"}
+FOREIGN_METHODS = {"data_received", "handle_data", "unknown_decl", "write"}
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +131,53 @@ def test_names_are_given_once() -> None:
     classes = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert len(files) > 100 and len(classes) > 100
     assert [name for name, count in (files + classes).items() if count > 1] == []
+
+
+def bound_names(parent: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and the name of everything that gets a name below a node, but for the fields of a class.
+
+    Fields are often named after a wire format.
+    """
+    for node in ast.iter_child_nodes(parent):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name in FOREIGN_METHODS:
+                continue
+            case ast.AnnAssign() if isinstance(parent, ast.ClassDef):
+                continue
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield node.lineno, name
+        yield from bound_names(node)
+
+
+def test_every_kind_of_binding_is_seen() -> None:
+    """Parameters, assignments, targets of loops, `with`, `except` and `match`, functions, and names of imports."""
+    planted = """
+import x as a
+def b(c, *d, **e):
+    f = 1; (g, h), i.j = k; l: int = 1; m += 1; (n := 2)
+    for o in p:
+        with q as r: ...
+    async def s(): ...
+    try: ...
+    except t as u: ...
+    match v:
+        case [w, *y]: ...
+    return lambda z: [A for A in z]
+class B:
+    C: int
+    def write(self, D): ...
+"""
+    names = [name for _, name in bound_names(ast.parse(planted))]
+    assert sorted(names) == sorted("abcdefghlmnorsuwyzAB")
+
+
+def test_names_say_what_they_hold() -> None:
+    """Nothing in the package, its tests, its benchmark or the guide's training is called `data`, `result` or `told`."""
+    paths = [ROOT / "app.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    bound = [(path, *found) for path in paths for found in bound_names(ast.parse(path.read_text()))]
+    assert len(bound) > 10_000
+    assert [f"{path.relative_to(ROOT)}:{line}: {name}" for path, line, name in bound if name in EMPTY_NAMES] == []

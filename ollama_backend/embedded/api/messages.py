@@ -171,8 +171,8 @@ def _chat_messages(message: Body) -> Iterator[Body]:
             case "thinking":
                 thinking += str(block.get("thinking", ""))
             case "tool_result":
-                result = {"role": "tool", "tool_call_id": block.get("tool_use_id")}
-                yield result | {"content": block.get("content") or ""}
+                tool_message = {"role": "tool", "tool_call_id": block.get("tool_use_id")}
+                yield tool_message | {"content": block.get("content") or ""}
             case "tool_use":
                 function = {"name": block.get("name"), "arguments": dumps(block.get("input") or {}).decode()}
                 calls.append({"id": block.get("id"), "type": "function", "function": function})

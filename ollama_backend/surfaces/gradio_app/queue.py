@@ -140,8 +140,8 @@ class GradioQueue:
             with suppress(StopAsyncIteration):  # Gradio gets the same below, and ends the event
                 value = await anext(iterator)
                 simple = bool(named.get("simple_format"))
-                data = self._differences(block_fn, value, iterator, session_hash, simple=simple)
-                return _continued(block_fn, data, iterator, time.monotonic() - began)
+                values = self._differences(block_fn, value, iterator, session_hash, simple=simple)
+                return _continued(block_fn, values, iterator, time.monotonic() - began)
         output: dict[str, Any] = await self._process_api(block_fn, *arguments, session_hash=session_hash, **named)
         return output
 
@@ -208,7 +208,7 @@ class GradioQueue:
         self.app.iterators_to_reset.intersection_update(queue.event_ids_to_events)
 
 
-def _continued(function: BlockFunction, data: list[Any], iterator: Any, seconds: float) -> dict[str, Any]:
+def _continued(function: BlockFunction, values: list[Any], iterator: Any, seconds: float) -> dict[str, Any]:
     """Return a later value of an event as Gradio's `process_api` does, without its steps that change nothing here.
 
     All functions that stream have one output, which needs no postprocessing.
@@ -216,7 +216,7 @@ def _continued(function: BlockFunction, data: list[Any], iterator: Any, seconds:
     function.total_runtime += seconds  # type: ignore[assignment]
     function.total_runs += 1
     return {
-        "data": data,
+        "data": values,
         "is_generating": True,
         "iterator": iterator,
         "duration": seconds,

@@ -146,6 +146,7 @@ async def test_the_last_reader_gone_cancels_after_the_grace(fake_ollama: FakeOll
             await until(lambda: api.deltas)
         assert api.state is AnswerState.STOPPED and api.stop_reason == "left"
         page = await p.start(ASK, ANNE, grace=1.0)
+        # Each absence is shorter than the grace and both together are longer: a reader that returns starts it anew.
         for _ in range(2):
             with page.reader():
                 await until(lambda: page.deltas)

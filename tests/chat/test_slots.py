@@ -85,7 +85,7 @@ async def test_nothing_is_asked_before_somebody_waits(long_answers: FakeOllama, 
     async with parts(long_answers, **shared) as p:
         await cancelled_in_mid_stream(p, long_answers)
         known = len(long_answers.requests)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # a request on loopback takes milliseconds
         assert len(long_answers.requests) == known
 
 
@@ -126,6 +126,7 @@ async def test_a_slot_left_in_silence_is_waited_for(fake_ollama: FakeOllama, sha
     async with parts(fake_ollama, slot_policy=SlotPolicy(probe=0.5), **shared) as p:
         reading = await p.start(ask("long prompt"), ANNE)
         await until(lambda: fake_ollama.generations)
+        # The slot is then suspect for twice that silence: 1.2 seconds, longer than it stays busy.
         await asyncio.sleep(0.6)
         reading.stop()
         await done(await p.start(ask(), BERT), 5)

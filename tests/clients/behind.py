@@ -8,7 +8,7 @@ from tests.clients.own_address import NoWatch, Watch
 from tests.support.fake_ollama import Delta, FakeOllama, Model
 from tests.support.fake_ollama.generation import Generation
 
-SILENT_SECONDS = 12.0
+SILENT_SECONDS = 12.0  # longer than the 10 after which a silent stream gets a heartbeat
 PLACES = 64
 PROMPTS = {
     "chat": "Say who you are.",

@@ -15,7 +15,7 @@ from tests.support.fake_ollama import FakeOllama
 from tests.support.served import BEARER, KEY, serve
 from tests.support.waiting import until
 
-PLACES = 16
+PLACES = 16  # all of SURFACES are asked at the same time, and none should wait
 QUICK = SlotPolicy(probe=1.0, busy=2.0, drain=2.0)
 # A heartbeat begins the response with the status 200; on a busy machine it could come before the fault.
 RARE = Heartbeats(stream=60, whole=60)

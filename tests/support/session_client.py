@@ -64,6 +64,7 @@ class SessionClient:
 
     async def _talk(self, content: str, name: str) -> None:
         url = next(self._urls).replace("http", "ws", 1) + f"/ws?session={self.session}"
+        # A frozen or unreachable server sends no close frame: the timeout to close is short.
         async with connect(
             url, additional_headers=BEARER, proxy=None, max_size=None, open_timeout=5, close_timeout=0.2
         ) as socket:

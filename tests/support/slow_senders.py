@@ -100,6 +100,7 @@ async def silent_reader(target: Target, path: str, body: bytes, patience: float 
     async with target.connected() as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         connection: socket.socket = writer.get_extra_info("socket")
+        # A small buffer is soon full; only then does the app notice that nobody reads.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**14)
         writer.write(target.post(path, len(body)) + body)
         began = time.monotonic()

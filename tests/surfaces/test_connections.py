@@ -20,7 +20,7 @@ from tests.support.waiting import until
 QUICK = ConnectionLimits(
     head_seconds=0.4, idle_seconds=0.6, body_seconds=0.4, body_bytes=100, write_seconds=0.4, total=40, per_address=20
 )
-LONG = 64 * 2**20
+LONG = 64 * 2**20  # more than the buffers of both sockets hold, so that a slow reader holds the server up
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.doors import DOORS, ask_at_every_door, page
 from tests.support.fake_ollama import FakeOllama
 from tests.support.faulty import PLACES, faulty_app
 from tests.support.gateway import ASK, KEY, Gateway
+from tests.support.surfaces import SURFACES, ask_every_surface, page
 
 
 async def figures(gateway: Gateway) -> dict[tuple[str, ...], float]:
@@ -52,14 +52,14 @@ async def test_requests_are_counted_by_surface_and_outcome(fake_ollama: FakeOlla
         fake_ollama.script(status=500, error="out of luck", times=1)
         await gateway.post("/v1/completions", {"model": "guide", "prompt": "x"})
         assert (await gateway.post("/chat_api", {"prompt": "x"}))[0] == 200
-        told = await figures(gateway)
+        counted = await figures(gateway)
     spoken = fake_ollama.generations[0].tokens_sent
     for path in ("/api/chat", "/api/generate", "/v1/responses", "/v1/messages", "/v1/chat/completions", "/chat_api"):
-        assert told["ollamaspace_requests_total", path, "done"] == (2 if path == "/api/chat" else 1)
-        assert told["ollamaspace_tokens_total", path] == spoken > 3
-    assert told["ollamaspace_requests_total", "/v1/completions", "ollama_failed"] == 1
-    assert told["ollamaspace_time_to_first_token_seconds_count", "/api/chat"] == 1
-    assert ("ollamaspace_time_to_first_token_seconds_count", "/api/generate") not in told
+        assert counted["ollamaspace_requests_total", path, "done"] == (2 if path == "/api/chat" else 1)
+        assert counted["ollamaspace_tokens_total", path] == spoken > 3
+    assert counted["ollamaspace_requests_total", "/v1/completions", "ollama_failed"] == 1
+    assert counted["ollamaspace_time_to_first_token_seconds_count", "/api/chat"] == 1
+    assert ("ollamaspace_time_to_first_token_seconds_count", "/api/generate") not in counted
 
 
 async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama) -> None:
@@ -67,15 +67,15 @@ async def test_the_lines_and_the_state_are_those_of_now(fake_ollama: FakeOllama)
     fake_ollama.script(first_delay=1000)
     body = {"model": "guide", "messages": ASK}
     async with Gateway(fake_ollama) as gateway:
-        asked = [asyncio.create_task(gateway.post("/api/chat", body)) for _ in range(3)]
+        requests = [asyncio.create_task(gateway.post("/api/chat", body)) for _ in range(3)]
         await fake_ollama.until(lambda: gateway.space.line.waiting == 2)
-        told = await figures(gateway)
+        counted = await figures(gateway)
         assert (
-            told["ollamaspace_requests_running", "generations"] == 1
-            and told["ollamaspace_requests_waiting", "generations"] == 2
+            counted["ollamaspace_requests_running", "generations"] == 1
+            and counted["ollamaspace_requests_waiting", "generations"] == 2
         )
-        assert told["ollamaspace_requests_running", "embeddings"] == 0 and told["ollamaspace_ready", "ok"] == 1
-        for task in asked:
+        assert counted["ollamaspace_requests_running", "embeddings"] == 0 and counted["ollamaspace_ready", "ok"] == 1
+        for task in requests:
             task.cancel()
         await fake_ollama.until(lambda: not gateway.space.line.running)
         assert (await figures(gateway))["ollamaspace_requests_total", "/api/chat", "stopped"] == 3
@@ -139,9 +139,9 @@ async def test_every_surface_records_its_requests(
         await app.becomes("ok")
         headers = app.web.headers if has_key else None
         async with aiohttp.ClientSession(app.web._base_url, headers=headers) as session:
-            await asyncio.gather(ask_at_every_door(session), page(session))
+            await asyncio.gather(ask_every_surface(session), page(session))
     lines = [dict(part.split("=") for part in line.message.split()) for line in caplog.records if "id=" in line.message]
-    surfaces = sorted(name.removesuffix(", whole").lower() for name in (*DOORS, "page"))
+    surfaces = sorted(name.removesuffix(", whole").lower() for name in (*SURFACES, "page"))
     assert sorted(line["surface"] for line in lines) == surfaces
     assert {line["outcome"] for line in lines} == {outcome}
 

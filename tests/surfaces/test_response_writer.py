@@ -71,6 +71,16 @@ async def test_a_held_head_goes_out_before_the_end() -> None:
     assert writer.is_closing()
 
 
+async def test_a_held_head_is_dropped_if_the_client_has_left() -> None:
+    """uvloop refuses to write to it, and the error of a callback would be logged with a traceback."""
+    transport = RecordingTransport()
+    writer, _ = writer_on(transport)
+    writer.write(HEAD)
+    transport.close()
+    await asyncio.sleep(0)
+    assert transport.written == []
+
+
 async def test_chunks_are_written_without_awaiting_once_the_head_is_sent() -> None:
     """As uvicorn's `send` would write them, whose own parts may come between."""
     transport = RecordingTransport()

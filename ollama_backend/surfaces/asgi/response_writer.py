@@ -59,5 +59,6 @@ class ResponseWriter:
 
     def _flush(self) -> None:
         held, self._held = self._held, b""
-        if held:
+        # The client may have left since the head was written; uvloop's transports then raise an error.
+        if held and not self._transport.is_closing():
             self._transport.write(held)

@@ -26,6 +26,7 @@ from ollama_backend.ollama.wire import (
     decode_tags,
 )
 
+PULL_SILENCE_SECONDS = 600.0  # Ollama sends nothing while it verifies the digest of a large layer
 UNLOAD_POLL_SECONDS = 0.05  # a request is waiting for the model to come back
 
 
@@ -39,6 +40,7 @@ class OllamaClient(Upstream):
     def __init__(self, host: str, cloud_key: str | None = None) -> None:
         self._cloud_key = cloud_key
         self._http = HttpClient(host, cloud_key)
+        self.pull_silence = PULL_SILENCE_SECONDS
 
     @property
     def host(self) -> str:
@@ -110,7 +112,7 @@ class OllamaClient(Upstream):
         """
         # Imported on demand: the `ollama` package takes 0.2 s, and most servers never pull.
         module = await asyncio.to_thread(importlib.import_module, "ollama_backend.ollama.pull_stream")
-        async with aclosing(module.pull_steps(self._http, model)) as steps:
+        async with aclosing(module.pull_steps(self._http, model, self.pull_silence)) as steps:
             async for step in steps:
                 yield step
 

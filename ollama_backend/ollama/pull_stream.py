@@ -11,15 +11,15 @@ from ollama_backend.errors import OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.ollama.http import AWAY, REQUEST_SECONDS, SLOW, HttpClient
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure
 
-PULL_SECONDS = 600.0  # Ollama sends nothing while it verifies the digest of a large layer
 
-
-async def pull_steps(http: HttpClient, model: str) -> AsyncGenerator[ollama.ProgressResponse, None]:
+async def pull_steps(http: HttpClient, model: str, silence: float) -> AsyncGenerator[ollama.ProgressResponse, None]:
     """Pull a model on the server of `http` and yield its progress. Closing the generator closes the connection.
+
+    The pull fails after `silence` seconds without a word from the server.
 
     Raises OllamaFailed, OllamaTimeout, OllamaUnavailable, or the error that `wire.failure` returns.
     """
-    timeout = httpx.Timeout(PULL_SECONDS, connect=REQUEST_SECONDS)
+    timeout = httpx.Timeout(silence, connect=REQUEST_SECONDS)
     # Like HttpClient: no redirects, which the key would follow, and no proxy from the environment, which cannot reach
     # a server on this machine.
     package = ollama.AsyncClient(

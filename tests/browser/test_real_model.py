@@ -58,7 +58,7 @@ async def test_a_reload_goes_on_with_the_same_answer(real: Chat) -> None:
     await real.ready()
     await real.page.locator("#stop").wait_for()
     during = await read_so_far(real, len(before))
-    await real.settled()
+    await real.settled(150)  # 512 tokens, beside other tests
     text = words(await real.stored_text())
     for seen in (before, during):
         read = words(seen)[:-1]  # its last word may not have been complete

@@ -3,7 +3,6 @@
 import aiohttp
 import pytest
 
-from ollama_backend.ollama import pull_stream
 from tests.faults.host_faults import FAULTS, HostFault
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.script import CONTENT
@@ -12,12 +11,6 @@ from tests.support.surfaces import CHAT_API, SURFACES, ask_every_surface
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a stalled pull up soon. The pause after a failed one stays as it is: every surface is asked during it."""
-    monkeypatch.setattr(pull_stream, "PULL_SECONDS", 4.0)
 
 
 async def every_surface_answers(app: FaultyApp) -> bool:

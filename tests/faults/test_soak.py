@@ -8,7 +8,6 @@ from typing import Any
 import psutil
 import pytest
 
-from ollama_backend.surfaces.gradio_app import pending_messages
 from tests.support.fake_ollama import FakeOllama
 from tests.support.faulty import PLACES, faulty_app
 from tests.support.mixed_traffic import Traffic
@@ -19,11 +18,8 @@ TRAFFIC_SECONDS = 20.0
 
 
 @pytest.mark.long
-async def test_mixed_traffic_leaves_no_task_socket_or_place_behind(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_mixed_traffic_leaves_no_task_socket_or_place_behind(caplog: pytest.LogCaptureFixture) -> None:
     """Afterwards tasks, open files and the line are as before, nobody hung, and no error was logged."""
-    monkeypatch.setattr(pending_messages, "UNREAD_SECONDS", 2.0)
     async with FakeOllama(models=["guide"], slots=PLACES) as fake, faulty_app(fake, CHAT_RESUME_SECONDS="1") as app:
         await app.becomes("ok")
 

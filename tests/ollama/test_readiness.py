@@ -14,7 +14,7 @@ from ollama_backend import settings
 from ollama_backend.errors import ModelNotFound, ModelNotReady, OllamaFailed, OllamaTimeout, OllamaUnavailable
 from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.ollama.engine.supervisor import Engine
-from ollama_backend.ollama.readiness import pull
+from ollama_backend.ollama.readiness.pull import FIRST_PAUSE
 from ollama_backend.ollama.readiness.watcher import Readiness
 from tests.support.fake_ollama import FakeOllama
 from tests.support.fake_ollama.catalogue import Pull
@@ -27,13 +27,18 @@ HELLO = {"role": "user", "content": "hello"}
 
 @asynccontextmanager
 async def watched(
-    host: str, *, address: str | None = None, client: OllamaClient | None = None, **environment: str
+    host: str,
+    *,
+    address: str | None = None,
+    client: OllamaClient | None = None,
+    pull_pause: float = FIRST_PAUSE,
+    **environment: str,
 ) -> AsyncIterator[Readiness]:
     """Watch an Ollama for the length of a block; `address` is where questions go when the host is only a name."""
     chosen = settings.load({"OLLAMA_HOST": host, "OLLAMA_MODEL": "guide", "PATH": "/nowhere", **environment})
     client = client or OllamaClient(address or chosen.host, chosen.cloud_key)
     engine = Engine(chosen, client)
-    readiness = Readiness(chosen, client, engine)
+    readiness = Readiness(chosen, client, engine, pull_pause=pull_pause)
     tasks = [asyncio.create_task(part.run()) for part in (engine, readiness)]
     try:
         yield readiness
@@ -139,12 +144,11 @@ async def test_a_failed_pull_is_told_in_words(fake_ollama: FakeOllama, error: st
         assert caught.value.retry_after == pytest.approx(5, abs=1)
 
 
-async def test_a_pull_without_internet_is_tried_again(fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pull_without_internet_is_tried_again(fake_ollama: FakeOllama) -> None:
     """Without internet the reason is said; when it is back, so is the model, without a restart."""
-    monkeypatch.setattr(pull, "FIRST_PAUSE", 0.5)
     fake_ollama.offline = True
     fake_ollama.offer("qwen3:4b", seconds=0.01)
-    async with watched(fake_ollama.url, OLLAMA_MODEL="qwen3:4b") as readiness:
+    async with watched(fake_ollama.url, OLLAMA_MODEL="qwen3:4b", pull_pause=0.5) as readiness:
         await until(lambda: "check this machine's connection to the internet" in readiness.reason, "the failure")
         fake_ollama.offline = False
         await reach(readiness, "ok")

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from ollama_backend.chat.slots import SlotPolicy
+from ollama_backend.ollama.client import OllamaClient
 from ollama_backend.settings import load
 from ollama_backend.space import Space, create_app
 from ollama_backend.surfaces.asgi.heartbeat import Heartbeats
@@ -47,6 +48,9 @@ async def faulty_app(fake: FakeOllama, **more: str) -> AsyncIterator[FaultyApp]:
         "CHAT_RATE_LIMIT": "off", "CHAT_OWNS_OLLAMA": "yes", **more,
     }  # fmt: skip
     space = create_app(load(given), slot_policy=QUICK, heartbeats=RARE)
+    for host in space.hosts:
+        if isinstance(host.client, OllamaClient):
+            host.client.pull_silence = 4.0
     # No connection is used twice: the server may close one that rests at the instant in which it is used again.
     connector = aiohttp.TCPConnector(force_close=True)
     async with serve(space) as url, aiohttp.ClientSession(url, headers=BEARER, connector=connector) as web:

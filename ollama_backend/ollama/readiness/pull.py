@@ -45,9 +45,12 @@ class Pull:
     such model.
     """
 
-    def __init__(self, client: Upstream, model: str, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Upstream, model: str, notify: Callable[[], None], first_pause: float = FIRST_PAUSE
+    ) -> None:
         self._client = client
         self._notify = notify
+        self._first_pause = first_pause
         self._reported_at = self._logged_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.model = model
@@ -75,7 +78,7 @@ class Pull:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        pause = self._first_pause
         log.info("The model %s is not installed: pulling it", self.model)
         while True:
             try:

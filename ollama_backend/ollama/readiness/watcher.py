@@ -12,7 +12,7 @@ from ollama_backend.ollama.readiness.assessment import LISTING, assess, missing
 from ollama_backend.ollama.readiness.catalogue import Catalogue, is_cloud_model
 from ollama_backend.ollama.readiness.loads import Loads
 from ollama_backend.ollama.readiness.presence import Presence
-from ollama_backend.ollama.readiness.pull import Pull
+from ollama_backend.ollama.readiness.pull import FIRST_PAUSE, Pull
 from ollama_backend.ollama.readiness.status import Health, ServerStatus, Status, health_of
 from ollama_backend.ollama.upstream import InstalledModel, Upstream
 from ollama_backend.settings import Settings
@@ -27,11 +27,20 @@ log = logging.getLogger(__name__)
 class Readiness:
     """Watches one Ollama server. If it is owned, also pulls and loads the default model.
 
-    `changes` notifies of every change. `epoch` grows whenever Ollama has restarted, which resets all its slots.
+    `changes` notifies of every change. A pull that failed is tried again after `pull_pause` seconds, then ever later.
+    `epoch` grows whenever Ollama has restarted, which resets all its slots.
     """
 
-    def __init__(self, settings: Settings, client: Upstream, engine: Engine, changes: Changes | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: Upstream,
+        engine: Engine,
+        changes: Changes | None = None,
+        pull_pause: float = FIRST_PAUSE,
+    ) -> None:
         self._settings = settings
+        self._pull_pause = pull_pause
         self._engine = engine
         self._client = client
         self._state = ServerStatus()
@@ -214,7 +223,7 @@ class Readiness:
             self._warmed = True
             self._loads.begin(found)
         if not found and not self._pull and self._engine.kind == "ollama":
-            self._pull = Pull(self._client, self.model, self._judge)
+            self._pull = Pull(self._client, self.model, self._judge, self._pull_pause)
             self._pull.start(self.list_again)
 
     def list_again(self) -> None:

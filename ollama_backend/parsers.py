@@ -11,6 +11,7 @@ import limits
 
 from ollama_backend.formats import gguf_model, parse_duration, parse_host
 
+_RATE = re.compile(r"0*[1-9]\d{0,8}\s*(?:/|per)\s*(?:0*[1-9]\d{0,8}\s*)?[a-z]+", re.ASCII | re.IGNORECASE)
 _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
 
@@ -141,12 +142,13 @@ def rate(text: str) -> str | None:
     if text.lower() == "off":
         return None
     try:
-        amount = limits.parse(text).amount
-    except ValueError:
-        amount = 0
-    if not amount:
-        raise ValueError("is not a rate; write it as 60/minute, or off")
-    return text
+        # `limits.parse` alone returns the first of several rates, and reads a period of 0 minutes as 1.
+        if _RATE.fullmatch(text):
+            limits.parse(text)
+            return text
+    except ValueError:  # an unknown unit
+        pass
+    raise ValueError("is not one rate; write it as 60/minute or 100 per 2 hours, or off")
 
 
 def frame_ancestors(text: str) -> str:

@@ -54,6 +54,26 @@ def test_what_is_no_address_is_refused(name: str, text: str) -> None:
     assert problem.startswith(f"{name}: ") and "write it as" in problem
 
 
+@pytest.mark.parametrize("text", ["60/minute", "100 per 2 hours", "5/10 second", "1 / DAY", "007/minute", "OFF"])
+def test_a_rate_is_one_limit(text: str) -> None:
+    """In every notation of the package `limits`, or `off`."""
+    assert load({"CHAT_RATE_LIMIT": text}).rate_limit == (None if text == "OFF" else text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100/minute;1/hour", "60/minute, 100/hour", "1/hour|2/day", "60/minute 1/hour", "5/minute;", "0/minute",
+        "5/0 minute", "5/-1 minute", "5/fortnight", "5", "/minute", "9999999999/minute", "off;5/minute",
+        "\u0665/minute",
+    ],
+)  # fmt: skip
+def test_any_other_rate_is_refused(text: str) -> None:
+    """Several limits above all, of which only the first would count."""
+    (problem,) = problems(CHAT_RATE_LIMIT=text)
+    assert problem.startswith("CHAT_RATE_LIMIT: ") and "is not one rate; write it as 60/minute" in problem
+
+
 def test_no_secret_is_shown() -> None:
     """Neither a problem nor the representation of settings holds a secret."""
     found = problems(OLLAMA_API_KEY="schlüssel-geheim", OLLAMA_CLOUD_API_KEY="wolke-ü")

@@ -133,6 +133,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     given.setdefault("PORT", given.get("GRADIO_SERVER_PORT", "7860"))  # set on a Space with the Gradio SDK
     values: dict[str, Any] = {}
     problems = []
+    unknown = set()
     for f in variables():
         name = f.metadata["name"]
         if name not in given:
@@ -140,37 +141,47 @@ def load(environment: Mapping[str, str]) -> Settings:
         try:
             values[f.name] = f.metadata["parse"](given[name])
         except ValueError as exc:
+            unknown.add(name)
             shown = "its value" if f.metadata["secret"] else repr(given[name])
             problems.append(f"{name}: {shown} {exc}.")
     # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
-    problems += _contradictions(settings)
+    problems += _contradictions(settings, unknown)
     if problems:
         raise SettingsError(problems)
     return settings
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
-    if settings.is_cloud and not settings.cloud_key:
+def _contradictions(settings: Settings, unknown: set[str]) -> Iterator[str]:
+    """Yield the contradictions between settings, except those that depend on one of the `unknown` variables."""
+
+    def known(*names: str) -> bool:
+        return unknown.isdisjoint(names)
+
+    is_cloud = settings.is_cloud and known("OLLAMA_HOST", "CHAT_UPSTREAM", "CHAT_GGUF")
+    if is_cloud and not settings.cloud_key and known("OLLAMA_CLOUD_API_KEY"):
         yield (
             "OLLAMA_CLOUD_API_KEY: it is required because OLLAMA_HOST is Ollama's cloud. Set it to your key from "
             "https://ollama.com/settings/keys. Do not put that key in OLLAMA_API_KEY: that is the key for callers of "
             "this server, and it is never sent to Ollama."
         )
-    if settings.is_cloud and settings.host.startswith("http://"):
+    if is_cloud and settings.host.startswith("http://"):
         yield "OLLAMA_HOST: the cloud key would be sent in clear text. Use https://ollama.com."
     if settings.upstream and settings.ggufs:
         yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can be used. Remove one."
-    if settings.upstream_key and not settings.upstream:
+    if settings.upstream_key and not settings.upstream and known("CHAT_UPSTREAM"):
         yield "CHAT_UPSTREAM_KEY: CHAT_UPSTREAM is not set. Set both, or neither."
-    if settings.redis_url and settings.generated_key:
+    if settings.redis_url and settings.generated_key and known("OLLAMA_API_KEY"):
         yield (
             "OLLAMA_API_KEY: it is missing, and the replicas that share CHAT_REDIS_URL must take the same key. Set it "
             "to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     allowed = [model_name(name) for name in settings.models]
     decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
-    if allowed and not decided_later and model_name(settings.model) not in allowed:
+    is_model_known = known("CHAT_GGUF") and (
+        settings.named_model or known("OLLAMA_MODEL", "OLLAMA_HOST", "CHAT_UPSTREAM")
+    )
+    if allowed and is_model_known and not decided_later and model_name(settings.model) not in allowed:
         yield (
             f"CHAT_MODELS: it does not include the default model {settings.model!r}. Add it, or set OLLAMA_MODEL to a "
             "model in the list."

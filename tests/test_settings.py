@@ -46,6 +46,30 @@ def test_every_problem_is_reported_at_once() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("wrong", "others"),
+    [
+        ({"OLLAMA_API_KEY": "ü"}, {"CHAT_REDIS_URL": "redis://h"}),
+        ({"CHAT_UPSTREAM": "myhost/v1"}, {"CHAT_UPSTREAM_KEY": "k"}),
+        ({"CHAT_UPSTREAM": "myhost/v1"}, {"CHAT_MODELS": "a"}),
+        ({"OLLAMA_CLOUD_API_KEY": "ü"}, {"OLLAMA_HOST": "ollama.com"}),
+        ({"CHAT_GGUF": "/no/such.gguf"}, {"OLLAMA_HOST": "http://ollama.com"}),
+        ({"CHAT_GGUF": "/no/such.gguf"}, {"CHAT_MODELS": "a", "OLLAMA_MODEL": "b"}),
+        ({"OLLAMA_HOST": "ftp://ollama.com"}, {"CHAT_MODELS": "a"}),
+    ],
+)
+def test_a_bad_value_is_one_problem(wrong: dict[str, str], others: dict[str, str]) -> None:
+    """It does not count as missing, nor as the default, in what is told about other settings."""
+    (problem,) = problems(**wrong, **others)
+    assert problem.startswith(f"{next(iter(wrong))}: ")
+
+
+def test_a_bad_value_hides_no_other_contradiction() -> None:
+    """What does not depend on it is told beside it."""
+    found = problems(OLLAMA_HOST="ftp://x", OLLAMA_MODEL="b", CHAT_MODELS="a", CHAT_UPSTREAM_KEY="k", PORT="x")
+    assert [line.split(":")[0] for line in found] == ["OLLAMA_HOST", "PORT", "CHAT_UPSTREAM_KEY", "CHAT_MODELS"]
+
+
 @pytest.mark.parametrize("name", ["OLLAMA_HOST", "CHAT_UPSTREAM", "CHAT_REDIS_URL"])
 @pytest.mark.parametrize("text", ["[", ",", "https://[x]/v1", "redis://h:99999", "https://h:p/v1"])
 def test_what_is_no_address_is_refused(name: str, text: str) -> None:

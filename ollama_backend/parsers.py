@@ -15,6 +15,14 @@ _RATE = re.compile(r"0*[1-9]\d{0,8}\s*(?:/|per)\s*(?:0*[1-9]\d{0,8}\s*)?[a-z]+",
 _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
 
 
+def utf8(text: str) -> str:
+    """Return a text if all of it is UTF-8. Raises ValueError."""
+    # In variables of the environment Python keeps other bytes as surrogates, which nothing can send (PEP 383).
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("is not UTF-8; save the file that sets it as UTF-8")
+    return text
+
+
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Return a parser for a whole number from `low` to `high`."""
 

@@ -139,7 +139,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         if name not in given:
             continue
         try:
-            values[f.name] = f.metadata["parse"](given[name])
+            values[f.name] = f.metadata["parse"](parsers.utf8(given[name]))
         except ValueError as exc:
             unknown.add(name)
             shown = "its value" if f.metadata["secret"] else repr(given[name])

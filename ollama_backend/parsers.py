@@ -160,11 +160,18 @@ def rate(text: str) -> str | None:
 
 
 def frame_ancestors(text: str) -> str:
-    """Parse the origins for `frame-ancestors` in the content security policy. Raises ValueError."""
+    """Parse the sources for `frame-ancestors` in the content security policy. Raises ValueError.
+
+    The keywords `'self'` and `'none'` may lack their quotes.
+    """
+    sources = [f"'{word}'" if (word := part.lower().strip("'")) in ("self", "none") else part for part in text.split()]
+    hosts = [source for source in sources if source not in ("'self'", "'none'")]
     # A semicolon or comma would start another directive or policy.
-    if re.search(r"[;,\x00-\x1f\x7f]", text) or not text.isascii():
+    if not text.isascii() or any(re.search(r"[;,\"'\x00-\x1f\x7f]", host) for host in hosts):
         raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
-    return text
+    if "'none'" in sources and len(sources) > 1:
+        raise ValueError("has 'none' beside others; use it alone, or remove it")
+    return " ".join(sources)
 
 
 def ggufs(text: str) -> tuple[str, ...]:

@@ -78,6 +78,28 @@ def test_what_is_no_address_is_refused(name: str, text: str) -> None:
     assert problem.startswith(f"{name}: ") and "write it as" in problem
 
 
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("self", "'self'"),
+        ("'none'", "'none'"),
+        ("NONE", "'none'"),
+        ("Self  https://a.example", "'self' https://a.example"),
+        ("https://*.example b.example:8443 app:", "https://*.example b.example:8443 app:"),
+    ],
+)
+def test_sites_that_may_embed_the_page(text: str, sources: str) -> None:
+    """Sources of a content security policy; its keywords with or without quotes."""
+    assert load({"CHAT_FRAME_ANCESTORS": text}).frame_ancestors == sources
+
+
+@pytest.mark.parametrize("text", ["a; b", "a,b", "none https://a.example", '"https://a.example" b', "'a.example'", "ä"])
+def test_what_is_no_list_of_sites(text: str) -> None:
+    """What a browser would ignore, or read as another directive."""
+    (problem,) = problems(CHAT_FRAME_ANCESTORS=text)
+    assert problem.startswith("CHAT_FRAME_ANCESTORS: ")
+
+
 @pytest.mark.parametrize("name", [field.metadata["name"] for field in variables()])
 def test_bytes_that_are_not_utf_8_are_refused(name: str) -> None:
     """In every variable: Python reads them as surrogates, which would break an answer later."""

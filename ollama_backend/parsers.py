@@ -23,6 +23,15 @@ def utf8(text: str) -> str:
     return text
 
 
+def unquoted(text: str) -> str:
+    """Return a text without the quotes around it, unless it contains more of them.
+
+    `docker run --env-file` keeps the quotes of the file; python-dotenv and shells remove them.
+    """
+    quoted = re.fullmatch(r"""\s*(?:"([^"]*)"|'([^']*)')\s*""", text)
+    return (quoted[1] or quoted[2] or "") if quoted else text
+
+
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
     """Return a parser for a whole number from `low` to `high`."""
 

@@ -195,7 +195,10 @@ def load_from_process(env_file: Path) -> Settings:
     server (ollama-python, _client.py), and child processes would inherit it. Removes `OLLAMA_HOST` too, because the
     package reads it when it is imported and fails on a list of hosts. Raises SettingsError.
     """
-    environment = {name: value for name, value in os.environ.items() if value.strip()}
+    environment = dict(os.environ)
+    for name in {f.metadata["name"] for f in variables()} & environment.keys():
+        environment[name] = parsers.unquoted(environment[name])
+    environment = {name: value for name, value in environment.items() if value.strip()}
     try:
         lines = dotenv.dotenv_values(env_file, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:

@@ -186,6 +186,44 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert "OLLAMA_API_KEY" not in os.environ and "OLLAMA_HOST" not in os.environ
 
 
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment in which no setting is set."""
+    for field in variables():
+        monkeypatch.delenv(field.metadata["name"], raising=False)
+    return monkeypatch
+
+
+def test_quotes_around_a_value(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are removed, as `docker run --env-file` leaves them; those inside stay, also from `.env`."""
+    for name, value in {
+        "OLLAMA_API_KEY": '"KEY"',
+        "OLLAMA_MODEL": "'guide'",
+        "OLLAMA_ORIGINS": ' "https://a.example" ',
+        "OLLAMA_HOST": '"gpu-1=2,gpu-2"',
+        "CHAT_FRAME_ANCESTORS": "'self'",
+        "CHAT_MAX_TOKENS": '""',
+        "PORT": "'8000'",
+        "CHAT_SYSTEM_PROMPT": """'"Yes"'""",
+    }.items():
+        clean.setenv(name, value)
+    (tmp_path / ".env").write_text("CHAT_MAX_TOKENS=7\n")
+    settings = load_from_process(tmp_path / ".env")
+    assert (settings.keys, settings.model, settings.origins) == (("KEY",), "guide", ("https://a.example",))
+    assert ([host.places for host in settings.hosts], settings.frame_ancestors) == ([2, None], "'self'")
+    assert (settings.max_tokens, settings.port, settings.system_prompt) == (7, 8000, '"Yes"')
+
+
+@pytest.mark.parametrize("text", ['"Yes" or "No"', "'s", '"', "\"Yes'", '""Yes""'])
+def test_quotes_that_belong_to_a_value(text: str, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that are no single pair around it."""
+    clean.setenv("CHAT_SYSTEM_PROMPT", text)
+    assert load_from_process(tmp_path / ".env").system_prompt == text
+    clean.delenv("CHAT_SYSTEM_PROMPT")
+    (tmp_path / ".env").write_text("""CHAT_SYSTEM_PROMPT='"Yes"'\n""")
+    assert load_from_process(tmp_path / ".env").system_prompt == '"Yes"'
+
+
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     """A `.env` that is no text is told in words."""
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")

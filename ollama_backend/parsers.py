@@ -131,6 +131,17 @@ def text_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of origins, each with any number of `*`. Raises ValueError."""
+    # A final slash is removed: browsers send origins without one (RFC 6454, 6.2).
+    origins = tuple(re.sub(r"(?<=[^/])/$", "", part) for part in text_list(text))
+    for origin in origins:
+        scheme, found, host = origin.rpartition("://")
+        if re.search(r"[\s/\"']", scheme + host) or not (found or "*" in host or host == "null"):
+            raise ValueError(f"has {origin!r}, which is no origin; write it as https://a.example or https://*.example")
+    return origins
+
+
 def keys(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list of keys. Raises ValueError.
 

@@ -44,7 +44,7 @@ class Settings:
     cloud_key: str | None = setting("OLLAMA_CLOUD_API_KEY", parsers.secret, None, secret=True)
     given_parallel: int | None = setting("OLLAMA_NUM_PARALLEL", parsers.whole(1, 1000), None)
     load_timeout: float = setting("OLLAMA_LOAD_TIMEOUT", parsers.seconds, 300.0)
-    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
+    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.origins, ("*",))
     upstream: str | None = setting("CHAT_UPSTREAM", parsers.upstream, None)
     upstream_key: str | None = setting("CHAT_UPSTREAM_KEY", parsers.secret, None, secret=True)
     redis_url: str | None = setting("CHAT_REDIS_URL", parsers.redis_url, None, secret=True)

@@ -79,6 +79,36 @@ def test_what_is_no_address_is_refused(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "*", "null", "app://*", "file://*", "tauri://localhost", "chrome-extension://*,moz-extension://*",
+        "http://a.example:8080", "https://*.example", "*.example", "*://a.example", "http://[::1]:3000",
+    ],
+)  # fmt: skip
+def test_origins(text: str) -> None:
+    """Every form that Ollama documents, and `null`."""
+    assert load({"OLLAMA_ORIGINS": text}).origins == tuple(text.split(","))
+
+
+def test_the_final_slash_of_an_origin() -> None:
+    """It is removed: no browser sends it."""
+    assert load({"OLLAMA_ORIGINS": "https://a.example/, app://b/"}).origins == ("https://a.example", "app://b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.example", "https://a.example,b.example", "localhost:3000", "https://a.example/page", "https://a.example/*",
+        "https://a b", '"https://a.example","https://b.example"', "https://a.example https://b.example",
+    ],
+)  # fmt: skip
+def test_what_is_no_origin(text: str) -> None:
+    """Nothing that a browser sends could match it."""
+    (problem,) = problems(OLLAMA_ORIGINS=text)
+    assert problem.startswith("OLLAMA_ORIGINS: ") and "is no origin; write it as https://" in problem
+
+
+@pytest.mark.parametrize(
     ("text", "sources"),
     [
         ("self", "'self'"),

@@ -11,7 +11,7 @@ import dotenv
 
 from ollama_backend import parsers
 from ollama_backend.auth import generate_key
-from ollama_backend.formats import is_cloud, model_name
+from ollama_backend.formats import is_cloud, is_model_name, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
@@ -146,10 +146,23 @@ def load(environment: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: {shown} {exc}.")
     # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
+    if "CHAT_UPSTREAM" not in given:  # other servers have names that Ollama would refuse
+        for name, problem in _invalid_models(settings):
+            unknown.add(name)
+            problems.append(problem)
     problems += _contradictions(settings, unknown)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _invalid_models(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the variables with names that no model of Ollama has, each with its problem."""
+    named = (settings.named_model,) if settings.named_model else ()
+    for variable, names in (("OLLAMA_MODEL", named), ("CHAT_MODELS", settings.models)):
+        for name in names:
+            if not is_model_name(model_name(name)):
+                yield variable, f"{variable}: {name!r} is not the name of a model; write it as name:tag."
 
 
 def _contradictions(settings: Settings, unknown: set[str]) -> Iterator[str]:
@@ -178,8 +191,8 @@ def _contradictions(settings: Settings, unknown: set[str]) -> Iterator[str]:
         )
     allowed = [model_name(name) for name in settings.models]
     decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
-    is_model_known = known("CHAT_GGUF") and (
-        settings.named_model or known("OLLAMA_MODEL", "OLLAMA_HOST", "CHAT_UPSTREAM")
+    is_model_known = known("CHAT_GGUF", "OLLAMA_MODEL", "CHAT_MODELS") and (
+        settings.named_model or known("OLLAMA_HOST", "CHAT_UPSTREAM")
     )
     if allowed and is_model_known and not decided_later and model_name(settings.model) not in allowed:
         yield (

@@ -187,6 +187,30 @@ def test_the_default_model_must_be_allowed() -> None:
     assert load({"CHAT_MODELS": "a, library/B:latest", "OLLAMA_MODEL": "b"}).models == ("a", "library/B:latest")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["qwen3", "Qwen3:4b-q8_0", "library/b:latest", "hf.co/a/B-GGUF:Q4_K_M", "https://hf.co/a/b", "host:5000/a/b:tag"],
+)
+def test_names_of_models(name: str) -> None:
+    """Every form that Ollama takes."""
+    settings = load({"OLLAMA_MODEL": name, "CHAT_MODELS": f"other, {name}"})
+    assert settings.model == name and settings.models == ("other", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama 3", "ü", '"guide"x', "a:", ":b", "./m.gguf", "a/b/c/d", "x" * 400, "a;b", "../a"]
+)
+def test_what_is_no_name_of_a_model(name: str) -> None:
+    """Ollama would refuse it; the names of other servers may be anything."""
+    assert [line.split(" is not ")[0] for line in problems(OLLAMA_MODEL=name, CHAT_MODELS=f"a,{name}")] == [
+        f"OLLAMA_MODEL: {name!r}",
+        f"CHAT_MODELS: {name!r}",
+    ]
+    assert "name:tag" in problems(OLLAMA_MODEL=name, CHAT_MODELS="a")[0]
+    assert load({"OLLAMA_MODEL": name, "CHAT_UPSTREAM": "https://h/v1"}).model == name
+    assert len(problems(OLLAMA_MODEL=name, CHAT_UPSTREAM="h/v1")) == 1
+
+
 def test_hub_files(tmp_path: Path) -> None:
     """`CHAT_GGUF` holds files that exist or files on the hub, each under a name of its own."""
     here = tmp_path / "m.gguf"

@@ -91,9 +91,13 @@ def host(text: str) -> HostPlaces:
     if found and not (places.isdigit() and 1 <= int(places) <= 1000):
         raise ValueError("has a number of places outside 1 to 1000; write it as host:port=4")
     try:
-        return HostPlaces(parse_host(address if found else text), int(places) if found else None)
+        url = parse_host(address if found else text)
     except ValueError as exc:
         raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
+    # A path is one of a proxy in front of Ollama, to which the paths of Ollama's routes are added.
+    if route := re.search(r"/(?:v1|api)$", urlsplit(url).path, re.IGNORECASE):
+        raise ValueError(f"ends in {route[0]}; write it without {route[0]}, or set CHAT_UPSTREAM if it is no Ollama")
+    return HostPlaces(url, int(places) if found else None)
 
 
 def _url_parts(text: str) -> SplitResult | None:

@@ -303,6 +303,16 @@ def test_several_hosts_with_their_places() -> None:
             load({"OLLAMA_HOST": wrong})
 
 
+@pytest.mark.parametrize("ending", ["/v1", "/v1/", "/api", "/ollama/V1"])
+def test_a_host_with_the_path_of_a_route(ending: str) -> None:
+    """Ollama's routes are below the host, so that each would get 404; the path of a proxy is allowed."""
+    (problem,) = problems(OLLAMA_HOST=f"gpu-1,http://h:11434{ending}=2")
+    assert "write it without /" in problem and "CHAT_UPSTREAM" in problem
+    for path in ("/ollama", "/api/ollama", "/v1x", "/xapi"):
+        assert load({"OLLAMA_HOST": f"http://h:1{path}"}).host == f"http://h:1{path}"
+    assert load({"OLLAMA_HOST": "http://api"}).host == "http://api"
+
+
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0"])
 def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
     """Not a crash: a home of nobody, a name that is too long, one that no file can have."""

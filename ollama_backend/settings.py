@@ -1,16 +1,15 @@
 """Settings, read from the environment and `.env`. All invalid ones are reported together at startup."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import dotenv
-
 from ollama_backend import parsers
 from ollama_backend.auth import generate_key
+from ollama_backend.env_file import read_env_file
 from ollama_backend.formats import is_cloud, is_model_name, model_name
 
 LOCAL_MODEL = "qwen3:4b"
@@ -127,16 +126,21 @@ def variables() -> Iterator[Field[Any]]:
     return (f for f in fields(Settings) if "name" in f.metadata)
 
 
-def load(environment: Mapping[str, str]) -> Settings:
-    """Return the settings in an environment. Blank means unset. Raises SettingsError with all problems."""
+def load(environment: Mapping[str, str], file_problems: Sequence[str] = ()) -> Settings:
+    """Return the settings in an environment. Blank means unset. Raises SettingsError with all problems.
+
+    `file_problems` are those of a file that may contain more settings, so those that are not set are unknown.
+    """
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
     given.setdefault("PORT", given.get("GRADIO_SERVER_PORT", "7860"))  # set on a Space with the Gradio SDK
     values: dict[str, Any] = {}
-    problems = []
+    problems = list(file_problems)
     unknown = set()
     for f in variables():
         name = f.metadata["name"]
         if name not in given:
+            if file_problems:
+                unknown.add(name)
             continue
         try:
             values[f.name] = f.metadata["parse"](parsers.utf8(given[name]))
@@ -146,7 +150,7 @@ def load(environment: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: {shown} {exc}.")
     # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
-    if "CHAT_UPSTREAM" not in given:  # other servers have names that Ollama would refuse
+    if "CHAT_UPSTREAM" not in given.keys() | unknown:  # other servers have names that Ollama would refuse
         for name, problem in _invalid_models(settings):
             unknown.add(name)
             problems.append(problem)
@@ -212,12 +216,8 @@ def load_from_process(env_file: Path) -> Settings:
     for name in {f.metadata["name"] for f in variables()} & environment.keys():
         environment[name] = parsers.unquoted(environment[name])
     environment = {name: value for name, value in environment.items() if value.strip()}
-    try:
-        lines = dotenv.dotenv_values(env_file, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError([f".env: it cannot be read ({type(exc).__name__}). Make it readable UTF-8 text."]) from exc
-    for name, value in lines.items():
-        environment.setdefault(name, value or "")
+    from_file, problems = read_env_file(env_file)
+    environment = from_file | environment
     for name in (*SECRETS, "OLLAMA_HOST"):
         os.environ.pop(name, None)
-    return load(environment)
+    return load(environment, problems)

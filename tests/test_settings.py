@@ -285,6 +285,56 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
         load_from_process(tmp_path / ".env")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("PORT=8000\n\n# a key\nOLLAMA_API_KEY from-file\n", 4),
+        ("OLLAMA_API_KEY='from-file\nPORT=8000\n", 1),
+        ('\n\nOLLAMA_API_KEY="from-file" and more\nPORT=8000', 3),
+        ("\ufeffPORT=8000\n=from-file", 2),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_a_problem(
+    text: str, line: int, clean: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told once, beside other problems, without what it holds, and not followed by a key being missing."""
+    clean.setenv("CHAT_REDIS_URL", "redis://h")
+    clean.setenv("CHAT_ACCESS", "all")
+    (tmp_path / ".env").write_text(text, "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_from_process(tmp_path / ".env")
+    unreadable, access = caught.value.problems
+    assert unreadable.startswith(f".env: line {line} cannot be read. Write it as NAME=value")
+    assert access.startswith("CHAT_ACCESS: ") and "from-file" not in str(caught.value)
+    assert not caplog.records
+    clean.setenv("PORT", "x")
+    with pytest.raises(SettingsError, match="PORT: 'x'"):
+        load_from_process(tmp_path / ".env")
+
+
+def test_every_form_of_a_line(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comments, `export`, quotes, references and a byte order mark."""
+    (tmp_path / ".env").write_text(
+        "\ufeffOLLAMA_API_KEY=key # mine\nexport PORT=8000\nBASE=guide\nOLLAMA_MODEL=${BASE}:latest\n"
+        "CHAT_SYSTEM_PROMPT='two\nlines'\nCHAT_MAX_TOKENS\n",
+        "utf-8",
+    )
+    settings = load_from_process(tmp_path / ".env")
+    assert (settings.keys, settings.port, settings.model) == (("key",), 8000, "guide:latest")
+    assert (settings.system_prompt, settings.max_tokens) == ("two\nlines", 4096)
+
+
+def test_a_directory_in_place_of_the_file_is_a_problem(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Docker makes one of a missing file that is to be mounted; no file at all is none."""
+    assert load_from_process(tmp_path / ".env").generated_key
+    (tmp_path / ".env").mkdir()
+    clean.setenv("PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        load_from_process(tmp_path / ".env")
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [".env", "PORT"]
+    assert "it is a directory. Remove it" in caught.value.problems[0]
+
+
 def test_where_people_find_the_page() -> None:
     """A Space's own host makes the link; elsewhere it is this machine and the port."""
     assert load({"PORT": "8000"}).public_url == "http://localhost:8000"

@@ -88,7 +88,7 @@ def hosts(text: str) -> tuple[HostPlaces, ...]:
 def host(text: str) -> HostPlaces:
     """Parse one host. Raises ValueError."""
     address, found, places = text.rpartition("=")
-    if found and not (places.isdigit() and 1 <= int(places) <= 1000):
+    if found and not (re.fullmatch(r"[0-9]{1,4}", places) and 1 <= int(places) <= 1000):
         raise ValueError("has a number of places outside 1 to 1000; write it as host:port=4")
     try:
         url = parse_host(address if found else text)

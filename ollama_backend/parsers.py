@@ -94,9 +94,9 @@ def host(text: str) -> HostPlaces:
         url = parse_host(address if found else text)
     except ValueError as exc:
         raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
-    # A path is one of a proxy in front of Ollama, to which the paths of Ollama's routes are added.
+    # A path belongs to a proxy in front of Ollama. The paths of Ollama's routes are appended to it.
     if route := re.search(r"/(?:v1|api)$", urlsplit(url).path, re.IGNORECASE):
-        raise ValueError(f"ends in {route[0]}; write it without {route[0]}, or set CHAT_UPSTREAM if it is no Ollama")
+        raise ValueError(f"ends in {route[0]}; write it without {route[0]}, or set CHAT_UPSTREAM if it is not Ollama")
     return HostPlaces(url, int(places) if found else None)
 
 
@@ -142,7 +142,9 @@ def origins(text: str) -> tuple[str, ...]:
     for origin in origins:
         scheme, found, host = origin.rpartition("://")
         if re.search(r"[\s/\"']", scheme + host) or not (found or "*" in host or host == "null"):
-            raise ValueError(f"has {origin!r}, which is no origin; write it as https://a.example or https://*.example")
+            raise ValueError(
+                f"contains {origin!r}, which is not an origin; write it as https://a.example or https://*.example"
+            )
     return origins
 
 
@@ -194,7 +196,7 @@ def frame_ancestors(text: str) -> str:
     if not text.isascii() or any(re.search(r"[;,\"'\x00-\x1f\x7f]", host) for host in hosts):
         raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
     if "'none'" in sources and len(sources) > 1:
-        raise ValueError("has 'none' beside others; use it alone, or remove it")
+        raise ValueError("combines 'none' with other sources; use it alone, or remove it")
     return " ".join(sources)
 
 

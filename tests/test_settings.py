@@ -59,13 +59,13 @@ def test_every_problem_is_reported_at_once() -> None:
     ],
 )
 def test_a_bad_value_is_one_problem(wrong: dict[str, str], others: dict[str, str]) -> None:
-    """It does not count as missing, nor as the default, in what is told about other settings."""
+    """It counts neither as missing nor as the default when other settings are checked."""
     (problem,) = problems(**wrong, **others)
     assert problem.startswith(f"{next(iter(wrong))}: ")
 
 
 def test_a_bad_value_hides_no_other_contradiction() -> None:
-    """What does not depend on it is told beside it."""
+    """Problems that do not depend on it are reported too."""
     found = problems(OLLAMA_HOST="ftp://x", OLLAMA_MODEL="b", CHAT_MODELS="a", CHAT_UPSTREAM_KEY="k", PORT="x")
     assert [line.split(":")[0] for line in found] == ["OLLAMA_HOST", "PORT", "CHAT_UPSTREAM_KEY", "CHAT_MODELS"]
 
@@ -105,7 +105,7 @@ def test_the_final_slash_of_an_origin() -> None:
 def test_what_is_no_origin(text: str) -> None:
     """Nothing that a browser sends could match it."""
     (problem,) = problems(OLLAMA_ORIGINS=text)
-    assert problem.startswith("OLLAMA_ORIGINS: ") and "is no origin; write it as https://" in problem
+    assert problem.startswith("OLLAMA_ORIGINS: ") and "is not an origin; write it as https://" in problem
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_sites_that_may_embed_the_page(text: str, sources: str) -> None:
 
 @pytest.mark.parametrize("text", ["a; b", "a,b", "none https://a.example", '"https://a.example" b', "'a.example'", "ä"])
 def test_what_is_no_list_of_sites(text: str) -> None:
-    """What a browser would ignore, or read as another directive."""
+    """A browser would ignore it, or read it as another directive."""
     (problem,) = problems(CHAT_FRAME_ANCESTORS=text)
     assert problem.startswith("CHAT_FRAME_ANCESTORS: ")
 
@@ -152,7 +152,7 @@ def test_a_rate_is_one_limit(text: str) -> None:
     ],
 )  # fmt: skip
 def test_any_other_rate_is_refused(text: str) -> None:
-    """Several limits above all, of which only the first would count."""
+    """Above all several limits: only the first would count."""
     (problem,) = problems(CHAT_RATE_LIMIT=text)
     assert problem.startswith("CHAT_RATE_LIMIT: ") and "is not one rate; write it as 60/minute" in problem
 
@@ -270,7 +270,7 @@ def test_quotes_around_a_value(clean: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ['"Yes" or "No"', "'s", '"', "\"Yes'", '""Yes""'])
 def test_quotes_that_belong_to_a_value(text: str, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Those that are no single pair around it."""
+    """Quotes that are not a single pair around the whole value stay."""
     clean.setenv("CHAT_SYSTEM_PROMPT", text)
     assert load_from_process(tmp_path / ".env").system_prompt == text
     clean.delenv("CHAT_SYSTEM_PROMPT")
@@ -297,7 +297,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_read_is_a_problem(
     text: str, line: int, clean: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Told once, beside other problems, without what it holds, and not followed by a key being missing."""
+    """It is reported once, without its text, next to the other problems; no setting counts as missing."""
     clean.setenv("CHAT_REDIS_URL", "redis://h")
     clean.setenv("CHAT_ACCESS", "all")
     (tmp_path / ".env").write_text(text, "utf-8")
@@ -325,7 +325,7 @@ def test_every_form_of_a_line(clean: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_a_directory_in_place_of_the_file_is_a_problem(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Docker makes one of a missing file that is to be mounted; no file at all is none."""
+    """Docker creates one for a mounted file that is missing. No file at all is no problem."""
     assert load_from_process(tmp_path / ".env").generated_key
     (tmp_path / ".env").mkdir()
     clean.setenv("PORT", "x")

@@ -35,7 +35,7 @@ def test_bad_settings_are_all_told() -> None:
 
 
 def test_a_setting_that_is_not_utf_8_is_told() -> None:
-    """Status 2, and not a failure of each answer."""
+    """Status 2, instead of an error in every answer."""
     ended = start(CHAT_SYSTEM_PROMPT=os.fsdecode(b"caf\xe9"))
     assert ended.returncode == 2 and "CHAT_SYSTEM_PROMPT: its value is not UTF-8" in ended.stderr
 

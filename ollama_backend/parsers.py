@@ -11,7 +11,25 @@ import limits
 
 from ollama_backend.formats import gguf_model, parse_duration, parse_host
 
+_RATE = re.compile(r"0*[1-9]\d{0,8}\s*(?:/|per)\s*(?:0*[1-9]\d{0,8}\s*)?[a-z]+", re.ASCII | re.IGNORECASE)
 _HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[^/]+)?/[^@]+\.gguf(@.+)?")
+
+
+def utf8(text: str) -> str:
+    """Return a text if all of it is UTF-8. Raises ValueError."""
+    # In variables of the environment Python keeps other bytes as surrogates, which nothing can send (PEP 383).
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("is not UTF-8; save the file that sets it as UTF-8")
+    return text
+
+
+def unquoted(text: str) -> str:
+    """Return a text without the quotes around it, unless it contains more of them.
+
+    `docker run --env-file` keeps the quotes of the file; python-dotenv and shells remove them.
+    """
+    quoted = re.fullmatch(r"""\s*(?:"([^"]*)"|'([^']*)')\s*""", text)
+    return (quoted[1] or quoted[2] or "") if quoted else text
 
 
 def whole(low: int, high: int = 10**9) -> Callable[[str], int]:
@@ -70,12 +88,16 @@ def hosts(text: str) -> tuple[HostPlaces, ...]:
 def host(text: str) -> HostPlaces:
     """Parse one host. Raises ValueError."""
     address, found, places = text.rpartition("=")
-    if found and not (places.isdigit() and 1 <= int(places) <= 1000):
+    if found and not (re.fullmatch(r"[0-9]{1,4}", places) and 1 <= int(places) <= 1000):
         raise ValueError("has a number of places outside 1 to 1000; write it as host:port=4")
     try:
-        return HostPlaces(parse_host(address if found else text), int(places) if found else None)
+        url = parse_host(address if found else text)
     except ValueError as exc:
         raise ValueError(f"is not an address: {exc}; write it as host:port or https://host") from None
+    # A path belongs to a proxy in front of Ollama. The paths of Ollama's routes are appended to it.
+    if route := re.search(r"/(?:v1|api)$", urlsplit(url).path, re.IGNORECASE):
+        raise ValueError(f"ends in {route[0]}; write it without {route[0]}, or set CHAT_UPSTREAM if it is not Ollama")
+    return HostPlaces(url, int(places) if found else None)
 
 
 def _url_parts(text: str) -> SplitResult | None:
@@ -113,6 +135,19 @@ def text_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of origins, each with any number of `*`. Raises ValueError."""
+    # A final slash is removed: browsers send origins without one (RFC 6454, 6.2).
+    origins = tuple(re.sub(r"(?<=[^/])/$", "", part) for part in text_list(text))
+    for origin in origins:
+        scheme, found, host = origin.rpartition("://")
+        if re.search(r"[\s/\"']", scheme + host) or not (found or "*" in host or host == "null"):
+            raise ValueError(
+                f"contains {origin!r}, which is not an origin; write it as https://a.example or https://*.example"
+            )
+    return origins
+
+
 def keys(text: str) -> tuple[str, ...]:
     """Parse a comma-separated list of keys. Raises ValueError.
 
@@ -141,20 +176,28 @@ def rate(text: str) -> str | None:
     if text.lower() == "off":
         return None
     try:
-        amount = limits.parse(text).amount
-    except ValueError:
-        amount = 0
-    if not amount:
-        raise ValueError("is not a rate; write it as 60/minute, or off")
-    return text
+        # `limits.parse` alone returns the first of several rates, and reads a period of 0 minutes as 1.
+        if _RATE.fullmatch(text):
+            limits.parse(text)
+            return text
+    except ValueError:  # an unknown unit
+        pass
+    raise ValueError("is not one rate; write it as 60/minute or 100 per 2 hours, or off")
 
 
 def frame_ancestors(text: str) -> str:
-    """Parse the origins for `frame-ancestors` in the content security policy. Raises ValueError."""
+    """Parse the sources for `frame-ancestors` in the content security policy. Raises ValueError.
+
+    The keywords `'self'` and `'none'` may lack their quotes.
+    """
+    sources = [f"'{word}'" if (word := part.lower().strip("'")) in ("self", "none") else part for part in text.split()]
+    hosts = [source for source in sources if source not in ("'self'", "'none'")]
     # A semicolon or comma would start another directive or policy.
-    if re.search(r"[;,\x00-\x1f\x7f]", text) or not text.isascii():
+    if not text.isascii() or any(re.search(r"[;,\"'\x00-\x1f\x7f]", host) for host in hosts):
         raise ValueError("is not a list of origins; separate them by spaces, as https://a.example https://b.example")
-    return text
+    if "'none'" in sources and len(sources) > 1:
+        raise ValueError("combines 'none' with other sources; use it alone, or remove it")
+    return " ".join(sources)
 
 
 def ggufs(text: str) -> tuple[str, ...]:

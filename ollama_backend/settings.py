@@ -1,17 +1,16 @@
 """Settings, read from the environment and `.env`. All invalid ones are reported together at startup."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import dotenv
-
 from ollama_backend import parsers
 from ollama_backend.auth import generate_key
-from ollama_backend.formats import is_cloud, model_name
+from ollama_backend.env_file import read_env_file
+from ollama_backend.formats import is_cloud, is_model_name, model_name
 
 LOCAL_MODEL = "qwen3:4b"
 CLOUD_MODEL = "deepseek-v3.1:671b-cloud"
@@ -44,7 +43,7 @@ class Settings:
     cloud_key: str | None = setting("OLLAMA_CLOUD_API_KEY", parsers.secret, None, secret=True)
     given_parallel: int | None = setting("OLLAMA_NUM_PARALLEL", parsers.whole(1, 1000), None)
     load_timeout: float = setting("OLLAMA_LOAD_TIMEOUT", parsers.seconds, 300.0)
-    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.text_list, ("*",))
+    origins: tuple[str, ...] = setting("OLLAMA_ORIGINS", parsers.origins, ("*",))
     upstream: str | None = setting("CHAT_UPSTREAM", parsers.upstream, None)
     upstream_key: str | None = setting("CHAT_UPSTREAM_KEY", parsers.secret, None, secret=True)
     redis_url: str | None = setting("CHAT_REDIS_URL", parsers.redis_url, None, secret=True)
@@ -127,50 +126,79 @@ def variables() -> Iterator[Field[Any]]:
     return (f for f in fields(Settings) if "name" in f.metadata)
 
 
-def load(environment: Mapping[str, str]) -> Settings:
-    """Return the settings in an environment. Blank means unset. Raises SettingsError with all problems."""
+def load(environment: Mapping[str, str], file_problems: Sequence[str] = ()) -> Settings:
+    """Return the settings in an environment. Blank means unset. Raises SettingsError with all problems.
+
+    `file_problems` are those of a file that may contain more settings, so those that are not set are unknown.
+    """
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
     given.setdefault("PORT", given.get("GRADIO_SERVER_PORT", "7860"))  # set on a Space with the Gradio SDK
     values: dict[str, Any] = {}
-    problems = []
+    problems = list(file_problems)
+    unknown = set()
     for f in variables():
         name = f.metadata["name"]
         if name not in given:
+            if file_problems:
+                unknown.add(name)
             continue
         try:
-            values[f.name] = f.metadata["parse"](given[name])
+            values[f.name] = f.metadata["parse"](parsers.utf8(given[name]))
         except ValueError as exc:
+            unknown.add(name)
             shown = "its value" if f.metadata["secret"] else repr(given[name])
             problems.append(f"{name}: {shown} {exc}.")
     # Kept for child processes, which get a part of it (ollama/engine/launch.py).
     settings = Settings(**values, environment={k: v for k, v in given.items() if k not in SECRETS})
-    problems += _contradictions(settings)
+    if "CHAT_UPSTREAM" not in given.keys() | unknown:  # other servers have names that Ollama would refuse
+        for name, problem in _invalid_models(settings):
+            unknown.add(name)
+            problems.append(problem)
+    problems += _contradictions(settings, unknown)
     if problems:
         raise SettingsError(problems)
     return settings
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
-    if settings.is_cloud and not settings.cloud_key:
+def _invalid_models(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the variables with names that no model of Ollama has, each with its problem."""
+    named = (settings.named_model,) if settings.named_model else ()
+    for variable, names in (("OLLAMA_MODEL", named), ("CHAT_MODELS", settings.models)):
+        for name in names:
+            if not is_model_name(model_name(name)):
+                yield variable, f"{variable}: {name!r} is not the name of a model; write it as name:tag."
+
+
+def _contradictions(settings: Settings, unknown: set[str]) -> Iterator[str]:
+    """Yield the contradictions between settings, except those that depend on one of the `unknown` variables."""
+
+    def known(*names: str) -> bool:
+        return unknown.isdisjoint(names)
+
+    is_cloud = settings.is_cloud and known("OLLAMA_HOST", "CHAT_UPSTREAM", "CHAT_GGUF")
+    if is_cloud and not settings.cloud_key and known("OLLAMA_CLOUD_API_KEY"):
         yield (
             "OLLAMA_CLOUD_API_KEY: it is required because OLLAMA_HOST is Ollama's cloud. Set it to your key from "
             "https://ollama.com/settings/keys. Do not put that key in OLLAMA_API_KEY: that is the key for callers of "
             "this server, and it is never sent to Ollama."
         )
-    if settings.is_cloud and settings.host.startswith("http://"):
+    if is_cloud and settings.host.startswith("http://"):
         yield "OLLAMA_HOST: the cloud key would be sent in clear text. Use https://ollama.com."
     if settings.upstream and settings.ggufs:
         yield "CHAT_UPSTREAM: CHAT_GGUF is set too, and only one of them can be used. Remove one."
-    if settings.upstream_key and not settings.upstream:
+    if settings.upstream_key and not settings.upstream and known("CHAT_UPSTREAM"):
         yield "CHAT_UPSTREAM_KEY: CHAT_UPSTREAM is not set. Set both, or neither."
-    if settings.redis_url and settings.generated_key:
+    if settings.redis_url and settings.generated_key and known("OLLAMA_API_KEY"):
         yield (
             "OLLAMA_API_KEY: it is missing, and the replicas that share CHAT_REDIS_URL must take the same key. Set it "
             "to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     allowed = [model_name(name) for name in settings.models]
     decided_later = settings.ggufs or (settings.upstream and not settings.named_model)
-    if allowed and not decided_later and model_name(settings.model) not in allowed:
+    is_model_known = known("CHAT_GGUF", "OLLAMA_MODEL", "CHAT_MODELS") and (
+        settings.named_model or known("OLLAMA_HOST", "CHAT_UPSTREAM")
+    )
+    if allowed and is_model_known and not decided_later and model_name(settings.model) not in allowed:
         yield (
             f"CHAT_MODELS: it does not include the default model {settings.model!r}. Add it, or set OLLAMA_MODEL to a "
             "model in the list."
@@ -184,13 +212,12 @@ def load_from_process(env_file: Path) -> Settings:
     server (ollama-python, _client.py), and child processes would inherit it. Removes `OLLAMA_HOST` too, because the
     package reads it when it is imported and fails on a list of hosts. Raises SettingsError.
     """
-    environment = {name: value for name, value in os.environ.items() if value.strip()}
-    try:
-        lines = dotenv.dotenv_values(env_file, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError([f".env: it cannot be read ({type(exc).__name__}). Make it readable UTF-8 text."]) from exc
-    for name, value in lines.items():
-        environment.setdefault(name, value or "")
+    environment = dict(os.environ)
+    for name in {f.metadata["name"] for f in variables()} & environment.keys():
+        environment[name] = parsers.unquoted(environment[name])
+    environment = {name: value for name, value in environment.items() if value.strip()}
+    from_file, problems = read_env_file(env_file)
+    environment = from_file | environment
     for name in (*SECRETS, "OLLAMA_HOST"):
         os.environ.pop(name, None)
-    return load(environment)
+    return load(environment, problems)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ollama_backend.settings import SettingsError, load, load_from_process
+from ollama_backend.settings import SettingsError, load, load_from_process, variables
 
 
 def problems(**environment: str) -> list[str]:
@@ -46,12 +46,115 @@ def test_every_problem_is_reported_at_once() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("wrong", "others"),
+    [
+        ({"OLLAMA_API_KEY": "ü"}, {"CHAT_REDIS_URL": "redis://h"}),
+        ({"CHAT_UPSTREAM": "myhost/v1"}, {"CHAT_UPSTREAM_KEY": "k"}),
+        ({"CHAT_UPSTREAM": "myhost/v1"}, {"CHAT_MODELS": "a"}),
+        ({"OLLAMA_CLOUD_API_KEY": "ü"}, {"OLLAMA_HOST": "ollama.com"}),
+        ({"CHAT_GGUF": "/no/such.gguf"}, {"OLLAMA_HOST": "http://ollama.com"}),
+        ({"CHAT_GGUF": "/no/such.gguf"}, {"CHAT_MODELS": "a", "OLLAMA_MODEL": "b"}),
+        ({"OLLAMA_HOST": "ftp://ollama.com"}, {"CHAT_MODELS": "a"}),
+    ],
+)
+def test_a_bad_value_is_one_problem(wrong: dict[str, str], others: dict[str, str]) -> None:
+    """It counts neither as missing nor as the default when other settings are checked."""
+    (problem,) = problems(**wrong, **others)
+    assert problem.startswith(f"{next(iter(wrong))}: ")
+
+
+def test_a_bad_value_hides_no_other_contradiction() -> None:
+    """Problems that do not depend on it are reported too."""
+    found = problems(OLLAMA_HOST="ftp://x", OLLAMA_MODEL="b", CHAT_MODELS="a", CHAT_UPSTREAM_KEY="k", PORT="x")
+    assert [line.split(":")[0] for line in found] == ["OLLAMA_HOST", "PORT", "CHAT_UPSTREAM_KEY", "CHAT_MODELS"]
+
+
 @pytest.mark.parametrize("name", ["OLLAMA_HOST", "CHAT_UPSTREAM", "CHAT_REDIS_URL"])
 @pytest.mark.parametrize("text", ["[", ",", "https://[x]/v1", "redis://h:99999", "https://h:p/v1"])
 def test_what_is_no_address_is_refused(name: str, text: str) -> None:
     """With the name and an address as it should be, whichever part is wrong."""
     (problem,) = problems(**{name: text, "OLLAMA_API_KEY": "key"})
     assert problem.startswith(f"{name}: ") and "write it as" in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*", "null", "app://*", "file://*", "tauri://localhost", "chrome-extension://*,moz-extension://*",
+        "http://a.example:8080", "https://*.example", "*.example", "*://a.example", "http://[::1]:3000",
+    ],
+)  # fmt: skip
+def test_origins(text: str) -> None:
+    """Every form that Ollama documents, and `null`."""
+    assert load({"OLLAMA_ORIGINS": text}).origins == tuple(text.split(","))
+
+
+def test_the_final_slash_of_an_origin() -> None:
+    """It is removed: no browser sends it."""
+    assert load({"OLLAMA_ORIGINS": "https://a.example/, app://b/"}).origins == ("https://a.example", "app://b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.example", "https://a.example,b.example", "localhost:3000", "https://a.example/page", "https://a.example/*",
+        "https://a b", '"https://a.example","https://b.example"', "https://a.example https://b.example",
+    ],
+)  # fmt: skip
+def test_what_is_no_origin(text: str) -> None:
+    """Nothing that a browser sends could match it."""
+    (problem,) = problems(OLLAMA_ORIGINS=text)
+    assert problem.startswith("OLLAMA_ORIGINS: ") and "is not an origin; write it as https://" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("self", "'self'"),
+        ("'none'", "'none'"),
+        ("NONE", "'none'"),
+        ("Self  https://a.example", "'self' https://a.example"),
+        ("https://*.example b.example:8443 app:", "https://*.example b.example:8443 app:"),
+    ],
+)
+def test_sites_that_may_embed_the_page(text: str, sources: str) -> None:
+    """Sources of a content security policy; its keywords with or without quotes."""
+    assert load({"CHAT_FRAME_ANCESTORS": text}).frame_ancestors == sources
+
+
+@pytest.mark.parametrize("text", ["a; b", "a,b", "none https://a.example", '"https://a.example" b', "'a.example'", "ä"])
+def test_what_is_no_list_of_sites(text: str) -> None:
+    """A browser would ignore it, or read it as another directive."""
+    (problem,) = problems(CHAT_FRAME_ANCESTORS=text)
+    assert problem.startswith("CHAT_FRAME_ANCESTORS: ")
+
+
+@pytest.mark.parametrize("name", [field.metadata["name"] for field in variables()])
+def test_bytes_that_are_not_utf_8_are_refused(name: str) -> None:
+    """In every variable: Python reads them as surrogates, which would break an answer later."""
+    (problem,) = problems(**{name: os.fsdecode(b"caf\xe9")})
+    assert problem.startswith(f"{name}: ") and "is not UTF-8; save the file" in problem
+
+
+@pytest.mark.parametrize("text", ["60/minute", "100 per 2 hours", "5/10 second", "1 / DAY", "007/minute", "OFF"])
+def test_a_rate_is_one_limit(text: str) -> None:
+    """In every notation of the package `limits`, or `off`."""
+    assert load({"CHAT_RATE_LIMIT": text}).rate_limit == (None if text == "OFF" else text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100/minute;1/hour", "60/minute, 100/hour", "1/hour|2/day", "60/minute 1/hour", "5/minute;", "0/minute",
+        "5/0 minute", "5/-1 minute", "5/fortnight", "5", "/minute", "9999999999/minute", "off;5/minute",
+        "\u0665/minute",
+    ],
+)  # fmt: skip
+def test_any_other_rate_is_refused(text: str) -> None:
+    """Above all several limits: only the first would count."""
+    (problem,) = problems(CHAT_RATE_LIMIT=text)
+    assert problem.startswith("CHAT_RATE_LIMIT: ") and "is not one rate; write it as 60/minute" in problem
 
 
 def test_no_secret_is_shown() -> None:
@@ -84,6 +187,30 @@ def test_the_default_model_must_be_allowed() -> None:
     assert load({"CHAT_MODELS": "a, library/B:latest", "OLLAMA_MODEL": "b"}).models == ("a", "library/B:latest")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["qwen3", "Qwen3:4b-q8_0", "library/b:latest", "hf.co/a/B-GGUF:Q4_K_M", "https://hf.co/a/b", "host:5000/a/b:tag"],
+)
+def test_names_of_models(name: str) -> None:
+    """Every form that Ollama takes."""
+    settings = load({"OLLAMA_MODEL": name, "CHAT_MODELS": f"other, {name}"})
+    assert settings.model == name and settings.models == ("other", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama 3", "ü", '"guide"x', "a:", ":b", "./m.gguf", "a/b/c/d", "x" * 400, "a;b", "../a"]
+)
+def test_what_is_no_name_of_a_model(name: str) -> None:
+    """Ollama would refuse it; the names of other servers may be anything."""
+    assert [line.split(" is not ")[0] for line in problems(OLLAMA_MODEL=name, CHAT_MODELS=f"a,{name}")] == [
+        f"OLLAMA_MODEL: {name!r}",
+        f"CHAT_MODELS: {name!r}",
+    ]
+    assert "name:tag" in problems(OLLAMA_MODEL=name, CHAT_MODELS="a")[0]
+    assert load({"OLLAMA_MODEL": name, "CHAT_UPSTREAM": "https://h/v1"}).model == name
+    assert len(problems(OLLAMA_MODEL=name, CHAT_UPSTREAM="h/v1")) == 1
+
+
 def test_hub_files(tmp_path: Path) -> None:
     """`CHAT_GGUF` holds files that exist or files on the hub, each under a name of its own."""
     here = tmp_path / "m.gguf"
@@ -113,11 +240,99 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert "OLLAMA_API_KEY" not in os.environ and "OLLAMA_HOST" not in os.environ
 
 
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment in which no setting is set."""
+    for field in variables():
+        monkeypatch.delenv(field.metadata["name"], raising=False)
+    return monkeypatch
+
+
+def test_quotes_around_a_value(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are removed, as `docker run --env-file` leaves them; those inside stay, also from `.env`."""
+    for name, value in {
+        "OLLAMA_API_KEY": '"KEY"',
+        "OLLAMA_MODEL": "'guide'",
+        "OLLAMA_ORIGINS": ' "https://a.example" ',
+        "OLLAMA_HOST": '"gpu-1=2,gpu-2"',
+        "CHAT_FRAME_ANCESTORS": "'self'",
+        "CHAT_MAX_TOKENS": '""',
+        "PORT": "'8000'",
+        "CHAT_SYSTEM_PROMPT": """'"Yes"'""",
+    }.items():
+        clean.setenv(name, value)
+    (tmp_path / ".env").write_text("CHAT_MAX_TOKENS=7\n")
+    settings = load_from_process(tmp_path / ".env")
+    assert (settings.keys, settings.model, settings.origins) == (("KEY",), "guide", ("https://a.example",))
+    assert ([host.places for host in settings.hosts], settings.frame_ancestors) == ([2, None], "'self'")
+    assert (settings.max_tokens, settings.port, settings.system_prompt) == (7, 8000, '"Yes"')
+
+
+@pytest.mark.parametrize("text", ['"Yes" or "No"', "'s", '"', "\"Yes'", '""Yes""'])
+def test_quotes_that_belong_to_a_value(text: str, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Quotes that are not a single pair around the whole value stay."""
+    clean.setenv("CHAT_SYSTEM_PROMPT", text)
+    assert load_from_process(tmp_path / ".env").system_prompt == text
+    clean.delenv("CHAT_SYSTEM_PROMPT")
+    (tmp_path / ".env").write_text("""CHAT_SYSTEM_PROMPT='"Yes"'\n""")
+    assert load_from_process(tmp_path / ".env").system_prompt == '"Yes"'
+
+
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     """A `.env` that is no text is told in words."""
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"\.env: it cannot be read"):
         load_from_process(tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("PORT=8000\n\n# a key\nOLLAMA_API_KEY from-file\n", 4),
+        ("OLLAMA_API_KEY='from-file\nPORT=8000\n", 1),
+        ('\n\nOLLAMA_API_KEY="from-file" and more\nPORT=8000', 3),
+        ("\ufeffPORT=8000\n=from-file", 2),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_a_problem(
+    text: str, line: int, clean: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported once, without its text, next to the other problems; no setting counts as missing."""
+    clean.setenv("CHAT_REDIS_URL", "redis://h")
+    clean.setenv("CHAT_ACCESS", "all")
+    (tmp_path / ".env").write_text(text, "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_from_process(tmp_path / ".env")
+    unreadable, access = caught.value.problems
+    assert unreadable.startswith(f".env: line {line} cannot be read. Write it as NAME=value")
+    assert access.startswith("CHAT_ACCESS: ") and "from-file" not in str(caught.value)
+    assert not caplog.records
+    clean.setenv("PORT", "x")
+    with pytest.raises(SettingsError, match="PORT: 'x'"):
+        load_from_process(tmp_path / ".env")
+
+
+def test_every_form_of_a_line(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comments, `export`, quotes, references and a byte order mark."""
+    (tmp_path / ".env").write_text(
+        "\ufeffOLLAMA_API_KEY=key # mine\nexport PORT=8000\nBASE=guide\nOLLAMA_MODEL=${BASE}:latest\n"
+        "CHAT_SYSTEM_PROMPT='two\nlines'\nCHAT_MAX_TOKENS\n",
+        "utf-8",
+    )
+    settings = load_from_process(tmp_path / ".env")
+    assert (settings.keys, settings.port, settings.model) == (("key",), 8000, "guide:latest")
+    assert (settings.system_prompt, settings.max_tokens) == ("two\nlines", 4096)
+
+
+def test_a_directory_in_place_of_the_file_is_a_problem(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Docker creates one for a mounted file that is missing. No file at all is no problem."""
+    assert load_from_process(tmp_path / ".env").generated_key
+    (tmp_path / ".env").mkdir()
+    clean.setenv("PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        load_from_process(tmp_path / ".env")
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [".env", "PORT"]
+    assert "it is a directory. Remove it" in caught.value.problems[0]
 
 
 def test_where_people_find_the_page() -> None:
@@ -133,12 +348,22 @@ def test_several_hosts_with_their_places() -> None:
     settings = load({"OLLAMA_HOST": "gpu-1=4, gpu-2:11500 ,https://far.example=2", "OLLAMA_NUM_PARALLEL": "3"})
     assert settings.host_places == [("http://gpu-1:11434", 4), ("http://gpu-2:11500", 3), ("https://far.example", 2)]
     assert settings.host == "http://gpu-1:11434" and settings.for_host("http://gpu-2:11500").is_one_of_several
-    for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
-        with pytest.raises(SettingsError, match="OLLAMA_HOST"):
+    for wrong in ("gpu-1=0", "gpu-1=x", "gpu-1=²", "gpu-1,gpu-1:11434", "gpu-1,ftp://x"):
+        with pytest.raises(SettingsError, match=r"OLLAMA_HOST: .*write it as|list it once"):
             load({"OLLAMA_HOST": wrong})
 
 
-@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0", "/root/\udcff.gguf"])
+@pytest.mark.parametrize("ending", ["/v1", "/v1/", "/api", "/ollama/V1"])
+def test_a_host_with_the_path_of_a_route(ending: str) -> None:
+    """Ollama's routes are below the host, so that each would get 404; the path of a proxy is allowed."""
+    (problem,) = problems(OLLAMA_HOST=f"gpu-1,http://h:11434{ending}=2")
+    assert "write it without /" in problem and "CHAT_UPSTREAM" in problem
+    for path in ("/ollama", "/api/ollama", "/v1x", "/xapi"):
+        assert load({"OLLAMA_HOST": f"http://h:1{path}"}).host == f"http://h:1{path}"
+    assert load({"OLLAMA_HOST": "http://api"}).host == "http://api"
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.gguf", "x" * 5000, "\0"])
 def test_a_model_file_that_cannot_be_looked_for_is_a_problem(path: str) -> None:
     """Not a crash: a home of nobody, a name that is too long, one that no file can have."""
     with pytest.raises(SettingsError, match=r"CHAT_GGUF: .* is not a readable file"):

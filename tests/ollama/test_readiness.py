@@ -252,6 +252,21 @@ async def test_a_load_that_takes_too_long_is_given_up(fake_ollama: FakeOllama) -
             await readiness.loaded("slow")
 
 
+@pytest.mark.parametrize("longest", ["0", "-1s"])
+async def test_a_load_may_take_any_time(fake_ollama: FakeOllama, longest: str) -> None:
+    """With an OLLAMA_LOAD_TIMEOUT of zero or less, as in Ollama."""
+    gate = asyncio.Event()
+    fake_ollama.install(Model("slow", load_gate=gate))
+    async with watched(fake_ollama.url, OLLAMA_LOAD_TIMEOUT=longest) as readiness:
+        await reach(readiness, "ok")
+        waiter = asyncio.create_task(readiness.loaded("slow"))
+        await until(lambda: "slow:latest" in [load.model for load in fake_ollama.loads], "it is being loaded")
+        assert not waiter.done()
+        gate.set()
+        await waiter
+        assert readiness.is_loaded("slow")
+
+
 async def test_a_failed_load_is_told_and_can_be_tried_again(fake_ollama: FakeOllama) -> None:
     """A load that fails raises Ollama's words; the state keeps them until a load succeeds."""
     broken = fake_ollama.install(Model("broken", load_error="llama-server process has terminated: signal: killed"))

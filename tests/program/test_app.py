@@ -34,6 +34,12 @@ def test_bad_settings_are_all_told() -> None:
     assert "geheim" not in ended.stderr + ended.stdout and "Traceback" not in ended.stderr
 
 
+def test_a_setting_that_is_not_utf_8_is_told() -> None:
+    """Status 2, instead of an error in every answer."""
+    ended = start(CHAT_SYSTEM_PROMPT=os.fsdecode(b"caf\xe9"))
+    assert ended.returncode == 2 and "CHAT_SYSTEM_PROMPT: its value is not UTF-8" in ended.stderr
+
+
 def test_a_cloud_host_without_its_key_is_refused() -> None:
     """Status 2, in words that help who has put the cloud's key into the inbound variable."""
     ended = start(OLLAMA_HOST="https://ollama.com", OLLAMA_API_KEY="the-cloud-key")

@@ -338,11 +338,13 @@ async def test_origins(fake_ollama: FakeOllama) -> None:
             assert answer.status == 200 and answer.headers["Access-Control-Allow-Origin"] == "*"
             assert answer.headers["Access-Control-Allow-Headers"] == "authorization,x-other"
             assert "Access-Control-Allow-Credentials" not in answer.headers
-    options = {"OLLAMA_ORIGINS": "https://*.example"}
+    options = {"OLLAMA_ORIGINS": "https://*.example, http://[::1]:3000/"}
     async with served_app(fake_ollama, **options) as (url, _), aiohttp.ClientSession(url) as session:
         async with session.get("/health", headers={"Origin": "https://a.example"}) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "https://a.example"
             assert answer.headers["Vary"] == "Origin"
+        async with session.get("/health", headers={"Origin": "http://[::1]:3000"}) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == "http://[::1]:3000"
         async with session.get("/health", headers={"Origin": "https://evil.test"}) as answer:
             assert "Access-Control-Allow-Origin" not in answer.headers
         async with session.options("/chat_api", headers=preflight | {"Origin": "https://evil.test"}) as answer:

@@ -1,6 +1,5 @@
 """Origins whose pages may use the API."""
 
-import fnmatch
 import re
 
 # Ollama adds these to OLLAMA_ORIGINS (envconfig/config.go, AllowedOrigins).
@@ -20,7 +19,7 @@ class AllowedOrigins:
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.everyone = "*" in patterns
-        joined = "|".join(fnmatch.translate(pattern) for pattern in (*patterns, *ALWAYS_ALLOWED))
+        joined = "|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in (*patterns, *ALWAYS_ALLOWED))
         self.regex = f"(?i:{joined})"
         self._regex = re.compile(self.regex)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ollama_backend.errors import BadRequest
 from ollama_backend.json_text import JsonObject
 from ollama_backend.ollama.http import HttpClient
+from ollama_backend.ollama.openai_api.body_shapes import check_types
 from ollama_backend.ollama.upstream import InstalledModel, ResponseStream
 from ollama_backend.ollama.wire import Chunk, Message, decode, timestamp
 
@@ -53,6 +54,7 @@ class EmbeddingList(msgspec.Struct):
 
 async def embeddings(http: HttpClient, path: str, request: JsonObject) -> bytes:
     """Return the response of `/api/embed` or `/api/embeddings`. Raises BackendError."""
+    check_types(path, request)
     text = request.get("input") if path == "/api/embed" else request.get("prompt")
     # Some servers and SDKs use base64 unless floats are asked for.
     body: dict[str, object] = {"model": request["model"], "input": text or "", "encoding_format": "float"}
@@ -84,6 +86,7 @@ class NativeStream(ResponseStream):
         """Return the `/api/chat` body for a request to `/api/chat` or `/api/generate`. Raises BadRequest."""
         if path == "/api/chat":
             return request
+        check_types(path, request)
         # OpenAI's chat API always applies the model's own template.
         for name in ("raw", "suffix", "context", "template"):
             if request.get(name):

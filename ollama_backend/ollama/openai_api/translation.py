@@ -8,6 +8,7 @@ import msgspec
 
 from ollama_backend.errors import BadRequest
 from ollama_backend.json_text import JsonObject
+from ollama_backend.ollama.openai_api.body_shapes import check_types
 
 # Ollama's options and their names in OpenAI's API. The others are dropped, because most servers reject unknown fields.
 _OPTIONS = {
@@ -23,7 +24,8 @@ _IMAGE_TYPES = ((b"\xff\xd8", "jpeg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b
 
 
 def chat_completion(body: JsonObject) -> JsonObject:
-    """Return the streaming `/chat/completions` body for a body of Ollama's `/api/chat`."""
+    """Return the streaming `/chat/completions` body for a body of Ollama's `/api/chat`. Raises BadRequest."""
+    check_types("/api/chat", body)
     request: JsonObject = {
         "model": body["model"],
         "messages": list(_messages(body.get("messages") or ())),
@@ -82,10 +84,10 @@ def _call(call: JsonObject, call_id: str) -> JsonObject:
     return {"id": call.get("id") or call_id, "type": "function", "function": named}
 
 
-def _image(encoded: object) -> JsonObject:
+def _image(encoded: str) -> JsonObject:
     """Return a base64 image as a content part. Raises BadRequest if it is not base64."""
     try:
-        head = base64.b64decode(str(encoded)[:64] + "=" * (-len(str(encoded)[:64]) % 4))
+        head = base64.b64decode(encoded[:64] + "=" * (-len(encoded[:64]) % 4))
     except (binascii.Error, ValueError) as exc:
         raise BadRequest("An image is not valid base64. Send the encoded bytes without a `data:` prefix.") from exc
     kind = next((name for mark, name in _IMAGE_TYPES if head.startswith(mark)), "png")

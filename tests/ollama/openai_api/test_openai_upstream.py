@@ -165,6 +165,32 @@ async def test_failures_keep_their_meaning(error: tuple[int, dict[str, Any]], st
                 assert answer.status == status and words in await answer.text(), path
 
 
+OF_WRONG_TYPES: tuple[Any, ...] = (5, 1.5, True, "x", [5], ["x"], [None], [[]], {"a": 1}, [{"function": 5}])
+NATIVE = {
+    "/api/chat": ({"messages": ASK}, ("messages", "tools", "options", "think", "format", "stream")),
+    "/api/generate": ({"prompt": "Hi"}, ("prompt", "system", "images", "options", "think", "format", "stream")),
+    "/api/embed": ({"input": "Hi"}, ("input", "dimensions", "options")),
+    "/api/embeddings": ({"prompt": "Hi"}, ("prompt", "options")),
+    "/api/show": ({}, ("name", "verbose")),
+}
+
+
+@pytest.mark.parametrize("path", NATIVE)
+async def test_no_field_of_the_wrong_type_fails_on_this_server(path: str) -> None:
+    """A body is translated or refused with 400, and only objects reach the upstream as messages."""
+    fake = FakeOpenAI()
+    body, fields = NATIVE[path]
+    async with fake.running(), behind(fake.url, CHAT_RATE_LIMIT="off") as (session, _):
+        for name in ("model", *fields):
+            for value in OF_WRONG_TYPES:
+                async with session.post(path, json={"model": "other", **body, name: value}) as answer:
+                    assert answer.status in (200, 400, 404), (name, value)
+        refused = {"model": "other", "messages": ["Hi"], "input": [5], "prompt": [5]}
+        async with session.post(path, json=refused) as answer:
+            assert answer.status == (200 if path == "/api/show" else 400)
+    assert all(isinstance(message, dict) for _, sent, _ in fake.requests for message in sent.get("messages", ()))
+
+
 async def test_a_refused_key_is_the_owners_fault() -> None:
     """A wrong CHAT_UPSTREAM_KEY never looks like a wrong key of the caller's."""
     fake = FakeOpenAI(key="right")

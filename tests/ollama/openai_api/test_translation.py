@@ -67,6 +67,29 @@ def test_pictures_become_parts() -> None:
         translated({"role": "user", "images": ["£"]})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("content", 5, "'messages[1].content' must be a string, not a number."),
+        ("images", 5, "'messages[1].images' must be a list, not a number."),
+        ("images", [None], "'messages[1].images[0]' must be a string, not null."),
+        ("tool_calls", "x", "'messages[1].tool_calls' must be a list, not a string."),
+        ("tool_calls", {"a": 1}, "'messages[1].tool_calls' must be a list, not an object."),
+        ("tool_calls", [5], "'messages[1].tool_calls[0]' must be an object, not a number."),
+        ("tool_calls", [{"function": True}], "'messages[1].tool_calls[0].function' must be an object, not a boolean."),
+        (
+            "tool_calls", [{"function": {"arguments": "{}"}}],
+            "'messages[1].tool_calls[0].function.arguments' must be an object, not a string.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_wrong_type_is_named(field: str, value: Any, message: str) -> None:
+    """With the message that it is in."""
+    with pytest.raises(BadRequest) as refused:
+        translated({"role": "user", "content": None}, {"role": "user", field: value})
+    assert refused.value.message == message
+
+
 def test_results_of_tools_belong_to_their_calls() -> None:
     """Calls without ids get some, and the results after them the same ones, in order."""
     calls = [{"function": {"name": name, "arguments": {"x": 1}}} for name in ("a", "b")]

@@ -96,6 +96,11 @@ class NativeStream(ResponseStream):
         return {**request, "messages": [*system, prompt]}
 
     @classmethod
+    def of_load(cls, path: str, model: str) -> Self:
+        """Return Ollama's response to a request without messages or a prompt, which only loads the model."""
+        return cls.of(_encoded(path, Chunk(model, timestamp(), done=True, done_reason="load")))
+
+    @classmethod
     async def of_chunks(cls, path: str, request: JsonObject, chunks: AsyncGenerator[Chunk, None]) -> Self:
         """Return the response for chunks, streamed as lines or as one object, once the first chunk has arrived."""
         first = await anext(chunks)  # an error before it can still set the status

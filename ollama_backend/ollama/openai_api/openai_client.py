@@ -138,7 +138,11 @@ class OpenAIClient(Upstream):
             if path in ("/api/embed", "/api/embeddings"):
                 yield NativeStream.of(await embeddings(self._http, path, request))
                 return
-            async with aclosing(self.chat(NativeStream.chat_body(path, request), silence)) as chunks:
+            chat_body = NativeStream.chat_body(path, request)
+            if not request.get("messages" if path == "/api/chat" else "prompt"):
+                yield NativeStream.of_load(path, request["model"])  # the server loads its models itself
+                return
+            async with aclosing(self.chat(chat_body, silence)) as chunks:
                 yield await NativeStream.of_chunks(path, request, chunks)
 
     async def feed_chat(self, body: JsonObject, take: TakeChunks, silence: float | None = None) -> None:

@@ -102,7 +102,7 @@ async def _stream(
 
     def pass_on(block: bytes) -> Drain | None:
         nonlocal is_first
-        if slot.finished:  # what follows the end belongs to no answer
+        if response.finished:  # what follows the end belongs to no answer
             return None
         if is_first:
             is_first = False
@@ -126,7 +126,7 @@ async def _stream(
     await upstream.feed(take)
     if blocks.rest.strip() and (drain := pass_on(blocks.rest + dialect.boundaries[0])):
         await drain()
-    if not slot.finished:
+    if not response.finished:
         raise OllamaFailed(CUT_OFF)
 
 

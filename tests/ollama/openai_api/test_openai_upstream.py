@@ -191,6 +191,22 @@ async def test_no_field_of_the_wrong_type_fails_on_this_server(path: str) -> Non
     assert all(isinstance(message, dict) for _, sent, _ in fake.requests for message in sent.get("messages", ()))
 
 
+@pytest.mark.parametrize("body", [{}, {"stream": False}, {"messages": [], "prompt": ""}])
+async def test_a_load_is_answered_as_ollama_does(body: dict[str, Any]) -> None:
+    """Without messages or a prompt there is nothing to generate, and no request to the server."""
+    fake = FakeOpenAI()
+    async with fake.running(), behind(fake.url) as (session, _):
+        for path, empty in (
+            ("/api/chat", {"message": {"role": "assistant", "content": ""}}),
+            ("/api/generate", {"response": ""}),
+        ):
+            (line,) = await lines(session, path, model="other", **body)
+            assert line == {"model": "other", "created_at": line["created_at"], "done": True, "done_reason": "load"} | (
+                empty
+            )
+    assert not fake.requests
+
+
 async def test_a_refused_key_is_the_owners_fault() -> None:
     """A wrong CHAT_UPSTREAM_KEY never looks like a wrong key of the caller's."""
     fake = FakeOpenAI(key="right")

@@ -131,6 +131,16 @@ async def test_one_object_in_place_of_lines_stays_one(fake_ollama: FakeOllama, b
                 assert answer.headers["content-length"] == str(len(body))
 
 
+@pytest.mark.parametrize("path", NATIVE)
+async def test_a_load_answered_as_a_stream_passes(fake_ollama: FakeOllama, path: str) -> None:
+    """Ollama sends one object; other servers send a line."""
+    line = b'{"done": true, "done_reason": "load"}\n'
+    async with Gateway(fake_ollama) as gateway:
+        fake_ollama.replies[path] = Reply(200, line, "application/x-ndjson")
+        async with gateway.session.post(path, json={"model": "guide"}) as answer:
+            assert (answer.status, await answer.read()) == (200, line)
+
+
 @pytest.mark.parametrize("path", BODIES)
 async def test_an_error_with_the_status_200_is_one(fake_ollama: FakeOllama, path: str) -> None:
     """A whole answer that holds nothing but a failure is told with the status of a failure."""

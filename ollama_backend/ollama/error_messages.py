@@ -19,6 +19,7 @@ _GO_TYPE = re.compile(
 )
 _GO_KINDS = {"string": "a string", "number": "a number", "array": "a list", "object": "an object", "bool": "a boolean"}
 _GO_TYPES = {"string": "a string", "bool": "true or false", "float32": "a number", "float64": "a number"}
+_EMPTY_LIST = re.compile(r"^\[\] is too short - '(?P<field>[\w.]+)'")  # middleware/openai.go
 _NO_EMBEDDINGS = re.compile(r"does not support embeddings?\b")
 _NO_MEMORY = re.compile(r"model requires more system memory \(([^)]+)\) than is available \(([^)]+)\)")
 _ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,60})")
@@ -135,6 +136,7 @@ def _no_memory(found: re.Match[str]) -> str:
 _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_OVERFLOW, _overflow),
     (_TEMPLATE, _template),
+    (_EMPTY_LIST, lambda found: f"{found['field']!r} must not be empty."),
     (_NO_EMBEDDINGS, _no_embeddings),
     (_NO_MEDIA, _no_media),
     (_SCHEMA, _schema),

@@ -19,7 +19,8 @@ _MAX_TRIED = 8
 _MESSAGE_FIELDS = ("error", "message", "StatusMessage", "detail", "msg", "errors")
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)  # say less than the message beside them
 _MEANINGLESS = frozenset(("", "[object Object]", "None", "null", "nil", "<nil>", "undefined", "map[]", "{}", "[]"))
-_LIKE_JSON = re.compile(r"\s*(?:[\[{]+\s*(?:[\"{}\[\]]|$)|(?:data|event):)")
+# An empty list or object before words is a quoted value, as in `[] is too short - 'messages'`.
+_LIKE_JSON = re.compile(r"\s*(?!(?:\[\s*\]|\{\s*\})\s+[A-Za-z])(?:[\[{]+\s*(?:[\"{}\[\]]|$)|(?:data|event):)")
 
 # A JSON object or list stands at the start, or after a prefix such as `llama-server error: ` or `data: `.
 _JSON = re.compile(r"(?:^|[:(-])\s*(?P<json>[\[{](?=\s*[\"{]))")

@@ -102,6 +102,7 @@ def test_what_has_no_words_gives_no_reason(body: str | bytes) -> None:
     [
         'expected {"name": "x"} but got y', "tool map[a:1 b:2] failed", "invalid option map[x]",
         "could not parse ['a', 'b']", "unknown value {x} in options", "read tcp: i/o timeout at step 3",
+        "[] is too long", "{} is no schema", "[ ] has no items",
         "unknown field type:foo of a tool", '"m" does not support thinking', '"m" and "n"',
     ],
 )  # fmt: skip

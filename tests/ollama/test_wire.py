@@ -223,6 +223,7 @@ def test_embeddings_of_a_chat_model_name_the_remedy() -> None:
          "'stop_sequences' must be a list, not a string."),
         ("input[0]: json: cannot unmarshal string into Go value of type struct { Type string }",
          "A value must be an object, not a string."),
+        ("[] is too short - 'messages'", "'messages' must not be empty."),
         ("Field 'seed': [json.exception.type_error.302] type must be number, but is string",
          "Field 'seed': type must be number, but is string"),
         ("audio input is not supported - hint: if this is unexpected, you may need to provide the mmproj",

@@ -377,6 +377,15 @@ async def test_errors_have_each_clients_shape(
         ("/v1/messages", "tools", [1], "tools[0] has the wrong type"),
         ("/v1/messages/count_tokens", "messages", "x", "messages has the wrong type"),
         ("/api/chat", "tools", [{"type": "function"}], "Failed to parse tools: Missing tool function"),
+        *(
+            ("/api/chat", "messages", [{"role": "user", "tool_calls": [call]}], f"messages[0].tool_calls[0]{wrong}")
+            for call, wrong in (
+                (5, " has the wrong type: expected an object"),
+                ({"function": 5}, ".function has the wrong type: expected an object, got an integer."),
+                ({"function": {"name": 5}}, ".function.name has the wrong type: expected a string, got an integer."),
+                ({"function": {"arguments": "x"}}, ".function.arguments has the wrong type: expected an object"),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_with_a_field_is_told(running: Engine, path: str, field: str, value: Any, words: str) -> None:

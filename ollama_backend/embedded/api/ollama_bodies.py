@@ -10,6 +10,26 @@ from ollama_backend.embedded.request_json import Body, dumps
 WHOLE_NUMBERS = ("num_predict", "seed", "top_k", "repeat_last_n")
 
 
+class GivenFunction(msgspec.Struct):
+    """The function of a tool call in a message."""
+
+    name: str | None = None
+    arguments: Body | None = None
+
+
+class GivenCall(msgspec.Struct):
+    """A tool call in a message."""
+
+    id: str | None = None
+    function: GivenFunction | None = None
+
+    def openai(self, number: int) -> Body:
+        """Return the call in OpenAI's shape; `number` is its position in the message."""
+        function = self.function or GivenFunction()
+        called = {"name": function.name or "", "arguments": dumps(function.arguments or {}).decode()}
+        return {"id": self.id or f"call_{number}", "type": "function", "function": called}
+
+
 class ChatMessage(msgspec.Struct):
     """One message of a conversation."""
 
@@ -17,7 +37,7 @@ class ChatMessage(msgspec.Struct):
     content: str = ""
     thinking: str = ""
     images: list[str] = []
-    tool_calls: list[Body] = []
+    tool_calls: list[GivenCall] = []
     tool_name: str = ""
     tool_call_id: str = ""
 
@@ -29,13 +49,7 @@ class ChatMessage(msgspec.Struct):
         optional = {"reasoning_content": self.thinking, "name": self.tool_name, "tool_call_id": self.tool_call_id}
         message |= {name: value for name, value in optional.items() if value}
         if self.tool_calls:
-            message["tool_calls"] = []
-        for number, call in enumerate(self.tool_calls):
-            function = call.get("function") or {}
-            arguments = dumps(function.get("arguments") or {}).decode()
-            called = {"name": function.get("name", ""), "arguments": arguments}
-            entry = {"id": call.get("id") or f"call_{number}", "type": "function", "function": called}
-            message["tool_calls"].append(entry)
+            message["tool_calls"] = [call.openai(number) for number, call in enumerate(self.tool_calls)]
         return message
 
 

@@ -20,6 +20,10 @@ _GO_TYPE = re.compile(
 _GO_KINDS = {"string": "a string", "number": "a number", "array": "a list", "object": "an object", "bool": "a boolean"}
 _GO_TYPES = {"string": "a string", "bool": "true or false", "float32": "a number", "float64": "a number"}
 _EMPTY_LIST = re.compile(r"^\[\] is too short - '(?P<field>[\w.]+)'")  # middleware/openai.go
+# Tokens that the vocabulary does not have, in the words of libstdc++, libc++ and MSVC.
+_NO_TOKEN = re.compile(r"^(?:vector::_M_range_check: .*|vector|invalid vector subscript)$")
+_NOT_FINITE = re.compile(r"marshal completion request: json: unsupported value: (?:[+-]Inf|NaN)")
+_NO_SUCH_TEMPLATE = re.compile(r"^undefined template specified")
 _NO_EMBEDDINGS = re.compile(r"does not support embeddings?\b")
 _NO_MEMORY = re.compile(r"model requires more system memory \(([^)]+)\) than is available \(([^)]+)\)")
 _ENDED = re.compile(r"process has terminated: ((?:signal|exit status)[^\n\"]{0,60})")
@@ -34,7 +38,10 @@ _CALLERS_FAULT = (
     _NO_EMBEDDINGS,
     _NO_MEDIA,
     re.compile(r"^template: "),  # of Go's text/template: the one in the request (api/types.go, GenerateRequest)
-    re.compile(r"option \"[^\"]*\" must be of type"),
+    _NO_TOKEN,
+    _NOT_FINITE,
+    _NO_SUCH_TEMPLATE,
+    re.compile(r"option \"[^\"]*\" must be of (?:type|an array)"),
     re.compile(r"^invalid (?:format|image|think value)|illegal base64 data"),
     re.compile(r"failed to parse grammar|JSON schema conversion failed"),
     re.compile(r"(?:prompt|input) (?:length )?(?:is longer than|exceeds) the context length"),
@@ -137,6 +144,9 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (_OVERFLOW, _overflow),
     (_TEMPLATE, _template),
     (_EMPTY_LIST, lambda found: f"{found['field']!r} must not be empty."),
+    (_NO_TOKEN, lambda _: "'context' is not of this model. Send the context of its last answer, or none."),
+    (_NOT_FINITE, lambda _: "A number in the request, such as 'temperature', is out of range."),
+    (_NO_SUCH_TEMPLATE, lambda _: "'template' calls a template that it does not define."),
     (_NO_EMBEDDINGS, _no_embeddings),
     (_NO_MEDIA, _no_media),
     (_SCHEMA, _schema),

@@ -192,12 +192,41 @@ def test_what_failures_are_wrapped_in_is_taken_off(wrapped: str, kind: type[Back
         (500, 'template: :1: function "broken" not defined'),
         (500, "audio input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
         (500, "Failed to parse grammar: JSON schema conversion failed:\nUnrecognized schema: {}"),
+        (500, 'option "stop" must be of an array of strings'),
         (422, "messages: field required"),
     ],
 )
 def test_the_callers_fault_is_400(status: int, message: str) -> None:
     """Whatever status Ollama gives it: clients try again after every other one, for nothing."""
     assert type(failure(status, json.dumps({"error": message}))) is BadRequest
+
+
+DETOKENIZE = 'detokenize error: {"error":{"code":500,"message":"%s","type":"server_error"}}'
+NOT_OF_THIS_MODEL = "'context' is not of this model. Send the context of its last answer, or none."
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (DETOKENIZE % "vector::_M_range_check: __n (which is 999999) >= this->size() (which is 49152)",
+         NOT_OF_THIS_MODEL),
+        (DETOKENIZE % "vector", NOT_OF_THIS_MODEL),
+        (DETOKENIZE % "invalid vector subscript", NOT_OF_THIS_MODEL),
+        ("failed to marshal completion request: json: unsupported value: +Inf",
+         "A number in the request, such as 'temperature', is out of range."),
+        ("undefined template specified", "'template' calls a template that it does not define."),
+    ],
+)  # fmt: skip
+def test_values_that_ollama_fails_on_are_the_callers_fault(message: str, sentence: str) -> None:
+    """With a sentence in place of the words of C++ and Go."""
+    found = failure(500, json.dumps({"error": message}))
+    assert type(found) is BadRequest and found.message == sentence
+
+
+def test_what_a_model_computes_is_not_the_callers_fault() -> None:
+    """Ollama fails to write the embeddings of some damaged models."""
+    message = "failed to encode response: json: unsupported value: NaN"
+    assert type(failure(500, json.dumps({"error": message}))) is OllamaFailed
 
 
 def test_embeddings_of_a_chat_model_name_the_remedy() -> None:

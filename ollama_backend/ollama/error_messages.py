@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from ollama_backend.ollama.error_notation import unwrap
+from ollama_backend.ollama.go_type_errors import GO_TYPE_ERROR, wrong_type
 
 MAX_MESSAGE_CHARACTERS = 500  # an error can quote a whole chat template
 _MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time
@@ -12,13 +13,8 @@ _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context 
 _TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
 _NO_MEDIA = re.compile(r"(image|audio|video) input is not supported")
 _SCHEMA = re.compile(r"JSON schema conversion failed:\s*(?P<why>[^\n]*)")
-# Go's error for a JSON value of the wrong type (encoding/json, UnmarshalTypeError).
-_GO_TYPE = re.compile(
-    r"json: cannot unmarshal (?P<kind>\w+)(?P<literal> [^\s\"]+)? into Go "
-    r"(?:struct field \w*\.(?P<field>[\w.]+)|value) of type \*?(?P<type>\S+)"
-)
-_GO_KINDS = {"string": "a string", "number": "a number", "array": "a list", "object": "an object", "bool": "a boolean"}
-_GO_TYPES = {"string": "a string", "bool": "true or false", "float32": "a number", "float64": "a number"}
+# Ollama's parser of ordered objects (api/types.go) names no field.
+_NO_OBJECT = re.compile(r"^Value looks like object, but can't find closing '}' symbol")
 _EMPTY_LIST = re.compile(r"^\[\] is too short - '(?P<field>[\w.]+)'")  # middleware/openai.go
 # Tokens that the vocabulary does not have, in the words of libstdc++, libc++ and MSVC.
 _NO_TOKEN = re.compile(r"^(?:vector::_M_range_check: .*|vector|invalid vector subscript)$")
@@ -123,15 +119,6 @@ def _schema(found: re.Match[str]) -> str:
     return f"The JSON schema is not supported: {found['why'].strip()}"
 
 
-def _wrong_type(found: re.Match[str]) -> str:
-    field = repr(found["field"]) if found["field"] else "A value"
-    wanted = _GO_TYPES.get(found["type"], "a list" if found["type"].startswith("[]") else "an object")
-    if re.match(r"u?int\d*$", found["type"]):
-        wanted = "a whole number"
-    given = (found["literal"] or "").strip() or _GO_KINDS.get(found["kind"], found["kind"])
-    return f"{field} must be {wanted}, not {given}."
-
-
 def _ended(found: re.Match[str]) -> str:
     return f"the model's process ended ({found[1]}). Try again, or choose a smaller model."
 
@@ -150,7 +137,8 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (_NO_EMBEDDINGS, _no_embeddings),
     (_NO_MEDIA, _no_media),
     (_SCHEMA, _schema),
-    (_GO_TYPE, _wrong_type),
+    (GO_TYPE_ERROR, wrong_type),
+    (_NO_OBJECT, lambda _: "The arguments or input of a tool call, and the properties of a tool, must be objects."),
     (_NO_MEMORY, _no_memory),
     (_ENDED, _ended),
     (_ENDED_ANSWERING, lambda _: "the model's process ended while it was answering. Try again."),

@@ -113,7 +113,21 @@ def test_a_message_that_quotes_values_stays_whole(message: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["\n ", ":{'", ':{"a"', "map[a:", " type:x", "{'a': ", "in source: Error:", "\x1b[", "[:", "aError: ", "A."],
+    [
+        "\n ",
+        ":{'",
+        ':{"a"',
+        "map[a:",
+        " type:x",
+        "{'a': ",
+        "in source: Error:",
+        "\x1b[",
+        "[:",
+        "aError: ",
+        "A.",
+        "a[1]: ",
+        "[1]: a",
+    ],
 )
 def test_hostile_errors_take_no_time(piece: str) -> None:
     """No pattern needs more than a fraction of a second of processor time for a text of 64 KiB or more."""

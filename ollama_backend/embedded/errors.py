@@ -6,6 +6,7 @@ from enum import IntEnum
 
 # llama.cpp surrounds the message of a chat template's exception with the template's source.
 TEMPLATE_ERROR = re.compile(r"Jinja Exception: (.+)|While executing \w+()")
+SCHEMA_ERROR = re.compile(r"JSON schema error at (?P<place>#.*?): (?P<why>.+)")
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large to process.*: (\d+)\)")  # for an embedding model
 INVALID = "Failed to parse"  # llama.cpp answers so to fields that it cannot read, with status 500
 MAX_MESSAGE_CHARACTERS = 500
@@ -39,6 +40,11 @@ class LlamaError(RequestError):
         if self.room:
             status, sizes = 400, f"it has {self.size} tokens and the model's context holds {self.room}"
             message = f"The prompt is too long: {sizes}. Shorten it."
+        elif schema := SCHEMA_ERROR.search(message):
+            status, why = 400, schema["why"].removesuffix(".")
+            if why.startswith("unsupported $ref"):
+                why = "a $ref must begin with '#/' and point into the schema itself"
+            message = f"The JSON schema is not supported at {schema['place']}: {why}."
         elif causes := list(TEMPLATE_ERROR.finditer(message)):
             status, cause = 400, (causes[-1][1] or "it cannot be applied to them").strip().removesuffix(".")
             message = f"The model's chat template refuses these messages: {cause}."

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from ollama_backend.ollama.error_notation import unwrap
-from ollama_backend.ollama.go_type_errors import GO_TYPE_ERROR, wrong_type
+from ollama_backend.ollama.go_type_errors import GO_CONTENT_TYPE, GO_TYPE_ERROR, wrong_content, wrong_type
 
 MAX_MESSAGE_CHARACTERS = 500  # an error can quote a whole chat template
 _MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time
@@ -12,7 +12,9 @@ _MAX_CLEANED = 16 * 2**10  # some of the patterns take quadratic time
 _OVERFLOW = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)")
 _TEMPLATE = re.compile(r"\bin source:.*\bError: (?:Jinja Exception: )?(?P<why>.*)", re.DOTALL)
 _NO_MEDIA = re.compile(r"(image|audio|video) input is not supported")
-_SCHEMA = re.compile(r"JSON schema conversion failed:\s*(?P<why>[^\n]*)")
+# In the words of older and newer versions of llama.cpp.
+_SCHEMA = re.compile(r"JSON schema (?:conversion failed:|error(?P<place> at #[^\n]*?):)\s*(?P<why>[^\n]*)")
+_FOREIGN_REF = re.compile(r"unsupported \$?ref\b", re.IGNORECASE)
 # Ollama's parser of ordered objects (api/types.go) names no field.
 _NO_OBJECT = re.compile(r"^Value looks like object, but can't find closing '}' symbol")
 _EMPTY_LIST = re.compile(r"^\[\] is too short - '(?P<field>[\w.]+)'")  # middleware/openai.go
@@ -39,7 +41,7 @@ _CALLERS_FAULT = (
     _NO_SUCH_TEMPLATE,
     re.compile(r"option \"[^\"]*\" must be of (?:type|an array)"),
     re.compile(r"^invalid (?:format|image|think value)|illegal base64 data"),
-    re.compile(r"failed to parse grammar|JSON schema conversion failed"),
+    re.compile(r"failed to parse grammar|JSON schema (?:conversion failed|error at #)"),
     re.compile(r"(?:prompt|input) (?:length )?(?:is longer than|exceeds) the context length"),
 )
 # Terminal colours, and characters that no message should have.
@@ -116,7 +118,10 @@ def _no_media(found: re.Match[str]) -> str:
 
 
 def _schema(found: re.Match[str]) -> str:
-    return f"The JSON schema is not supported: {found['why'].strip()}"
+    why = found["why"].strip()
+    if _FOREIGN_REF.match(why):  # without the reference: `clean` would garble a URL or a path
+        why = "a $ref must begin with '#/' and point into the schema itself."
+    return f"The JSON schema is not supported{found['place'] or ''}: {why}"
 
 
 def _ended(found: re.Match[str]) -> str:
@@ -138,6 +143,7 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (_NO_MEDIA, _no_media),
     (_SCHEMA, _schema),
     (GO_TYPE_ERROR, wrong_type),
+    (GO_CONTENT_TYPE, wrong_content),
     (_NO_OBJECT, lambda _: "The arguments or input of a tool call, and the properties of a tool, must be objects."),
     (_NO_MEMORY, _no_memory),
     (_ENDED, _ended),

@@ -1,4 +1,4 @@
-"""Rewords Go's errors about JSON values of the wrong type (encoding/json, UnmarshalTypeError)."""
+"""Rewords errors that name Go's types: those of encoding/json, and Ollama's own about the content of a message."""
 
 import re
 
@@ -6,6 +6,8 @@ GO_TYPE_ERROR = re.compile(
     r"json: cannot unmarshal (?P<kind>\w+)(?P<literal> [^\s\"]+)? into Go "
     r"(?:struct field (?P<struct>\w*)\.(?P<field>[\w.]+)|value) of type \*?(?P<type>\S+)"
 )
+GO_CONTENT_TYPE = re.compile(r"invalid message content type: (?P<type>\S+)")  # openai/openai.go
+_CONTENT_KINDS = {"<nil>": "null", "float64": "a number", "bool": "a boolean", "map[string]interface": "an object"}
 _KINDS = {"string": "a string", "number": "a number", "array": "a list", "object": "an object", "bool": "a boolean"}
 _TYPES = {"string": "a string", "bool": "true or false", "float32": "a number", "float64": "a number"}
 _TYPES |= dict.fromkeys(("api.ImageData", "[]uint8", "[]byte"), "base64 text")
@@ -35,6 +37,13 @@ def wrong_type(found: re.Match[str]) -> str:
     else:
         sentence = f"{name} must be {wanted}, not {given}."
     return prefix + sentence if prefix else sentence[0].upper() + sentence[1:]
+
+
+def wrong_content(found: re.Match[str]) -> str:
+    """Return the error about the content of one of OpenAI's messages as a sentence."""
+    given = _CONTENT_KINDS.get(found["type"])
+    sentence = "'messages.content' must be text or a list of parts"
+    return f"{sentence}, not {given}." if given else f"{sentence}."
 
 
 def _field(found: re.Match[str]) -> str:

@@ -378,6 +378,18 @@ async def test_errors_have_each_clients_shape(
         ("/v1/messages/count_tokens", "messages", "x", "messages has the wrong type"),
         ("/api/chat", "tools", [{"type": "function"}], "Failed to parse tools: Missing tool function"),
         *(
+            (
+                "/api/chat",
+                "format",
+                {"properties": {"a": {"$ref": reference}}},
+                f"The JSON schema is not supported at #/properties/a: {why}",
+            )
+            for reference, why in (
+                ("http://x/y", "a $ref must begin with '#/' and point into the schema itself."),
+                ("#/$defs/a", "cannot resolve $ref #/$defs/a, $defs not found."),
+            )
+        ),
+        *(
             ("/api/chat", "messages", [{"role": "user", "tool_calls": [call]}], f"messages[0].tool_calls[0]{wrong}")
             for call, wrong in (
                 (5, " has the wrong type: expected an object"),

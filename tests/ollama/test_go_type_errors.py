@@ -141,3 +141,20 @@ def test_the_content_of_anthropics_messages(field: str, given: str, go_type: str
 def test_ollamas_own_prefix_stays(message: str, sentence: str) -> None:
     """It says where the value is."""
     assert failure(400, json.dumps({"error": message})).message == sentence
+
+
+@pytest.mark.parametrize(
+    ("go_type", "given"),
+    [
+        ("<nil>", ", not null."),
+        ("float64", ", not a number."),
+        ("bool", ", not a boolean."),
+        ("map[string]interface {}", ", not an object."),
+        ("json.Number", "."),
+    ],
+)
+def test_the_content_of_openais_messages(go_type: str, given: str) -> None:
+    """Ollama prints the type that Go's decoder has chosen."""
+    error = {"message": f"invalid message content type: {go_type}", "type": "invalid_request_error"}
+    sentence = f"'messages.content' must be text or a list of parts{given}"
+    assert failure(400, json.dumps({"error": error})).message == sentence

@@ -252,6 +252,25 @@ def test_the_notation_of_other_programs_is_left_out(message: str, sentence: str)
     assert failure(400, json.dumps({"error": message})).message == sentence
 
 
+CONVERSION = "Field 'json_schema': \"json_schema\": JSON schema conversion failed:\nUnsupported ref: "
+GENERATION = "Automatic parser generation failed: JSON schema error at #/properties/a: unsupported $ref "
+
+
+@pytest.mark.parametrize("reference", ["http://x/y", "file:///a#/x", "/etc/a/b#/x", "other.json", "#x"])
+def test_a_reference_of_the_callers_is_not_taken_for_an_address(reference: str) -> None:
+    """What a reference must be is reported in its place, in the words of every llama.cpp."""
+    for message, place in (
+        (CONVERSION + reference, ""),
+        (f"{GENERATION}{reference}, only references into the same document", " at #/properties/a"),
+    ):
+        nested = json.dumps({"error": json.dumps({"error": {"code": 400, "message": message}})})
+        for status in (400, 500):
+            assert failure(status, nested).message == (
+                f"The JSON schema is not supported{place}: "
+                "a $ref must begin with '#/' and point into the schema itself."
+            )
+
+
 def test_a_template_error_is_a_sentence() -> None:
     """Without the stack of template text that llama.cpp puts before it."""
     nested = json.dumps({"error": json.dumps({"error": {"code": 400, "message": TEMPLATE_STACK}})})

@@ -5,6 +5,8 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def test_it_listens_on_every_address(dual: bool, monkeypatch: pytest.MonkeyPatch
                 assert connection.getpeername()[0] == address
 
 
-def running(port: int, key: str) -> subprocess.Popen[str]:
+def running(port: int, key: str, **environment: str) -> subprocess.Popen[str]:
     """Run the program without an engine, its output in one pipe."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
     settings = {
@@ -74,6 +76,7 @@ def running(port: int, key: str) -> subprocess.Popen[str]:
         "OLLAMA_API_KEY": key,
         "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
         "CHAT_OWNS_OLLAMA": "no",
+        **environment,
     }
     return subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env={**kept, **settings}, text=True,
@@ -114,3 +117,42 @@ def test_what_is_printed_of_keys(given: str) -> None:
         assert not links and "k1" not in printed and f"http://localhost:{port}/" in printed
     else:
         assert len(links) == 1 and printed.count(links[0]) == 1
+
+
+def page_status(port: int) -> int:
+    """The status of the page as a browser asks for it, once it is created; 0 while nothing answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Accept": "text/html"})
+        with opener.open(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as exc:
+        return exc.code
+    except OSError:
+        return 0
+
+
+def test_proxies_and_certificates_do_not_keep_the_page_away(tmp_path: Path) -> None:
+    """Variables that httpx refuses, which creates clients while Gradio is imported."""
+    environments = (
+        {"ALL_PROXY": "socks5://127.0.0.1:1080"},
+        {"all_proxy": "socks://127.0.0.1:1080/"},
+        {"SSL_CERT_FILE": str(tmp_path / "missing.pem")},
+        {"http_proxy": "http://127.0.0.1:3128", "no_proxy": "localhost,::1,fd00::/8,127.0.0.0/8,*.x"},
+    )
+    for environment in environments:
+        port = free_port()
+        app = running(port, "k1", **environment)
+        status = wait_until(lambda port=port: page_status(port), "the port answers")  # type: ignore[misc]
+        app.terminate()
+        output = app.communicate(timeout=20)[0]
+        assert status == 200 and "ERROR" not in output, (environment, output)
+
+
+def test_a_proxy_does_not_keep_models_from_being_pulled() -> None:
+    """The `ollama` package creates a client when it is imported; afterwards httpx is as it was."""
+    module = "ollama_backend.ollama.pull_stream"
+    code = f"import httpx; before = httpx.Client.__init__; import {module}; assert httpx.Client.__init__ is before"
+    environment = {**os.environ, "ALL_PROXY": "socks5://127.0.0.1:1080"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

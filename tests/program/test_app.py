@@ -1,5 +1,6 @@
 """The program at its start: what it refuses, and what it prints."""
 
+import json
 import os
 import re
 import socket
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,16 @@ def test_what_is_printed_of_keys(given: str) -> None:
         assert len(links) == 1 and printed.count(links[0]) == 1
 
 
+@contextmanager
+def ending(app: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill a program that still runs after a block."""
+    with app:
+        try:
+            yield app
+        finally:
+            app.kill()
+
+
 def page_status(port: int) -> int:
     """The status of the page as a browser asks for it, once it is created; 0 while nothing answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -142,10 +154,10 @@ def test_proxies_and_certificates_do_not_keep_the_page_away(tmp_path: Path) -> N
     )
     for environment in environments:
         port = free_port()
-        app = running(port, "k1", **environment)
-        status = wait_until(lambda port=port: page_status(port), "the port answers")  # type: ignore[misc]
-        app.terminate()
-        output = app.communicate(timeout=20)[0]
+        with ending(running(port, "k1", **environment)) as app:
+            status = wait_until(lambda port=port: page_status(port), "the port answers")  # type: ignore[misc]
+            app.terminate()
+            output = app.communicate(timeout=20)[0]
         assert status == 200 and "ERROR" not in output, (environment, output)
 
 
@@ -156,3 +168,32 @@ def test_a_proxy_does_not_keep_models_from_being_pulled() -> None:
     environment = {**os.environ, "ALL_PROXY": "socks5://127.0.0.1:1080"}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def uploading(port: int, path: str) -> socket.socket:
+    """Begin a request, and return as soon as the server waits for the rest of its body."""
+    connection = socket.create_connection(("127.0.0.1", port), 20)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k1\r\ncontent-length: 100000\r\n"
+    connection.sendall(f"{head}expect: 100-continue\r\n\r\n".encode())
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    connection.sendall(b'{"pro')
+    return connection
+
+
+def test_a_signal_ends_uploads_with_the_errors_of_their_routes() -> None:
+    """At once, not after the time for running answers, and without a traceback."""
+    port = free_port()
+    paths = ("/chat_api", "/v1/chat/completions", "/api/chat", "/gradio_api/call/chat_api", "/page/pdf-text")
+    with ending(running(port, "k1", CHAT_SHUTDOWN_TIMEOUT="15s")) as app, ExitStack() as stack:
+        wait_until(lambda: page_status(port), "the port answers")
+        connections = [stack.enter_context(uploading(port, path)) for path in paths]
+        app.terminate()
+        for path, connection in zip(paths, connections, strict=True):
+            with connection.makefile("rb") as stream:
+                head, _, body = stream.read().partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503") and b"\r\nx-request-id: " in head, path
+            error = json.loads(body)["error"]
+            assert "shutting down" in (error["message"] if path.startswith("/v1/") else error)
+            assert not path.startswith("/v1/") or error["code"] == "shutting_down"
+        output = app.communicate(timeout=10)[0]
+    assert "Traceback" not in output and "ERROR" not in output, output

@@ -134,6 +134,12 @@ class BoundedProtocol(UpgradeDecliningProtocol):
         super().on_response_complete()
         self._rest()
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._departure.is_closing = True
+        if self._receiving and self.cycle:
+            self.cycle.message_event.set()  # the app may be waiting for the rest of the body
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._reading.begin()

@@ -100,11 +100,32 @@ async def test_the_pages_files_are_kept_for_a_year(client: aiohttp.ClientSession
         length = answer.headers["content-length"]
     async with client.head(address, headers={"Accept-Encoding": "identity"}) as answer:
         assert answer.status == 200 and answer.headers["content-length"] == length
+    for codings, coding in (
+        ("gzip;q=0", None),
+        ("br, *;q=0.000", None),
+        ("br, *;q=0.5", "gzip"),
+        ("*, GZIP; q=0", None),
+    ):
+        async with client.get(address, headers={"Accept-Encoding": codings}) as answer:
+            assert answer.headers.get("content-encoding") == coding and answer.headers["vary"].startswith("accept-e")
     for path in (address.replace("main", "none"), "/page-assets/0000000000000000/main.js", "/page-assets/../app.py"):
         async with client.get(path) as answer:
             assert answer.status == 404 and "error" in await answer.json()
     async with client.post(address) as answer:
         assert answer.status == 405
+
+
+@IN_MODULE
+@pytest.mark.parametrize(
+    ("codings", "coding"),
+    [("gzip, br", "br"), ("br;q=0, gzip;q=0.5", "gzip"), ("br;q=0", None), ("*;q=0", None), ("*;q=0, br;q=1", "br")],
+)
+async def test_gradios_files_have_only_codings_that_are_accepted(
+    client: aiohttp.ClientSession, codings: str, coding: str | None
+) -> None:
+    """Gradio itself looks only for the names."""
+    async with client.get("/theme.css", headers={"Accept-Encoding": codings}) as answer:
+        assert answer.status == 200 and answer.headers.get("content-encoding") == coding
 
 
 @IN_MODULE

@@ -42,6 +42,19 @@ async def document(client: aiohttp.ClientSession) -> tuple[str, str]:
 
 
 @IN_MODULE
+async def test_head_has_the_headers_of_get(client: aiohttp.ClientSession) -> None:
+    """The document's length and policies too."""
+    headers = {}
+    for method in ("GET", "HEAD"):
+        async with client.request(method, "/", headers=HTML) as answer:
+            size = len(await answer.read())
+            assert answer.status == 200 and size == (int(answer.headers["content-length"]) if method == "GET" else 0)
+            named = ((name.lower(), value) for name, value in answer.headers.items())
+            headers[method] = sorted((name, value) for name, value in named if name not in ("date", "x-request-id"))
+    assert headers["HEAD"] == headers["GET"]
+
+
+@IN_MODULE
 async def test_scripts_are_this_servers_or_have_their_hash(client: aiohttp.ClientSession) -> None:
     """The policy allows neither inline scripts nor `eval`; each inline script of Gradio's is named by its hash."""
     html, policy = await document(client)

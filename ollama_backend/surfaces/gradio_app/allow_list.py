@@ -14,6 +14,7 @@ from ollama_backend.surfaces.asgi.content_coding import accepts
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
+from ollama_backend.surfaces.gradio_app.hashed_files import HASHED, cached
 from ollama_backend.surfaces.gradio_app.held_events import CALLER_ADDRESS
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
@@ -63,6 +64,8 @@ class AllowList:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        if exchange.path.startswith(HASHED):
+            send = cached(send, exchange.header(b"if-none-match"))
         outgoing = FrameworkErrors(_outgoing(send, exchange.path), is_head=exchange.method == "HEAD")
         try:
             writes = self._check(exchange)

@@ -142,6 +142,28 @@ async def test_gradios_files_have_only_codings_that_are_accepted(
 
 
 @IN_MODULE
+async def test_gradios_hashed_files_are_kept_for_a_year(client: aiohttp.ClientSession) -> None:
+    """Who has one gets no body again; a part and another version are sent, and an error is not kept."""
+    html, _ = await document(client)
+    address = re.findall(r"/assets/[\w-]+\.js", html)[0]
+    kept = "public, max-age=31536000, immutable"
+    async with client.get(address) as answer:
+        tag, size = answer.headers["etag"], len(await answer.read())
+        assert answer.status == 200 and answer.headers["cache-control"] == kept
+    for tags in (tag, f"W/{tag}", f'"other", {tag}'):
+        async with client.get(address, headers={"If-None-Match": tags}) as answer:
+            assert answer.status == 304 and await answer.read() == b""
+            assert answer.headers["etag"] == tag and answer.headers["cache-control"] == kept
+            assert "content-encoding" not in answer.headers and "content-security-policy" in answer.headers
+    async with client.get(address, headers={"If-None-Match": '"other"'}) as answer:
+        assert answer.status == 200 and len(await answer.read()) == size
+    async with client.get(address, headers={"Range": "bytes=0-9", "Accept-Encoding": "identity"}) as answer:
+        assert answer.status == 206 and len(await answer.read()) == 10
+    async with client.get("/assets/none-00000000.js", headers={"If-None-Match": tag}) as answer:
+        assert answer.status in (403, 404) and answer.headers["cache-control"] == "no-store"
+
+
+@IN_MODULE
 async def test_every_script_that_the_page_needs_is_announced(client: aiohttp.ClientSession) -> None:
     """The browser fetches all of them at once, and none that is imported only when it is needed."""
     html, _ = await document(client)

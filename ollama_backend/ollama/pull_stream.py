@@ -5,11 +5,14 @@ from contextlib import aclosing, contextmanager
 from typing import cast
 
 import httpx
-import ollama
 
 from ollama_backend.errors import OllamaFailed, OllamaTimeout, OllamaUnavailable
+from ollama_backend.httpx_defaults import without_environment
 from ollama_backend.ollama.http import AWAY, REQUEST_SECONDS, SLOW, HttpClient
 from ollama_backend.ollama.wire import CUT_OFF, NOT_ITS_PROTOCOL, failure
+
+with without_environment():
+    import ollama
 
 
 async def pull_steps(http: HttpClient, model: str, silence: float) -> AsyncGenerator[ollama.ProgressResponse, None]:

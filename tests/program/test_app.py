@@ -1,11 +1,15 @@
 """The program at its start: what it refuses, and what it prints."""
 
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,7 +70,7 @@ def test_it_listens_on_every_address(dual: bool, monkeypatch: pytest.MonkeyPatch
                 assert connection.getpeername()[0] == address
 
 
-def running(port: int, key: str) -> subprocess.Popen[str]:
+def running(port: int, key: str, **environment: str) -> subprocess.Popen[str]:
     """Run the program without an engine, its output in one pipe."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLLAMA_", "CHAT_"))}
     settings = {
@@ -74,6 +78,7 @@ def running(port: int, key: str) -> subprocess.Popen[str]:
         "OLLAMA_API_KEY": key,
         "OLLAMA_HOST": f"http://127.0.0.1:{free_port()}",
         "CHAT_OWNS_OLLAMA": "no",
+        **environment,
     }
     return subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env={**kept, **settings}, text=True,
@@ -114,3 +119,81 @@ def test_what_is_printed_of_keys(given: str) -> None:
         assert not links and "k1" not in printed and f"http://localhost:{port}/" in printed
     else:
         assert len(links) == 1 and printed.count(links[0]) == 1
+
+
+@contextmanager
+def ending(app: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill a program that still runs after a block."""
+    with app:
+        try:
+            yield app
+        finally:
+            app.kill()
+
+
+def page_status(port: int) -> int:
+    """The status of the page as a browser asks for it, once it is created; 0 while nothing answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Accept": "text/html"})
+        with opener.open(request, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as exc:
+        return exc.code
+    except OSError:
+        return 0
+
+
+def test_proxies_and_certificates_do_not_keep_the_page_away(tmp_path: Path) -> None:
+    """Variables that httpx refuses, which creates clients while Gradio is imported."""
+    environments = (
+        {"ALL_PROXY": "socks5://127.0.0.1:1080"},
+        {"all_proxy": "socks://127.0.0.1:1080/"},
+        {"SSL_CERT_FILE": str(tmp_path / "missing.pem")},
+        {"http_proxy": "http://127.0.0.1:3128", "no_proxy": "localhost,::1,fd00::/8,127.0.0.0/8,*.x"},
+    )
+    for environment in environments:
+        port = free_port()
+        with ending(running(port, "k1", **environment)) as app:
+            status = wait_until(lambda port=port: page_status(port), "the port answers")  # type: ignore[misc]
+            app.terminate()
+            output = app.communicate(timeout=20)[0]
+        assert status == 200 and "ERROR" not in output, (environment, output)
+
+
+def test_a_proxy_does_not_keep_models_from_being_pulled() -> None:
+    """The `ollama` package creates a client when it is imported; afterwards httpx is as it was."""
+    module = "ollama_backend.ollama.pull_stream"
+    code = f"import httpx; before = httpx.Client.__init__; import {module}; assert httpx.Client.__init__ is before"
+    environment = {**os.environ, "ALL_PROXY": "socks5://127.0.0.1:1080"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def uploading(port: int, path: str) -> socket.socket:
+    """Begin a request, and return as soon as the server waits for the rest of its body."""
+    connection = socket.create_connection(("127.0.0.1", port), 20)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k1\r\ncontent-length: 100000\r\n"
+    connection.sendall(f"{head}expect: 100-continue\r\n\r\n".encode())
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    connection.sendall(b'{"pro')
+    return connection
+
+
+def test_a_signal_ends_uploads_with_the_errors_of_their_routes() -> None:
+    """At once, not after the time for running answers, and without a traceback."""
+    port = free_port()
+    paths = ("/chat_api", "/v1/chat/completions", "/api/chat", "/gradio_api/call/chat_api", "/page/pdf-text")
+    with ending(running(port, "k1", CHAT_SHUTDOWN_TIMEOUT="15s")) as app, ExitStack() as stack:
+        wait_until(lambda: page_status(port), "the port answers")
+        connections = [stack.enter_context(uploading(port, path)) for path in paths]
+        app.terminate()
+        for path, connection in zip(paths, connections, strict=True):
+            with connection.makefile("rb") as stream:
+                head, _, body = stream.read().partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503") and b"\r\nx-request-id: " in head, path
+            error = json.loads(body)["error"]
+            assert "shutting down" in (error["message"] if path.startswith("/v1/") else error)
+            assert not path.startswith("/v1/") or error["code"] == "shutting_down"
+        output = app.communicate(timeout=10)[0]
+    assert "Traceback" not in output and "ERROR" not in output, output

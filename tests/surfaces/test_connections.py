@@ -185,6 +185,18 @@ async def test_an_offer_of_another_protocol_is_declined(parts: tuple[bytes, ...]
     assert [int(body.split(b"\r\n")[1] if b"\r\n" in body else body) for body in bodies] == [*sizes, 1]
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"0.9"])
+@pytest.mark.parametrize(("method", "path", "body"), [(b"GET", b"/stream", b"........0"), (b"HEAD", b"/stream", b"")])
+async def test_before_http_1_1_nothing_is_chunked(version: bytes, method: bytes, path: bytes, body: bytes) -> None:
+    """The end of the connection ends the body, whatever the client asks for, and no interim response comes first."""
+    head = method + b" " + path + b" HTTP/" + version + b"\r\nhost: x\r\nconnection: keep-alive\r\nexpect: 100-continue"
+    async with bounded() as port:
+        raw, _ = await answered(port, head + b"\r\n\r\n")
+    answer, _, rest = raw.partition(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ") and rest == body
+    assert b"\r\nconnection: close" in answer and b"transfer-encoding" not in answer
+
+
 async def test_a_refused_offer_is_answered_once() -> None:
     """Its limits are those of every request."""
     long = b"POST /" + b"x" * 9000 + b" HTTP/1.1\r\nhost: x\r\n" + H2C

@@ -9,7 +9,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from ollama_backend.surfaces.asgi.response_writer import ResponseWriter
+from ollama_backend.surfaces.asgi.response_writer import ResponseWriter, UnchunkedCycle
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"5\r\nhello\r\n"
 
@@ -109,6 +109,21 @@ async def test_other_responses_and_slow_or_gone_clients_are_left_to_send() -> No
     assert writer.write_chunk(b"hello")
     cycle.disconnected = True
     assert not writer.write_chunk(b"hello")
+
+
+async def test_before_http_1_1_no_part_is_a_chunk() -> None:
+    """Of a stream, and of a body whose length is known; the connection is closed at the end."""
+    for headers in ([], [(b"content-length", b"8")]):
+        transport = RecordingTransport()
+        writer, cycle = writer_on(transport)
+        UnchunkedCycle.adopt(cycle)
+        await cycle.send({"type": "http.response.start", "status": 200, "headers": headers})
+        assert not writer.write_chunk(b"hello")
+        await cycle.send({"type": "http.response.body", "body": b"hello", "more_body": True})
+        await cycle.send({"type": "http.response.body", "body": b"end", "more_body": False})
+        head, _, body = b"".join(transport.written).partition(b"\r\n\r\n")
+        assert b"chunked" not in head and head.count(b"content-length") == len(headers)
+        assert body == b"helloend" and transport.closed
 
 
 async def test_a_writer_does_not_keep_its_request() -> None:

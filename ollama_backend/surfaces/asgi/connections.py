@@ -12,7 +12,7 @@ from ollama_backend.surfaces.asgi.connection_limits import ConnectionLimits, Con
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure
 from ollama_backend.surfaces.asgi.handshake import Fault, handshake_fault
 from ollama_backend.surfaces.asgi.refusals import refusal
-from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter
+from ollama_backend.surfaces.asgi.response_writer import WRITER, ResponseWriter, UnchunkedCycle
 from ollama_backend.surfaces.asgi.upgrades import UpgradeDecliningProtocol
 
 TOO_MANY = "Too many connections are open. Try again in a moment."
@@ -108,6 +108,8 @@ class BoundedProtocol(UpgradeDecliningProtocol):
         self._in_head, self._receiving, self._body_bytes = False, True, 0
         super().on_headers_complete()
         if self.cycle and self.cycle.transport is self.transport:  # a new one: none is created for an upgrade
+            if self.parser.get_http_version() != "1.1":
+                UnchunkedCycle.adopt(self.cycle)
             writer = ResponseWriter(self.cycle, self.loop)
             self.cycle.transport, self.scope[WRITER] = writer, writer  # type: ignore[assignment, literal-required]
 
@@ -133,6 +135,12 @@ class BoundedProtocol(UpgradeDecliningProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._rest()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._departure.is_closing = True
+        if self._receiving and self.cycle:
+            self.cycle.message_event.set()  # the app may be waiting for the rest of the body
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,6 +1,7 @@
-"""Decompressing request bodies within a limit."""
+"""Decompressing request bodies within a limit, and the codings that a client accepts."""
 
 import io
+import re
 import zlib
 from collections.abc import Callable
 
@@ -12,7 +13,17 @@ CODINGS = "gzip, deflate, zstd"
 MAX_CODINGS = 2
 MAX_MEMBERS = 16  # senders use one; each costs a copy of the rest of the body
 _WINDOW_BYTES = 8 * 2**20  # the most that a sender may use over HTTP (RFC 9659)
+_ZERO = re.compile(r"\s*q\s*=\s*0(?:\.0*)?\s*")
 _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
+
+
+def accepts(codings: str, name: str) -> bool:
+    """Return whether an `Accept-Encoding` header accepts a coding, by name or as `*` (RFC 9110, 12.5.3)."""
+    accepted = {}
+    for item in codings.lower().split(","):
+        coding, *parameters = item.split(";")
+        accepted[coding.strip().removeprefix("x-")] = not any(_ZERO.fullmatch(each) for each in parameters)
+    return accepted.get(name, accepted.get("*", False))
 
 
 def too_large(limit: int) -> TooLarge:

@@ -12,10 +12,14 @@ DEPARTURE = "departure"  # a key of the scope
 class Departure:
     """Whether the client of a connection has left; calls functions when it does.
 
+    `is_closing` is true once the server closes the connection after the current response and waits for no more of its
+    request.
+
     In place of a task for each request that waits for `http.disconnect`: it would cost more than parsing the request.
     """
 
     def __init__(self) -> None:
+        self.is_closing = False
         self._has_left = False
         self._calls: set[Callable[[], object]] = set()
 

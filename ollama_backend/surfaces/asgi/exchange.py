@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ollama_backend.auth import Headers
 from ollama_backend.chat.admission import new_request_id
-from ollama_backend.errors import INTERNAL_ERROR, BackendError, BadRequest, ClientGone, MethodNotAllowed
+from ollama_backend.errors import INTERNAL_ERROR, BackendError, BadRequest, ClientGone, MethodNotAllowed, ShuttingDown
 from ollama_backend.json_text import decode_mended, encode_line
 from ollama_backend.surfaces.asgi.content_coding import too_large, unpack
 from ollama_backend.surfaces.asgi.departure import DEPARTURE, Departure, OnDeparture, watched
@@ -92,7 +92,8 @@ class Exchange:
     async def body(self, limit: int = BODY_BYTES) -> bytes:
         """Return the whole body, decompressed.
 
-        Raises TooLarge above `limit` bytes, ClientGone, and the errors of `unpack`.
+        Raises TooLarge above `limit` bytes, ClientGone, ShuttingDown if the server ends before the body is complete,
+        and the errors of `unpack`.
         """
         parts, size = [], 0
         # Refused before anything is read.
@@ -110,6 +111,8 @@ class Exchange:
                 raise too_large(limit)
             if not message.get("more_body"):
                 break
+            if self._departure and self._departure.is_closing:
+                raise ShuttingDown
         if size > limit:
             raise too_large(limit)
         body = b"".join(parts)

@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 WRITER = "response_writer"  # a key of the scope
@@ -62,3 +63,20 @@ class ResponseWriter:
         # The client may have left since the head was written; uvloop's transports then raise an error.
         if held and not self._transport.is_closing():
             self._transport.write(held)
+
+
+class UnchunkedCycle(RequestResponseCycle):
+    """A response without chunked coding, which only HTTP/1.1 has (RFC 9112, 6.1). Its end is that of the connection."""
+
+    @classmethod
+    def adopt(cls, cycle: RequestResponseCycle) -> None:
+        """Turn a cycle that uvicorn has created, and that has not begun, into one of this class."""
+        cycle.__class__ = cls
+        cycle.chunked_encoding = False
+        cycle.keep_alive = cycle.waiting_for_100_continue = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message. uvicorn expects the bytes of a content-length, which may be missing."""
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)

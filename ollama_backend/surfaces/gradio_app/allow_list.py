@@ -10,9 +10,11 @@ from ollama_backend.auth import Caller, Gate
 from ollama_backend.errors import BackendError, ClientGone, MethodNotAllowed, NotFound, RateLimited, Unauthorized
 from ollama_backend.json_text import escape_breaks
 from ollama_backend.settings import Settings
+from ollama_backend.surfaces.asgi.content_coding import accepts
 from ollama_backend.surfaces.asgi.exchange import BODY_BYTES, STREAM_HEADERS, Exchange
 from ollama_backend.surfaces.gradio_app.call_errors import CallErrors
 from ollama_backend.surfaces.gradio_app.framework_errors import FrameworkErrors
+from ollama_backend.surfaces.gradio_app.hashed_files import HASHED, cached
 from ollama_backend.surfaces.gradio_app.held_events import CALLER_ADDRESS
 from ollama_backend.surfaces.gradio_app.keyless_budget import KeylessBudget
 
@@ -62,6 +64,8 @@ class AllowList:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        if exchange.path.startswith(HASHED):
+            send = cached(send, exchange.header(b"if-none-match"))
         outgoing = FrameworkErrors(_outgoing(send, exchange.path), is_head=exchange.method == "HEAD")
         try:
             writes = self._check(exchange)
@@ -76,7 +80,7 @@ class AllowList:
                 scope[CALLER_ADDRESS] = caller.address if caller else ""
             elif exchange.path == _INFO:
                 scope = {**scope, "query_string": scope["query_string"] + b"&page="}
-            errors = CallErrors(scope, outgoing.send)
+            errors = CallErrors(_with_accepted(scope), outgoing.send)
             await self._app(errors.scope, receiving, errors.send)
             errors.check()
         except ClientGone:
@@ -128,6 +132,16 @@ def _as_json(scope: Scope, path: str, size: int) -> Scope:
         "raw_path": path.encode(),
         "headers": [*kept, (b"content-type", b"application/json"), (b"content-length", str(size).encode())],
     }
+
+
+def _with_accepted(scope: Scope) -> Scope:
+    """Return the scope with only the content codings that are accepted: Gradio ignores weights of 0 (`br;q=0`)."""
+    codings = dict(scope["headers"]).get(b"accept-encoding", b"").decode("latin-1")
+    if ";" not in codings:
+        return scope
+    accepted = ", ".join(name for name in ("br", "gzip") if accepts(codings, name))
+    kept = [(k, v) for k, v in scope["headers"] if k != b"accept-encoding"]
+    return {**scope, "headers": [*kept, (b"accept-encoding", accepted.encode())]}
 
 
 def _outgoing(send: Send, path: str) -> Send:

@@ -1,10 +1,12 @@
-"""Importing Gradio in half the time."""
+"""Importing Gradio in half the time, and whatever the environment has."""
 
 import importlib
 import inspect
 import sys
 from types import ModuleType
 from typing import Any
+
+from ollama_backend.httpx_defaults import without_environment
 
 
 def import_gradio() -> ModuleType:
@@ -25,6 +27,7 @@ def import_gradio() -> ModuleType:
 
     inspect.getfile = no_component_file  # type: ignore[assignment]
     try:
-        return importlib.import_module("gradio")
+        with without_environment():
+            return importlib.import_module("gradio")
     finally:
         inspect.getfile = getfile

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ollama_backend.errors import NotFound
+from ollama_backend.surfaces.asgi.content_coding import accepts
 from ollama_backend.surfaces.asgi.exchange import Exchange
 
 BROWSER = Path(__file__).parent / "browser"
@@ -66,7 +67,7 @@ class PageAssets:
         if not exchange.path.startswith(prefix) or path not in self._files:
             raise NotFound("There is no such file. Reload the page.")
         body, headers = self._files[path], [CACHED, VARIES]
-        if b"gzip" in exchange.header(b"accept-encoding") and path in self._packed:
+        if accepts(exchange.header(b"accept-encoding").decode("latin-1"), "gzip") and path in self._packed:
             body = self._packed[path]
             headers.append(ENCODED)
         headers.append((b"content-length", str(len(body)).encode()))

@@ -75,8 +75,8 @@ class PageDocument:
         self._head = own_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; replace the response if it is the document."""
-        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
+        """Pass a request on; replace the response if it is the document. HEAD gets the headers of GET."""
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
         start: Message = {}
@@ -89,15 +89,15 @@ class PageDocument:
                 return
             parts.append(message.get("body", b""))
             if not message.get("more_body"):
-                await self._send(start, b"".join(parts), send)
+                await self._send(start, b"".join(parts), send, is_head=scope["method"] == "HEAD")
 
-        await self._app(scope, receive, sending)
+        await self._app({**scope, "method": "GET"}, receive, sending)
 
-    async def _send(self, start: Message, body: bytes, send: Send) -> None:
+    async def _send(self, start: Message, body: bytes, send: Send, *, is_head: bool) -> None:
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         if start["status"] == 200 and body.lstrip()[:9].lower() == b"<!doctype":
             body = own_document(body, self._head)
             # `no-cache`: the document names the hashed files of this version, so browsers must ask for it again.
             headers += [(b"content-security-policy", script_policy(body)), (b"cache-control", b"no-cache")]
         await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": b"" if is_head else body})

@@ -104,6 +104,12 @@ def test_the_loading_indicator_has_a_file_of_its_own(gr: Any) -> None:
     assert re.search(r"=typeof window<`u`\?window\.requestAnimationFrame:", indicator.read_text())
 
 
+def test_the_names_of_all_assets_have_hashes(gr: Any) -> None:
+    """`hashed_files.py` lets browsers keep them."""
+    names = [path.name for path in Path(gr.__file__).parent.glob("templates/frontend/assets/*")]
+    assert len(names) > 100 and [name for name in names if not re.search(r"-[\w-]{8,9}\.\w+$", name)] == []
+
+
 def test_what_is_left_out_of_the_import_is_only_left_out(gr: Any) -> None:
     """A component without a file has no `.pyi` written, and an update without matplotlib is sent all the same."""
     assert "except OSError" in inspect.getsource(gr.component_meta.create_or_modify_pyi) + inspect.getsource(

@@ -42,6 +42,19 @@ async def document(client: aiohttp.ClientSession) -> tuple[str, str]:
 
 
 @IN_MODULE
+async def test_head_has_the_headers_of_get(client: aiohttp.ClientSession) -> None:
+    """The document's length and policies too."""
+    headers = {}
+    for method in ("GET", "HEAD"):
+        async with client.request(method, "/", headers=HTML) as answer:
+            size = len(await answer.read())
+            assert answer.status == 200 and size == (int(answer.headers["content-length"]) if method == "GET" else 0)
+            named = ((name.lower(), value) for name, value in answer.headers.items())
+            headers[method] = sorted((name, value) for name, value in named if name not in ("date", "x-request-id"))
+    assert headers["HEAD"] == headers["GET"]
+
+
+@IN_MODULE
 async def test_scripts_are_this_servers_or_have_their_hash(client: aiohttp.ClientSession) -> None:
     """The policy allows neither inline scripts nor `eval`; each inline script of Gradio's is named by its hash."""
     html, policy = await document(client)
@@ -100,11 +113,54 @@ async def test_the_pages_files_are_kept_for_a_year(client: aiohttp.ClientSession
         length = answer.headers["content-length"]
     async with client.head(address, headers={"Accept-Encoding": "identity"}) as answer:
         assert answer.status == 200 and answer.headers["content-length"] == length
+    for codings, coding in (
+        ("gzip;q=0", None),
+        ("br, *;q=0.000", None),
+        ("br, *;q=0.5", "gzip"),
+        ("*, GZIP; q=0", None),
+    ):
+        async with client.get(address, headers={"Accept-Encoding": codings}) as answer:
+            assert answer.headers.get("content-encoding") == coding and answer.headers["vary"].startswith("accept-e")
     for path in (address.replace("main", "none"), "/page-assets/0000000000000000/main.js", "/page-assets/../app.py"):
         async with client.get(path) as answer:
             assert answer.status == 404 and "error" in await answer.json()
     async with client.post(address) as answer:
         assert answer.status == 405
+
+
+@IN_MODULE
+@pytest.mark.parametrize(
+    ("codings", "coding"),
+    [("gzip, br", "br"), ("br;q=0, gzip;q=0.5", "gzip"), ("br;q=0", None), ("*;q=0", None), ("*;q=0, br;q=1", "br")],
+)
+async def test_gradios_files_have_only_codings_that_are_accepted(
+    client: aiohttp.ClientSession, codings: str, coding: str | None
+) -> None:
+    """Gradio itself looks only for the names."""
+    async with client.get("/theme.css", headers={"Accept-Encoding": codings}) as answer:
+        assert answer.status == 200 and answer.headers.get("content-encoding") == coding
+
+
+@IN_MODULE
+async def test_gradios_hashed_files_are_kept_for_a_year(client: aiohttp.ClientSession) -> None:
+    """Who has one gets no body again; a part and another version are sent, and an error is not kept."""
+    html, _ = await document(client)
+    address = re.findall(r"/assets/[\w-]+\.js", html)[0]
+    kept = "public, max-age=31536000, immutable"
+    async with client.get(address) as answer:
+        tag, size = answer.headers["etag"], len(await answer.read())
+        assert answer.status == 200 and answer.headers["cache-control"] == kept
+    for tags in (tag, f"W/{tag}", f'"other", {tag}'):
+        async with client.get(address, headers={"If-None-Match": tags}) as answer:
+            assert answer.status == 304 and await answer.read() == b""
+            assert answer.headers["etag"] == tag and answer.headers["cache-control"] == kept
+            assert "content-encoding" not in answer.headers and "content-security-policy" in answer.headers
+    async with client.get(address, headers={"If-None-Match": '"other"'}) as answer:
+        assert answer.status == 200 and len(await answer.read()) == size
+    async with client.get(address, headers={"Range": "bytes=0-9", "Accept-Encoding": "identity"}) as answer:
+        assert answer.status == 206 and len(await answer.read()) == 10
+    async with client.get("/assets/none-00000000.js", headers={"If-None-Match": tag}) as answer:
+        assert answer.status in (403, 404) and answer.headers["cache-control"] == "no-store"
 
 
 @IN_MODULE

@@ -42,15 +42,11 @@ class AllowList:
     """Wraps Gradio's app: answers 404 for all other routes, and limits and checks request bodies.
 
     `check` is called with a path, the body posted there and whether its sender lacks a key that is needed. It returns
-    the path and the body for Gradio.
+    the body for Gradio.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        settings: Settings,
-        gate: Gate,
-        check: Callable[[str, bytes, bool], Awaitable[tuple[str, bytes]]],
+        self, app: ASGIApp, settings: Settings, gate: Gate, check: Callable[[str, bytes, bool], Awaitable[bytes]]
     ) -> None:
         self._app = app
         self._check_body = check
@@ -75,8 +71,8 @@ class AllowList:
             if writes:
                 caller = None if exchange.path in _KEYLESS else self._caller(exchange)
                 body = await exchange.body(self._limit(exchange, caller))
-                path, checked = await self._check_body(exchange.path, body, caller is None)
-                scope, receiving = _as_json(scope, path, len(checked)), _replayed(checked, receive)
+                checked = await self._check_body(exchange.path, body, caller is None)
+                scope, receiving = _as_json(scope, len(checked)), _replayed(checked, receive)
                 scope[CALLER_ADDRESS] = caller.address if caller else ""
             elif exchange.path == _INFO:
                 scope = {**scope, "query_string": scope["query_string"] + b"&page="}
@@ -123,13 +119,11 @@ class AllowList:
         return IMAGES_BYTES if caller.key else OPEN_IMAGES_BYTES
 
 
-def _as_json(scope: Scope, path: str, size: int) -> Scope:
-    """Return the scope of a path with headers for a plain JSON body. curl's `-d`, for example, declares a form."""
+def _as_json(scope: Scope, size: int) -> Scope:
+    """Return the scope with headers for a plain JSON body. curl's `-d`, for example, declares a form."""
     kept = [(k, v) for k, v in scope["headers"] if k.lower() not in _OF_THE_BODY]
     return {
         **scope,
-        "path": path,
-        "raw_path": path.encode(),
         "headers": [*kept, (b"content-type", b"application/json"), (b"content-length", str(size).encode())],
     }
 

@@ -43,9 +43,7 @@ class GradioApp:
         self._deferred = DeferredApp(self._create)
         feed = EventFeed(self._deferred, lambda: self._queue)
         self._streams = EventStreams(feed, self._session_of, self._is_known)
-        self._bodies = EventBodies(
-            lambda: self._queue.functions if self._queue else {}, lambda: self._queue.events if self._queue else {}
-        )
+        self._bodies = EventBodies(lambda: self._queue.functions if self._queue else {})
         self._assets = PageAssets({"highlight.css": highlight_css()})
         document = PageDocument(self._streams, head(self._assets, katex_files(), settings.public_url))
         self._app = AllowList(document, settings, admission.gate, self._checked_body)
@@ -75,7 +73,7 @@ class GradioApp:
             self._queue.close()
         await self._deferred.close()
 
-    async def _checked_body(self, path: str, body: bytes, is_denied: bool) -> tuple[str, bytes]:
+    async def _checked_body(self, path: str, body: bytes, is_denied: bool) -> bytes:
         await self.created()
         return self._bodies.checked(path, body, is_denied=is_denied)
 

@@ -4,7 +4,7 @@ Gradio logs a traceback for an unexpected body, and answers a missing argument w
 be shorter than a function's parameters: the rest have their defaults.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -12,16 +12,13 @@ import msgspec
 from ollama_backend.errors import BadRequest, NotFound
 from ollama_backend.json_text import mend_text
 from ollama_backend.surfaces.asgi.exchange import parse_json
-from ollama_backend.surfaces.gradio_app.cancellations import Cancellations
 
 if TYPE_CHECKING:
     from gradio.block_function import BlockFunction
-    from gradio.queueing import Event as GradioEvent
 
 API_NAME = "chat_api"
 PARAMETERS = ("prompt", "model", "system", "think", "options")
 _CALL, _NAMED_CALL = f"/gradio_api/call/{API_NAME}", f"/gradio_api/call/v2/{API_NAME}"
-_CANCEL, _RESET = "/gradio_api/cancel", "/gradio_api/reset"
 _NULL = msgspec.Raw(b"null")
 _DENIED_BYTES = 1024
 Functions = dict[int, "BlockFunction"]
@@ -48,11 +45,11 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class Cancel(msgspec.Struct):
-    """The body of `/gradio_api/cancel`; see `cancellations.py` for one without an id."""
+    """The body of `/gradio_api/cancel`."""
 
     session_hash: Name
     fn_index: int
-    event_id: Name | None = None
+    event_id: Name
 
 
 class Reset(msgspec.Struct):
@@ -68,36 +65,18 @@ class _Named(msgspec.Struct, omit_defaults=True):
 
 
 class EventBodies:
-    """Validates bodies by their path; `functions` returns Gradio's functions by number, `events` its events by id.
+    """Validates bodies by their path; `functions` returns Gradio's functions by number.
 
     Gradio keeps the values of an event until it is over, and unread events wait. So those of callers without a key, who
     are refused in any case, are cut down to what names them.
     """
 
-    def __init__(self, functions: Callable[[], Functions], events: Callable[[], Mapping[str, "GradioEvent"]]) -> None:
+    def __init__(self, functions: Callable[[], Functions]) -> None:
         self._functions = functions
-        self._cancellations = Cancellations(events)
 
-    def checked(self, path: str, raw: bytes, *, is_denied: bool = False) -> tuple[str, bytes]:
-        """Return the path and the body for Gradio. Raises BadRequest and NotFound."""
+    def checked(self, path: str, raw: bytes, *, is_denied: bool = False) -> bytes:
+        """Return the body for Gradio. Raises BadRequest and NotFound."""
         raw = mend_text(raw).encode()  # values are passed on undecoded
-        if path == _CANCEL:
-            return self._cancelling(parse_json(raw, Cancel))
-        if path == _RESET:
-            event_id = parse_json(raw, Reset).event_id
-            if found := self._cancellations.event(event_id):
-                return _CANCEL, msgspec.json.encode(Cancel(*found, event_id))
-            return _RESET, msgspec.json.encode(Reset(event_id))
-        return path, self._call(path, raw, is_denied)
-
-    def _cancelling(self, cancel: Cancel) -> tuple[str, bytes]:
-        if cancel.event_id is None:
-            cancel.event_id = self._cancellations.latest(cancel.session_hash, cancel.fn_index)
-        if cancel.event_id is None:
-            return _RESET, msgspec.json.encode(Reset(""))  # which does nothing
-        return _CANCEL, msgspec.json.encode(cancel)
-
-    def _call(self, path: str, raw: bytes, is_denied: bool) -> bytes:
         if path == _NAMED_CALL:
             named = _by_name(parse_json(raw, dict[str, msgspec.Raw]))
             if is_denied:
@@ -109,6 +88,10 @@ class EventBodies:
             if is_denied:
                 call.data = [_cut_down(value) for value in call.data]
             return msgspec.json.encode({"data": call.data, "session_hash": call.session_hash or None})
+        if path.endswith("/cancel"):
+            return msgspec.json.encode(parse_json(raw, Cancel))
+        if path.endswith("/reset"):
+            return msgspec.json.encode(parse_json(raw, Reset))
         return self._event(path, parse_json(raw, Event), is_denied)
 
     def _event(self, path: str, event: Event, is_denied: bool) -> bytes:
@@ -119,7 +102,6 @@ class EventBodies:
             raise NotFound("This function can only be called with /gradio_api/queue/join.")
         if path.endswith("/queue/join") and not event.session_hash:
             raise BadRequest("'session_hash' is missing. Send the one with which /gradio_api/queue/data is read.")
-        self._cancellations.refuse_expected(event.session_hash or "", event.fn_index)
         event.data = _filled(event.data or [], len(function.inputs))
         if is_denied:
             event.data, event.event_data = [_cut_down(value) for value in event.data], _NULL

@@ -1,7 +1,7 @@
 """Gradio's queue, configured for many slow streams instead of a few quick functions."""
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
@@ -9,7 +9,6 @@ import msgspec
 from fastapi import FastAPI
 from gradio.block_function import BlockFunction
 from gradio.blocks import Blocks
-from gradio.queueing import Event
 from gradio.routes import App
 from gradio.server_messages import (
     CloseStreamMessage,
@@ -107,11 +106,6 @@ class GradioQueue:
     def functions(self) -> dict[int, BlockFunction]:
         """Gradio's functions by number."""
         return self.blocks.fns
-
-    @property
-    def events(self) -> Mapping[str, Event]:
-        """Gradio's events that are not over, by id, the oldest first."""
-        return self._events
 
     def session_of(self, event_id: str) -> str:
         """Return the session of an event; without one, the event's own id serves as the session."""

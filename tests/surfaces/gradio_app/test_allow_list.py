@@ -119,8 +119,8 @@ async def test_an_error_within_gradio_is_logged_and_told(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise OSError("secret")
 
-    async def check(path: str, body: bytes, is_denied: bool) -> tuple[str, bytes]:
-        return path, body
+    async def check(path: str, body: bytes, is_denied: bool) -> bytes:
+        return body
 
     wrapped = AllowList(app, settings, Gate(Keys(settings.keys), 0), check)
     async with serve(wrapped) as url, aiohttp.ClientSession(url) as web, web.get("/config") as answer:
@@ -141,8 +141,8 @@ async def test_strangers_have_a_budget_and_key_holders_have_none(fake_ollama: Fa
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    async def check(path: str, body: bytes, is_denied: bool) -> tuple[str, bytes]:
-        return path, body
+    async def check(path: str, body: bytes, is_denied: bool) -> bytes:
+        return body
 
     gate = Gate(Keys(settings.keys), 1)
     async with serve(AllowList(app, settings, gate, check)) as url, aiohttp.ClientSession(url) as web:

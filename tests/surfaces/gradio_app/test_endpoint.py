@@ -142,49 +142,6 @@ async def test_job_cancel_reaches_ollama(fake_ollama: FakeOllama) -> None:
             await until(lambda: parts.line.running == 0, seconds=5)
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.01, 0.03, 0.1])
-async def test_job_cancel_reaches_ollama_before_the_client_knows_the_event(
-    fake_ollama: FakeOllama, pause: float
-) -> None:
-    """However soon after the call; the next one finds the only place free."""
-    fake_ollama.script(match="Go on", **WORDS)  # type: ignore[arg-type]
-    async with endpoint(fake_ollama) as (url, _):
-        page = await in_thread(lambda: client(url))
-
-        def leave_and_ask() -> str:
-            job = page.submit("Go on", api_name="/chat_api")
-            time.sleep(pause)
-            job.cancel()
-            return str(page.predict("Hi", api_name="/chat_api"))
-
-        asking = Stopwatch()
-        assert await in_thread(leave_and_ask)
-        assert asking.seconds() < 3
-    assert all(one.outcome == "disconnected" for one in fake_ollama.generations if one.ask.text == "Go on")
-
-
-@pytest.mark.parametrize("cancels_first", [True, False])
-async def test_a_cancel_without_an_id_reaches_its_call(fake_ollama: FakeOllama, cancels_first: bool) -> None:
-    """As the JavaScript client sends it, perhaps before the call itself arrives; the next call is answered."""
-    fake_ollama.script(**SILENT, times=0 if cancels_first else 1)  # type: ignore[arg-type]
-    async with endpoint(fake_ollama) as (url, space), aiohttp.ClientSession(url, headers=BEARER) as session:
-        async with session.get("/config") as answer:
-            functions = (await answer.json())["dependencies"]
-        number = next(function["id"] for function in functions if function["api_name"] == "chat_api")
-        call = {"session_hash": "js", "fn_index": number, "data": ["Hi"]}
-        cancel = {"session_hash": "js", "fn_index": number}
-        posts = [("/gradio_api/cancel", cancel, 200), ("/gradio_api/queue/join", call, 400 if cancels_first else 200)]
-        for path, body, status in posts if cancels_first else posts[::-1]:
-            async with session.post(path, json=body) as answer:
-                assert answer.status == status, await answer.text()
-            if not cancels_first and path.endswith("/join"):
-                await until(lambda: fake_ollama.generations)
-        await until(lambda: space.line.running == 0, seconds=2)
-        assert len(fake_ollama.generations) == (0 if cancels_first else 1)
-        async with session.post("/gradio_api/queue/join", json=call) as answer:
-            assert answer.status == 200
-
-
 async def test_a_dropped_call_reaches_ollama(fake_ollama: FakeOllama) -> None:
     """A raw call whose stream is dropped: within 0.2 seconds, also while Ollama is silent or the call waits in line."""
     async with endpoint(fake_ollama) as (url, parts), aiohttp.ClientSession(url, headers=BEARER) as session:

@@ -106,7 +106,7 @@ class Engine:
     async def _is_served(self) -> bool:
         """Return whether an Ollama server is already there; waits while another program blocks its address."""
         host = self._settings.host
-        while may_listen(host) and not await answers(host):
+        while may_listen(host) and not (await answers(host) or await answers(host)):  # a busy one may be late once
             if not await listens(host):
                 return self._settings.is_one_of_several  # with several hosts the owner runs all of them
             if self.reason != NOT_OLLAMA:

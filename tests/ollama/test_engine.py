@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -236,6 +236,25 @@ async def test_a_stranger_on_the_port_is_named_and_waited_out(stub: Stub) -> Non
         await listener.wait_closed()
         await fine(engine)
         assert engine.started
+
+
+async def test_an_ollama_that_misses_once_is_no_stranger(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
+    """As one does that is busy when the app starts."""
+    requests: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):  # a connection without a request
+            requests.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(requests) > 1:
+                writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"version":"0.33.0"}')
+        writer.close()
+
+    listener = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener, supervised({**stub.environment, "OLLAMA_HOST": host}) as engine:
+        await fine(engine)
+        assert len(requests) == 2 and not engine.started and stub.starts == []
+    assert NOT_OLLAMA not in caplog.text
 
 
 async def test_a_port_taken_in_between_is_said(tmp_path: Path) -> None:
